@@ -1,0 +1,1 @@
+"""Pure signal path: frames in, frames out. No thread, socket, file or clock lives here."""

@@ -1,0 +1,31 @@
+"""What a channel expects of whatever makes or takes its audio: a card, a file, a stream."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from echostream.audio.format import Frame, Samples
+
+
+class AudioSource(Protocol):
+    """Frames in, one after another, at the pace of the source's own clock."""
+
+    def read(self) -> Frame:
+        """Block until a frame is complete. Raises DeviceLost when the device went away, SourceClosed after close()."""
+        ...
+
+    def close(self) -> None:
+        """Free the device and any reader blocked on it. Idempotent, callable from another thread."""
+        ...
+
+
+class AudioSink(Protocol):
+    """Frames out, at the pace of the sink's own clock."""
+
+    def write(self, samples: Samples) -> None:
+        """Block until the device took the frame. Raises DeviceLost, SourceClosed."""
+        ...
+
+    def close(self) -> None:
+        """Free the device and any writer blocked on it. Idempotent, callable from another thread."""
+        ...

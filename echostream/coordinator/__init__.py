@@ -1,0 +1,1 @@
+"""One thread that handles every event in order."""

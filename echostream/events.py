@@ -1,0 +1,167 @@
+"""The typed, frozen events that the coordinator carries. Audio frames never travel here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Opener(StrEnum):
+    """What can open a channel's valve."""
+
+    BUTTON = "button"
+    COS = "cos"
+    VOX = "vox"
+    TALK = "talk"
+
+
+class Direction(StrEnum):
+    """Which half of a card an event speaks of."""
+
+    CAPTURE = "capture"
+    PLAYBACK = "playback"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One user of a channel, as the control server describes it. `since_s`: Unix seconds, 0 when not told."""
+
+    affiliation_id: str
+    user_name: str
+    agency_name: str
+    since_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PttChanged:
+    """A way to open the valve became active or inactive. `at_s`: monotonic seconds of the edge."""
+
+    channel_id: str
+    opener: Opener
+    active: bool
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SignallingUp:
+    """The WebSocket is open; the server's offer follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignallingLost:
+    """The WebSocket is gone."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOffered:
+    """Where this connection's audio goes. `key`: 32 bytes, or None for the pre-shared one; never printed."""
+
+    udp_host: str
+    udp_port: int
+    websocket_id: int | str
+    key: bytes | None = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class PeersChanged:
+    """Who is on a channel now. `channel_id` is "" when the server's form does not name it."""
+
+    channel_id: str
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTransmit:
+    """Another member started or ended a transmission."""
+
+    channel_id: str
+    member: Member
+    started: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRefused:
+    """The server answered with an error."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDraining:
+    """The server shuts down: move elsewhere before it goes. `terminated`: it goes now."""
+
+    terminated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxOverflowed:
+    """Signalling messages were dropped: the whole state must be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransmitAnnounced:
+    """transmit_started of this transmission has left the socket (or could not: `sent` is False)."""
+
+    channel_id: str
+    transmission: int
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TransmitDrained:
+    """The last packet of this transmission was handed to the network."""
+
+    channel_id: str
+    transmission: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChanged:
+    """A card or stream of a channel went away or came back."""
+
+    channel_id: str
+    direction: Direction
+    present: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFailed:
+    """A worker thread ended with an error; its owner restarts it."""
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadRequested:
+    """Read the configuration again and apply what changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownRequested:
+    """Stop in order."""
+
+    reason: str
+
+
+Event = (
+    PttChanged
+    | SignallingUp
+    | SignallingLost
+    | SessionOffered
+    | PeersChanged
+    | RemoteTransmit
+    | ServerRefused
+    | ServerDraining
+    | OutboxOverflowed
+    | TransmitAnnounced
+    | TransmitDrained
+    | SourceChanged
+    | WorkerFailed
+    | ReloadRequested
+    | ShutdownRequested
+)

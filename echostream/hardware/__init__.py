@@ -1,0 +1,1 @@
+"""Sound cards, GPIO and HID lines; for each a mock that keeps the same contract."""

@@ -1,0 +1,1 @@
+"""Threads that own sockets: signalling and media."""

@@ -1,0 +1,1 @@
+"""What a person without hardware runs, and what the tests run on."""

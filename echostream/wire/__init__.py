@@ -1,0 +1,1 @@
+"""Pure wire formats: bytes or JSON in, typed values out, and back."""
