@@ -11,7 +11,7 @@ class AudioSource(Protocol):
     """Frames in, one after another, at the pace of the source's own clock."""
 
     def read(self) -> Frame:
-        """Block until a frame is complete. Raises DeviceLost when the device went away, SourceClosed after close()."""
+        """Block until a frame is complete. Raises DeviceLost (it went away), SourceClosed (after close())."""
         ...
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ class Section(BaseModel):
 
 
 class Secret(Section):
-    """Where a secret is read from; exactly one of the three. The secret itself never stands in the configuration."""
+    """Where a secret is read from, exactly one of the three; the secret itself never stands here."""
 
     file: str | None = None
     """Path of a file that holds the secret."""
