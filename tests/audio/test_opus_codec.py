@@ -52,10 +52,11 @@ def test_round_trip_keeps_length_and_sound(packet_ms: int) -> None:
     out = np.concatenate([decoder.decode(packet) for packet in packets_of(signal, encoder)])
     assert out.dtype == np.int16
     assert out.size == signal.size
-    delay = encoder.lookahead_samples
-    a, b = signal[9600 : -2 * delay].astype(float), out[9600 + delay : -delay].astype(float)
-    # Differences: the VOIP mode turns the phase of the lowest octave.
-    assert np.corrcoef(np.diff(a), np.diff(b))[0, 1] > 0.9
+    # Differences, since the VOIP mode turns the phase of the lowest octave; a few lags, since the modes differ.
+    wanted = np.diff(signal[9600:-9600].astype(float))
+    lags = range(encoder.lookahead_samples - 12, encoder.lookahead_samples + 13)
+    heard = (np.diff(out[9600 + lag : lag - 9600].astype(float)) for lag in lags)
+    assert max(np.corrcoef(wanted, one)[0, 1] for one in heard) > 0.9
 
 
 def test_settings_out_of_range_are_named() -> None:
