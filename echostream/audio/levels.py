@@ -1,0 +1,93 @@
+"""How loud a frame is: RMS, peak and clipping, measured where the samples come in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from echostream.audio.format import FULL_SCALE, Samples
+
+FLOOR_DBFS: Final = -120.0
+"""What digital silence reads; below the quietest int16 RMS that a frame can have."""
+CLIP_LEVEL: Final = 32_767
+"""A converter at its stop reads 32767 or -32768; either counts as clipped."""
+_FULL_SCALE_POWER: Final = FULL_SCALE * FULL_SCALE
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What a meter showed at one moment. Levels in dB against ±32768, at least FLOOR_DBFS."""
+
+    rms_dbfs: float
+    peak_dbfs: float
+    clipped_frames: int
+    mean_dbfs: float
+
+
+def _power_dbfs(power: float) -> float:
+    """Mean square in int16 units -> dBFS."""
+    if power <= 0.0:
+        return FLOOR_DBFS
+    return max(FLOOR_DBFS, 10.0 * math.log10(power / _FULL_SCALE_POWER))
+
+
+def _energy(samples: Samples) -> float:
+    # In float32: a square of -32768 overflows int16, and the rounding stays under 0.001 dB.
+    wide = samples.astype(np.float32)
+    return float(np.dot(wide, wide))
+
+
+def rms_dbfs(samples: Samples) -> float:
+    """RMS of int16 samples against a full-scale square wave: a full-scale sine reads -3.01 dBFS.
+
+    Silence and an empty array read FLOOR_DBFS.
+    """
+    return _power_dbfs(_energy(samples) / samples.size) if samples.size else FLOOR_DBFS
+
+
+class LevelMeter:
+    """Follows one stream of frames.
+
+    One thread updates. Another may read: each attribute is whole, but two of them can come from
+    neighbouring frames.
+    """
+
+    __slots__ = ("_energy", "_samples", "clipped", "clipped_frames", "peak_dbfs", "rms_dbfs")
+
+    def __init__(self) -> None:
+        self.rms_dbfs = FLOOR_DBFS
+        self.peak_dbfs = FLOOR_DBFS
+        self.clipped = 0
+        """Samples at the converter's stop since the start."""
+        self.clipped_frames = 0
+        """Frames with at least one such sample since the start."""
+        self._energy = 0.0
+        self._samples = 0
+
+    def update(self, samples: Samples) -> None:
+        """Measure one frame: shape (n,), int16. An empty frame changes nothing."""
+        size = samples.size
+        if not size:
+            return
+        energy = _energy(samples)
+        # max and min, then negate as Python ints: np.abs(-32768) is -32768 in int16.
+        peak = max(int(samples.max()), -int(samples.min()))
+        self._energy += energy
+        self._samples += size
+        self.rms_dbfs = _power_dbfs(energy / size)
+        self.peak_dbfs = 20.0 * math.log10(peak / FULL_SCALE) if peak > 0 else FLOOR_DBFS
+        if peak >= CLIP_LEVEL:
+            self.clipped += int(np.count_nonzero((samples >= CLIP_LEVEL) | (samples <= -CLIP_LEVEL)))
+            self.clipped_frames += 1
+
+    @property
+    def mean_dbfs(self) -> float:
+        """RMS over everything since the start."""
+        return _power_dbfs(self._energy / self._samples) if self._samples else FLOOR_DBFS
+
+    def snapshot(self) -> Level:
+        """The reading now, for a log line or a metric."""
+        return Level(self.rms_dbfs, self.peak_dbfs, self.clipped_frames, self.mean_dbfs)
