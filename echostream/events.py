@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -119,6 +120,14 @@ class TransmitDrained:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaybackChanged:
+    """Network audio began or ended on a channel's loudspeaker."""
+
+    channel_id: str
+    playing: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SourceChanged:
     """A card or stream of a channel went away or came back."""
 
@@ -160,8 +169,12 @@ Event = (
     | OutboxOverflowed
     | TransmitAnnounced
     | TransmitDrained
+    | PlaybackChanged
     | SourceChanged
     | WorkerFailed
     | ReloadRequested
     | ShutdownRequested
 )
+
+Post = Callable[[Event], None]
+"""How a thread hands an event to the coordinator: never blocks."""

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from echostream.audio.format import Frame, Samples
+
+Side = Literal["mono", "left", "right"]
+
+
+@dataclass(frozen=True, slots=True)
+class CardSpec:
+    """Which card (named as in the configuration, never an index), which half of it, how long a frame is."""
+
+    name: str
+    side: Side = "mono"
+    frame_ms: int = 20
 
 
 class AudioSource(Protocol):

@@ -1,0 +1,112 @@
+"""Both directions of one channel: the transmit path, and the receive path with its keying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from echostream.audio.filters import OutputFilter
+from echostream.audio.format import Samples
+from echostream.audio.levels import LevelMeter
+from echostream.audio.limiter import Limiter
+from echostream.channels.keying import Keying, KeyingSettings
+from echostream.channels.receive_path import ReceivePath
+from echostream.channels.transmit_path import TransmitPath, TransmitSettings
+
+# The loudspeaker lags behind what was written by the card's buffers: for so long after the last frame the
+# microphone may still hear it.
+PLAYING_TAIL_S = 0.4
+
+
+class PttOutput(Protocol):
+    """The line that keys the radio. `key` is called every frame: a line that is not renewed drops."""
+
+    def key(self) -> None: ...
+
+    def unkey(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveSettings:
+    """Of one channel; units in the names."""
+
+    frame_ms: int = 20
+    jitter_min_ms: int = 20
+    jitter_max_ms: int = 320
+    output_gain_db: float = 0.0
+    pre_emphasis: bool = False
+    full_duplex: bool = False
+    keying: KeyingSettings = KeyingSettings()  # noqa: RUF009 - frozen, safe to share
+
+
+class AudioStream:
+    """`transmit` is fed by the capture thread, `next_frame` is pulled by the playback thread."""
+
+    def __init__(
+        self,
+        transmit: TransmitSettings,
+        receive: ReceiveSettings,
+        ptt_output: PttOutput | None,
+        on_vox: Callable[[bool, float], None],
+        on_drained: Callable[[int], None],
+        on_playing: Callable[[bool], None],
+    ) -> None:
+        self._settings = receive
+        self._ptt_output = ptt_output
+        self._on_playing = on_playing
+        self._playing = False
+        self._quiet_since_s = 0.0
+        self._muted = False
+        self.receive = ReceivePath(receive.frame_ms, receive.jitter_min_ms, receive.jitter_max_ms)
+        self.keying = Keying(receive.keying, receive.frame_ms)
+        self._filter = OutputFilter(receive.output_gain_db, receive.pre_emphasis)
+        self._limiter = Limiter()
+        self.output_meter = LevelMeter()
+        self.transmit = TransmitPath(transmit, on_vox, on_drained, is_playing=lambda: self._playing)
+
+    @property
+    def playing(self) -> bool:
+        """Network audio is on the loudspeaker, or was until just now."""
+        return self._playing
+
+    def mute(self, muted: bool) -> None:
+        """Half duplex: while this channel transmits, what is received is thrown away."""
+        self._muted = muted
+
+    def next_frame(self, now: float) -> Samples:
+        """One frame for the card: mixed, keyed, filtered and limited. On the playback thread."""
+        received, talking = self.receive.pull(now)
+        if self._muted:
+            talking = False
+            if self.keying.keyed:
+                self.keying.abort()
+        shaped = self._limiter.process(self._filter.process(received)) if talking else received
+        frame = self.keying.step(shaped, talking)
+        self._drive_line()
+        self._follow_playing(talking or self.keying.keyed, now)
+        self.output_meter.update(frame)
+        return frame
+
+    def sink_lost(self) -> None:
+        """The card is gone: the radio must not stay keyed on a dead line."""
+        self.keying.abort()
+        self._drive_line()
+        self.receive.flush()
+        self._follow_playing(False, self._quiet_since_s + PLAYING_TAIL_S)
+
+    def _drive_line(self) -> None:
+        if self._ptt_output is None:
+            return
+        if self.keying.keyed:
+            self._ptt_output.key()
+        else:
+            self._ptt_output.unkey()
+
+    def _follow_playing(self, sounding: bool, now: float) -> None:
+        if sounding:
+            self._quiet_since_s = now
+        playing = sounding or (self._playing and now - self._quiet_since_s < PLAYING_TAIL_S)
+        if playing != self._playing:
+            self._playing = playing
+            self._on_playing(playing)

@@ -1,0 +1,236 @@
+"""The threads that move a channel's frames: one captures, one plays. They own the open card, nothing else.
+
+A card that is away is looked for twice a second. A read or write that never returns is freed by the
+`StallWatch`, because a card can hang without ever reporting an error. A worker that dies of a bug is logged
+with its cause, counted, and restarted with back-off.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from echostream.audio.ports import AudioSink, AudioSource
+from echostream.channels.audio_stream import AudioStream
+from echostream.errors import AudioError, LibraryMissing
+from echostream.events import Direction, Post, SourceChanged, WorkerFailed
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 0.5
+RESTART_MIN_S = 0.5
+RESTART_MAX_S = 30.0
+STALL_S = 1.0
+HEALTHY_S = 30.0
+
+
+class Worker:
+    """A named thread with a stop event, a restart counter and a bounded join. Subclasses say what it does."""
+
+    def __init__(self, name: str, post: Post) -> None:
+        self.name = name
+        self.restarts = 0
+        self._post = post
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._supervised, name=self.name)
+        self._thread.start()
+
+    def request_stop(self) -> None:
+        """Ask the thread to end and free whatever it is blocked on. Does not wait."""
+        self._stopping.set()
+        self._unblock()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end. False: it still runs, the caller asks again later or says so."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+            if self._thread.is_alive():
+                return False
+            self._thread = None
+        return True
+
+    def _work(self) -> None:
+        raise NotImplementedError
+
+    def _unblock(self) -> None:
+        """Free the thread from a blocking call."""
+
+    def _supervised(self) -> None:
+        pause_s = RESTART_MIN_S
+        while not self._stopping.is_set():
+            began_s = time.monotonic()
+            try:
+                self._work()
+            except Exception as error:
+                self.restarts += 1
+                if time.monotonic() - began_s > HEALTHY_S:
+                    pause_s = RESTART_MIN_S
+                log.exception("worker %s died; restart %d in %.1f s", self.name, self.restarts, pause_s)
+                self._post(WorkerFailed(self.name, f"{type(error).__name__}: {error}"))
+                self._stopping.wait(pause_s)
+                pause_s = min(RESTART_MAX_S, pause_s * 2)
+
+
+class CardWorker(Worker):
+    """Keeps one direction of a card open and frames moving through it."""
+
+    direction: Direction
+
+    def __init__(
+        self,
+        channel_id: str,
+        name: str,
+        stream: AudioStream,
+        open_device: Callable[[], AudioSource | AudioSink],
+        post: Post,
+    ) -> None:
+        super().__init__(name, post)
+        self._channel_id = channel_id
+        self._stream = stream
+        self._open_device = open_device
+        self._device: AudioSource | AudioSink | None = None
+        self._device_lock = threading.Lock()
+        self._present: bool | None = None
+        self.frames = 0
+        self.overruns = 0
+        self.last_frame_at_s = time.monotonic()
+
+    @property
+    def present(self) -> bool:
+        return bool(self._present)
+
+    def free_if_stalled(self, now: float) -> bool:
+        """Close a device that has not moved a frame for STALL_S; its thread then opens it again."""
+        if not self._present or now - self.last_frame_at_s < STALL_S:
+            return False
+        stalled_s = now - self.last_frame_at_s
+        log.error("%s: no frame for %.1f s, closing the card to free it", self.name, stalled_s)
+        self.last_frame_at_s = now
+        self._unblock()
+        return True
+
+    def _unblock(self) -> None:
+        with self._device_lock:
+            device = self._device
+        if device is not None:
+            device.close()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                device = self._open_device()
+            except LibraryMissing:
+                raise
+            except AudioError as error:
+                self._away(str(error))
+                self._idle(RETRY_S)
+                continue
+            with self._device_lock:
+                self._device = device
+            try:
+                self._back()
+                self._run_device(device)
+            except AudioError as error:
+                if not self._stopping.is_set():
+                    self._away(str(error))
+            finally:
+                with self._device_lock:
+                    self._device = None
+                device.close()
+                self._lost()
+            if not self._stopping.is_set():
+                self._stopping.wait(RETRY_S / 5)
+
+    def _moved(self) -> None:
+        self.frames += 1
+        self.last_frame_at_s = time.monotonic()
+
+    def _away(self, detail: str) -> None:
+        if self._present is not False:
+            self._present = False
+            self._post(SourceChanged(self._channel_id, self.direction, False, detail))
+
+    def _back(self) -> None:
+        self.last_frame_at_s = time.monotonic()
+        if self._present is not True:
+            self._present = True
+            self._post(SourceChanged(self._channel_id, self.direction, True, ""))
+
+    def _idle(self, duration_s: float) -> None:
+        self._stopping.wait(duration_s)
+
+    def _run_device(self, device: AudioSource | AudioSink) -> None:
+        raise NotImplementedError
+
+    def _lost(self) -> None:
+        raise NotImplementedError
+
+
+class CaptureWorker(CardWorker):
+    """Thread `capture-CHANNEL`: reads the card, feeds the transmit path; encode and seal happen inline."""
+
+    direction = Direction.CAPTURE
+
+    def _run_device(self, device: AudioSource | AudioSink) -> None:
+        source: AudioSource = device  # type: ignore[assignment]
+        feed = self._stream.transmit.feed
+        while not self._stopping.is_set():
+            frame = source.read()
+            self._moved()
+            feed(frame)
+
+    def _lost(self) -> None:
+        self._stream.transmit.source_lost()
+
+
+class PlaybackWorker(CardWorker):
+    """Thread `playback-CHANNEL`: pulls a frame and writes it, silence included, at the card's pace."""
+
+    direction = Direction.PLAYBACK
+
+    def _run_device(self, device: AudioSource | AudioSink) -> None:
+        sink: AudioSink = device  # type: ignore[assignment]
+        next_frame = self._stream.next_frame
+        while not self._stopping.is_set():
+            sink.write(next_frame(time.monotonic()))
+            self._moved()
+
+    def _lost(self) -> None:
+        self._stream.sink_lost()
+
+    def _idle(self, duration_s: float) -> None:
+        # What arrives while there is no card must not be played when it comes back.
+        super()._idle(duration_s)
+        self._stream.receive.flush()
+
+
+class StallWatch:
+    """Thread `stall-watch`: looks at every card worker four times a second."""
+
+    PERIOD_S = 0.25
+
+    def __init__(self, workers: Callable[[], list[CardWorker]]) -> None:
+        self._workers = workers
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="stall-watch")
+        self.freed = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self.PERIOD_S):
+            now = time.monotonic()
+            for worker in self._workers():
+                if worker.free_if_stalled(now):
+                    self.freed += 1

@@ -1,0 +1,206 @@
+"""One running channel: its state, its stream, its two workers and its lines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from echostream.audio.opus_codec import EncoderSettings
+from echostream.audio.ports import AudioSink, AudioSource, CardSpec
+from echostream.audio.tone import beep
+from echostream.channels.audio_stream import AudioStream, PttOutput, ReceiveSettings
+from echostream.channels.audio_workers import CaptureWorker, CardWorker, PlaybackWorker
+from echostream.channels.channel_state import ChannelState, Settings
+from echostream.channels.keying import KeyingSettings
+from echostream.channels.transmit_path import TransmitSettings
+from echostream.config.models import Audio, Channel
+from echostream.errors import GpioError
+from echostream.events import Member, Opener, PlaybackChanged, Post, PttChanged, TransmitDrained
+
+log = logging.getLogger(__name__)
+
+Pull = Literal["up", "down", "none"]
+
+COURTESY_HZ = 880.0
+COURTESY_MS = 120
+COURTESY_DBFS = -14.0
+
+
+class Cards(Protocol):
+    """The sound cards, real or simulated."""
+
+    def open_source(self, spec: CardSpec) -> AudioSource: ...
+
+    def open_sink(self, spec: CardSpec) -> AudioSink: ...
+
+
+class Line(Protocol):
+    """One watched input."""
+
+    @property
+    def active(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class Inputs(Protocol):
+    """The GPIO inputs, real or simulated."""
+
+    def watch(
+        self,
+        pin: int,
+        *,
+        active_low: bool,
+        pull: Pull,
+        on_change: Callable[[bool, float], None],
+    ) -> Line: ...
+
+
+class CosReaders(Protocol):
+    """Squelch lines that live on the sound card itself."""
+
+    def watch_cos(self, card: str, *, active_low: bool, on_change: Callable[[bool, float], None]) -> Line: ...
+
+
+class Outputs(Protocol):
+    """The lines that key radios."""
+
+    def output(self, channel_id: str) -> PttOutput: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a channel is plugged into. `inputs` is None where the board has no GPIO."""
+
+    cards: Cards
+    inputs: Inputs | None
+    outputs: Outputs
+    cos_readers: CosReaders
+
+
+def transmit_settings(channel: Channel, audio: Audio) -> TransmitSettings:
+    """What the transmit path needs of the configuration."""
+    return TransmitSettings(
+        frame_ms=audio.frame_ms,
+        pre_roll_ms=audio.pre_roll_ms if channel.pre_roll_ms is None else channel.pre_roll_ms,
+        input_gain_db=channel.input_gain_db,
+        high_pass_hz=channel.high_pass_hz,
+        de_emphasis=channel.de_emphasis,
+        vox_enabled=channel.vox.enabled,
+        vox_threshold_dbfs=channel.vox.threshold_dbfs,
+        vox_attack_ms=channel.vox.attack_ms,
+        vox_hang_ms=channel.vox.hang_ms,
+        encoder=EncoderSettings(
+            audio.bitrate_bps, audio.complexity, audio.fec, audio.dtx, audio.expected_loss_percent
+        ),
+    )
+
+
+def receive_settings(channel: Channel, audio: Audio) -> ReceiveSettings:
+    """What the receive path and the keying need of the configuration."""
+    keying = KeyingSettings(tot_s=channel.tot_s)
+    if channel.key is not None:
+        courtesy = beep(COURTESY_HZ, COURTESY_MS, COURTESY_DBFS) if channel.key.courtesy_tone else None
+        keying = KeyingSettings(channel.key.lead_in_ms, channel.key.hang_ms, courtesy, channel.tot_s)
+    return ReceiveSettings(
+        frame_ms=audio.frame_ms,
+        jitter_min_ms=audio.jitter_min_ms,
+        jitter_max_ms=audio.jitter_max_ms,
+        output_gain_db=channel.output_gain_db,
+        pre_emphasis=channel.pre_emphasis,
+        full_duplex=channel.duplex == "full",
+        keying=keying,
+    )
+
+
+class ChannelRuntime:
+    """Built, started, stopped as a whole. `state` changes on the coordinator's thread only."""
+
+    def __init__(self, channel: Channel, audio: Audio, hardware: Hardware, post: Post) -> None:
+        self.config = channel
+        self._post = post
+        self._hardware = hardware
+        self.state = ChannelState(Settings(channel.tot_s, channel.duplex == "full"))
+        self.members: tuple[Member, ...] = ()
+        self.talkers: dict[str, Member] = {}
+        output = hardware.outputs.output(channel.id) if channel.key is not None else None
+        self.stream = AudioStream(
+            transmit_settings(channel, audio),
+            receive_settings(channel, audio),
+            output,
+            on_vox=self._opener_changed(Opener.VOX),
+            on_drained=lambda number: post(TransmitDrained(channel.id, number)),
+            on_playing=lambda playing: post(PlaybackChanged(channel.id, playing)),
+        )
+        spec = CardSpec(channel.card, channel.side, audio.frame_ms)
+        self.capture = CaptureWorker(
+            channel.id, f"capture-{channel.id}", self.stream, lambda: hardware.cards.open_source(spec), post
+        )
+        self.playback = PlaybackWorker(
+            channel.id, f"playback-{channel.id}", self.stream, lambda: hardware.cards.open_sink(spec), post
+        )
+        self._lines: list[Line] = []
+
+    @property
+    def workers(self) -> list[CardWorker]:
+        return [self.capture, self.playback]
+
+    def start(self) -> None:
+        """Start the workers and watch the lines. A line that cannot be had is said; the rest works."""
+        for worker in self.workers:
+            worker.start()
+        self._watch_button()
+        self._watch_cos()
+
+    def request_stop(self) -> None:
+        """Ask everything to end; does not wait."""
+        for line in self._lines:
+            line.close()
+        self._lines.clear()
+        for worker in self.workers:
+            worker.request_stop()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the workers, then free the codec. False while one still runs."""
+        ended = [worker.join(timeout_s) for worker in self.workers]
+        if not all(ended):
+            return False
+        self.stream.transmit.close_codec()
+        return True
+
+    def _opener_changed(self, opener: Opener) -> Callable[[bool, float], None]:
+        return lambda active, at_s: self._post(PttChanged(self.config.id, opener, active, at_s))
+
+    def _watch_button(self) -> None:
+        ptt = self.config.ptt
+        if ptt is not None:
+            self._watch_pin(ptt.pin, ptt.active_low, ptt.pull, Opener.BUTTON)
+
+    def _watch_cos(self) -> None:
+        cos = self.config.cos
+        if cos is None:
+            return
+        if cos.pin is not None:
+            self._watch_pin(cos.pin, cos.active_low, cos.pull, Opener.COS)
+            return
+        try:
+            readers = self._hardware.cos_readers
+            changed = self._opener_changed(Opener.COS)
+            self._lines.append(
+                readers.watch_cos(self.config.card, active_low=cos.active_low, on_change=changed)
+            )
+        except GpioError as error:
+            log.error("channel %s: squelch line of the card: %s", self.config.id, error)
+
+    def _watch_pin(self, pin: int, active_low: bool, pull: Pull, opener: Opener) -> None:
+        inputs = self._hardware.inputs
+        if inputs is None:
+            log.warning("channel %s: no GPIO here, %s on BCM %d is not watched", self.config.id, opener, pin)
+            return
+        try:
+            changed = self._opener_changed(opener)
+            self._lines.append(inputs.watch(pin, active_low=active_low, pull=pull, on_change=changed))
+        except GpioError as error:
+            log.error("channel %s: %s on BCM %d: %s", self.config.id, opener, pin, error)

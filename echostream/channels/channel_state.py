@@ -1,0 +1,270 @@
+"""What a channel does about its push-to-talk: a pure step function.
+
+`step(state, event, now) -> (state, commands)`; no clock, no thread, no I/O. The order on the wire follows
+from it: transmit_started has left the socket before the valve opens, transmit_ended is sent after the valve
+has drained.
+
+```
+            wants to talk and online               announced
+   IDLE ───────────────────────────> STARTING ───────────────> OPEN
+    ^                                    │ released / TOT / lost  │
+    └──────────── drained ── DRAINING <──┴───────────────────────┘
+```
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from echostream.events import Opener
+
+
+class Phase(StrEnum):
+    """Where a transmission is."""
+
+    IDLE = "idle"
+    STARTING = "starting"
+    OPEN = "open"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the step needs to know of the channel. `full_duplex` trusts COS while the channel plays."""
+
+    tot_s: float
+    full_duplex: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """Frozen: every step makes a new one. Times are monotonic seconds."""
+
+    settings: Settings
+    phase: Phase = Phase.IDLE
+    active: frozenset[Opener] = frozenset()
+    online: bool = False
+    playing: bool = False
+    latched: bool = False
+    transmission: int = 0
+    held_since_s: float = 0.0
+    drain_until_s: float = 0.0
+
+    @property
+    def wants_to_talk(self) -> bool:
+        """Something that may open the valve is active and the time-out timer has not latched."""
+        return not self.latched and bool(self.active - self._inhibited)
+
+    @property
+    def _inhibited(self) -> frozenset[Opener]:
+        # What the channel plays must not open its own valve: VOX hears the loudspeaker, and a simplex
+        # radio that is keyed cannot be receiving, whatever its squelch line says.
+        if not self.playing:
+            return frozenset()
+        return frozenset({Opener.VOX}) if self.settings.full_duplex else frozenset({Opener.VOX, Opener.COS})
+
+    @property
+    def due_at_s(self) -> float | None:
+        """When `Tick` should come next."""
+        if self.phase is Phase.DRAINING:
+            return self.drain_until_s
+        if self.phase in (Phase.STARTING, Phase.OPEN):
+            return self.held_since_s + self.settings.tot_s
+        return None
+
+
+# ---- inputs
+
+
+@dataclass(frozen=True, slots=True)
+class OpenerChanged:
+    opener: Opener
+    active: bool
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineChanged:
+    """Signalling is up, a session with a key is there, and the channel may transmit; or not."""
+
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlayingChanged:
+    playing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    transmission: int
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    transmission: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLost:
+    """No more frames come: nothing is left to drain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A deadline of `due_at_s` has come."""
+
+
+Input = OpenerChanged | OnlineChanged | PlayingChanged | Announced | Drained | SourceLost | Tick
+
+
+# ---- commands
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Hold the pre-roll of this key-up: from `at_s` back."""
+
+    transmission: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Send transmit_started."""
+
+    transmission: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenValve:
+    transmission: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseValve:
+    """Stop after the frame at hand; what waits is still sent."""
+
+    transmission: int
+
+
+@dataclass(frozen=True, slots=True)
+class AbortValve:
+    """Stop at once and forget what waits: there is nobody to send it to."""
+
+    transmission: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceEnd:
+    """Send transmit_ended."""
+
+    transmission: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """Say that the time-out timer has latched the channel."""
+
+
+Command = Arm | Announce | OpenValve | CloseValve | AbortValve | AnnounceEnd | TimedOut
+
+Stepped = tuple[ChannelState, list[Command]]
+
+DRAIN_LIMIT_S = 1.0
+
+
+def step(state: ChannelState, event: Input, now: float) -> Stepped:
+    """The one place where a channel's state changes."""
+    match event:
+        case OpenerChanged(opener, active, at_s):
+            openers = state.active | {opener} if active else state.active - {opener}
+            # The time-out timer counts from the press, also over a reconnect: a stuck button stays bounded.
+            held_since_s = state.held_since_s if state.active else now
+            # Released entirely: the latch of the time-out timer opens again.
+            latched = state.latched and bool(openers)
+            state = replace(state, active=openers, latched=latched, held_since_s=held_since_s)
+            return _settle(state, at_s, now)
+        case OnlineChanged(online):
+            return _online_changed(state, online, now)
+        case PlayingChanged(playing):
+            return _settle(replace(state, playing=playing), now, now)
+        case Announced(transmission, sent):
+            return _announced(state, transmission, sent, now)
+        case Drained(transmission):
+            if state.phase is Phase.DRAINING and transmission == state.transmission:
+                return _ended(state, now)
+            return state, []
+        case SourceLost():
+            return _source_lost(state, now)
+        case Tick():
+            return _tick(state, now)
+
+
+def _settle(state: ChannelState, at_s: float, now: float) -> Stepped:
+    """Start or stop a transmission so that it agrees with what the openers say."""
+    if state.phase is Phase.IDLE and state.wants_to_talk and state.online:
+        number = state.transmission + 1
+        state = replace(state, phase=Phase.STARTING, transmission=number)
+        return state, [Arm(number, at_s), Announce(number)]
+    if state.phase is Phase.OPEN and not state.wants_to_talk:
+        return _drain(state, now)
+    return state, []  # STARTING waits for its announcement, DRAINING for its last packet
+
+
+def _drain(state: ChannelState, now: float) -> Stepped:
+    state = replace(state, phase=Phase.DRAINING, drain_until_s=now + DRAIN_LIMIT_S)
+    return state, [CloseValve(state.transmission)]
+
+
+def _announced(state: ChannelState, transmission: int, sent: bool, now: float) -> Stepped:
+    if state.phase is not Phase.STARTING or transmission != state.transmission:
+        return state, []
+    if not sent:  # the connection is going: OnlineChanged(False) follows and the next session starts afresh
+        return replace(state, phase=Phase.IDLE), [AbortValve(transmission)]
+    state = replace(state, phase=Phase.OPEN)
+    if state.wants_to_talk:
+        return state, [OpenValve(transmission)]
+    # Released before the announcement was out: what was said between press and release is still sent.
+    state, commands = _drain(state, now)
+    return state, [OpenValve(transmission), *commands]
+
+
+def _online_changed(state: ChannelState, online: bool, now: float) -> Stepped:
+    state = replace(state, online=online)
+    if online:
+        return _settle(state, now, now)
+    if state.phase is Phase.IDLE:
+        return state, []
+    return replace(state, phase=Phase.IDLE), [AbortValve(state.transmission)]
+
+
+def _source_lost(state: ChannelState, now: float) -> Stepped:
+    # VOX speaks for a source that is gone; nobody would ever take it back.
+    state = replace(state, active=state.active - {Opener.VOX})
+    if state.phase is Phase.DRAINING:
+        return _ended(state, now)
+    return _settle(state, now, now)
+
+
+def _tick(state: ChannelState, now: float) -> Stepped:
+    due = state.due_at_s
+    if due is None or now < due:
+        return state, []
+    if state.phase is Phase.DRAINING:
+        abort = AbortValve(state.transmission)
+        state, commands = _ended(state, now)
+        return state, [abort, *commands]
+    state = replace(state, latched=True)
+    if state.phase is Phase.STARTING:
+        return replace(state, phase=Phase.IDLE), [TimedOut(), AbortValve(state.transmission)]
+    state, commands = _drain(state, now)
+    return state, [TimedOut(), *commands]
+
+
+def _ended(state: ChannelState, now: float) -> Stepped:
+    ended: list[Command] = [AnnounceEnd(state.transmission)]
+    state, commands = _settle(replace(state, phase=Phase.IDLE), now, now)
+    return state, [*ended, *commands]

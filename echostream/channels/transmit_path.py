@@ -1,0 +1,316 @@
+"""From a captured frame to a sealed datagram.
+
+frame -> filter -> limiter -> meter -> pre-roll -> [valve] -> Opus -> AES-256-GCM -> JSON datagram -> send
+
+`feed` runs on the capture thread and is the only one that touches the encoder; the coordinator's thread
+steers it through a small bounded queue of requests that the next `feed` obeys. The path has no thread of
+its own: it is clocked by its source.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from echostream.audio.filters import InputFilter
+from echostream.audio.format import RATE_HZ, TICK_MS, TICK_SAMPLES, Frame, Samples
+from echostream.audio.levels import Level, LevelMeter
+from echostream.audio.limiter import Limiter
+from echostream.audio.opus_codec import EncoderSettings, OpusEncoder
+from echostream.audio.pre_roll import PreRoll
+from echostream.audio.vox import Vox
+
+# Two packets more per frame than real time: 200 ms of pre-roll are gone after 100 ms, 1,000 after 500.
+BURST_PACKETS = 3
+DTX_BYTES = 2  # an Opus packet this short says "nothing new": it is not sent (RFC 7587, 3.1.3)
+
+
+class Uplink(Protocol):
+    """One session's way out for one channel: seals, wraps and sends. Never blocks."""
+
+    def send_packet(self, tick: int, opus: bytes) -> int:
+        """Bytes handed to the network, 0 when it did not take them."""
+        ...
+
+    @property
+    def start_tick(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TransmitSettings:
+    """Of one channel; units in the names."""
+
+    frame_ms: int = 20
+    pre_roll_ms: int = 200
+    input_gain_db: float = 0.0
+    high_pass_hz: float = 80.0
+    de_emphasis: bool = False
+    vox_enabled: bool = False
+    vox_threshold_dbfs: float = -40.0
+    vox_attack_ms: int = 40
+    vox_hang_ms: int = 800
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class TransmitStats:
+    """Counters since the start of the channel."""
+
+    frames_captured: int
+    frames_lost: int
+    key_ups: int
+    packets_sent: int
+    bytes_sent: int
+    send_failures: int
+    pre_roll_dropped: int
+    limited_frames: int
+    level: Level
+
+
+@dataclass(slots=True)
+class _Transmission:
+    """The one under way. `open`: its announcement is out. `ending`: the key is up, drain and stop.
+
+    `wanted` turns False once the frame in which the key went up has been taken.
+    """
+
+    number: int
+    open: bool = False
+    ending: bool = False
+    wanted: bool = True
+
+
+Request = Callable[[], None]
+FrameTap = Callable[[Frame], None]
+
+
+class TransmitPath:
+    """The transmit path of one channel.
+
+    on_vox(active, at_s): the voice-operated valve changed. on_drained(transmission): its last packet was
+    handed to the network. Both are called on the capture thread and only post.
+    """
+
+    def __init__(
+        self,
+        settings: TransmitSettings,
+        on_vox: Callable[[bool, float], None],
+        on_drained: Callable[[int], None],
+        is_playing: Callable[[], bool] = lambda: False,
+        taps: tuple[FrameTap, ...] = (),
+    ) -> None:
+        self._settings = settings
+        self._on_vox = on_vox
+        self._on_drained = on_drained
+        self._is_playing = is_playing
+        self._taps = taps
+        self._filter = InputFilter(settings.input_gain_db, settings.high_pass_hz, settings.de_emphasis)
+        self._limiter = Limiter()
+        self.meter = LevelMeter()
+        self._vox = Vox(
+            settings.vox_threshold_dbfs, settings.vox_attack_ms, settings.vox_hang_ms, settings.frame_ms
+        )
+        self._vox_active = False
+        self._pre_roll = PreRoll(settings.pre_roll_ms, settings.frame_ms)
+        self._packet_samples = max(TICK_SAMPLES, settings.frame_ms * RATE_HZ // 1000)
+        self._encoder = OpusEncoder(settings.encoder, self._packet_samples * 1000 // RATE_HZ)
+        self._half: Frame | None = None
+        self._requests: deque[Request] = deque(maxlen=64)
+        self._uplink: Uplink | None = None
+        self._uplink_position = 0
+        self._current: _Transmission | None = None
+        self._stream = _StreamPosition(settings.frame_ms)
+        self._frames_captured = self._frames_lost = self._key_ups = 0
+        self._packets_sent = self._bytes_sent = self._send_failures = self._limited = 0
+
+    # ---- steered from the coordinator's thread
+
+    def set_uplink(self, uplink: Uplink | None) -> None:
+        """A new session begins (or none): ticks count from its start, the old one is never used again."""
+        self._requests.append(lambda: self._set_uplink(uplink))
+
+    def arm(self, transmission: int, at_s: float) -> None:
+        """The key went down at `at_s`: keep the pre-roll and what follows until the valve opens."""
+        self._requests.append(lambda: self._arm(transmission, at_s))
+
+    def open(self, transmission: int) -> None:
+        """transmit_started is out: send."""
+        self._requests.append(lambda: self._open(transmission))
+
+    def close(self, transmission: int) -> None:
+        """The key is up: send what waits, then report the drain."""
+        self._requests.append(lambda: self._close(transmission))
+
+    def abort(self, transmission: int) -> None:
+        """Stop at once."""
+        self._requests.append(lambda: self._abort(transmission))
+
+    # ---- on the capture thread
+
+    def feed(self, frame: Frame) -> None:
+        """Take one captured frame through the whole path."""
+        self._obey()
+        self._frames_captured += 1
+        self._stream.advance(frame)
+        if frame.gap:
+            self._filter.reset()
+        shaped = self._limiter.process(self._filter.process(frame.samples))
+        if self._limiter.gain_reduction_db:
+            self._limited += 1
+        self.meter.update(frame.samples, shaped)
+        shaped_frame = Frame(shaped, self._stream.position, frame.complete_at_s, frame.gap)
+        for tap in self._taps:
+            tap(shaped_frame)
+        playing = self._is_playing()
+        self._update_vox(frame.complete_at_s, playing)
+        self._transmit(shaped_frame, playing)
+
+    def source_lost(self) -> None:
+        """The source is gone: nothing waits any more, and the voice-operated valve is shut."""
+        self._obey()
+        self._pre_roll.clear()
+        self._filter.reset()
+        self._half = None
+        self._vox_active = False
+        if self._current is not None and self._current.ending:
+            self._finish(self._current.number)
+
+    def close_codec(self) -> None:
+        """Free the encoder. The path is not used afterwards."""
+        self._encoder.close()
+
+    @property
+    def stats(self) -> TransmitStats:
+        return TransmitStats(
+            self._frames_captured,
+            self._stream.lost,
+            self._key_ups,
+            self._packets_sent,
+            self._bytes_sent,
+            self._send_failures,
+            self._pre_roll.dropped,
+            self._limited,
+            self.meter.snapshot(),
+        )
+
+    # ---- inside
+
+    def _obey(self) -> None:
+        while self._requests:
+            self._requests.popleft()()
+
+    def _set_uplink(self, uplink: Uplink | None) -> None:
+        self._uplink = uplink
+        self._uplink_position = self._stream.position
+
+    def _arm(self, transmission: int, at_s: float) -> None:
+        self._current = _Transmission(transmission)
+        self._half = None
+        self._pre_roll.arm(at_s)
+
+    def _open(self, transmission: int) -> None:
+        if self._current is not None and self._current.number == transmission:
+            self._current.open = True
+            self._key_ups += 1
+            self._encoder.reset()
+
+    def _close(self, transmission: int) -> None:
+        if self._current is not None and self._current.number == transmission:
+            self._current.ending = True
+
+    def _abort(self, transmission: int) -> None:
+        if self._current is not None and self._current.number == transmission:
+            self._current = None
+            self._half = None
+            self._pre_roll.disarm()
+
+    def _update_vox(self, at_s: float, playing: bool) -> None:
+        if not self._settings.vox_enabled:
+            return
+        active = self._vox.update(self.meter.rms_dbfs, inhibited=playing)
+        if active != self._vox_active:
+            self._vox_active = active
+            self._on_vox(active, at_s)
+
+    def _transmit(self, frame: Frame, playing: bool) -> None:
+        if self._current is None:
+            if playing:
+                self._pre_roll.clear()  # what the loudspeaker said must not go out as pre-roll
+            else:
+                self._pre_roll.push(frame)
+            return
+        if self._current.wanted:
+            self._pre_roll.push(frame)
+            self._current.wanted = not self._current.ending
+        if not self._current.open:
+            return
+        for _ in range(BURST_PACKETS):
+            waiting = self._pre_roll.take()
+            if waiting is None:
+                break
+            self._send(waiting)
+        if not self._current.wanted and len(self._pre_roll) == 0:
+            self._finish(self._current.number)
+
+    def _finish(self, transmission: int) -> None:
+        if self._half is not None:  # half a packet of 10 ms frames is left: silence completes it
+            quiet = np.zeros_like(self._half.samples)
+            self._send(Frame(quiet, self._half.index + len(quiet), self._half.complete_at_s))
+        self._current = None
+        self._pre_roll.disarm()
+        self._on_drained(transmission)
+
+    def _send(self, frame: Frame) -> None:
+        position, samples = frame.index, frame.samples
+        if len(samples) < self._packet_samples:
+            if self._half is None:
+                self._half = frame
+                return
+            position, samples = self._half.index, np.concatenate((self._half.samples, samples))
+            self._half = None
+        self._send_packet(position, samples)
+
+    def _send_packet(self, position: int, samples: Samples) -> None:
+        uplink = self._uplink
+        packet = self._encoder.encode(samples)
+        if uplink is None or len(packet) <= DTX_BYTES:
+            return
+        tick = uplink.start_tick + (position - self._uplink_position) // TICK_SAMPLES
+        size = uplink.send_packet(tick, packet)
+        if size:
+            self._packets_sent += 1
+            self._bytes_sent += size
+        else:
+            self._send_failures += 1
+
+
+class _StreamPosition:
+    """Samples since the channel began, counted by frames; never back, also when a source starts afresh."""
+
+    def __init__(self, frame_ms: int) -> None:
+        self._frame_samples = frame_ms * RATE_HZ // 1000
+        self._last_index = -1
+        self._last_at_s = 0.0
+        self.position = 0
+        self.lost = 0
+
+    def advance(self, frame: Frame) -> None:
+        """`position` becomes that of the frame's first sample."""
+        if self._last_index < 0:
+            steps = 1
+        elif frame.index > self._last_index:
+            steps = frame.index - self._last_index
+            self.lost += steps - 1
+        else:  # the source was opened again: time says how far the clock went on meanwhile
+            elapsed_samples = int((frame.complete_at_s - self._last_at_s) * RATE_HZ)
+            steps = max(1, elapsed_samples // self._frame_samples)
+        self._last_index = frame.index
+        self._last_at_s = frame.complete_at_s
+        self.position += steps * self._frame_samples
+
+
+assert TICK_SAMPLES * 1000 == RATE_HZ * TICK_MS

@@ -1,0 +1,193 @@
+"""One member of the network, assembled: coordinator, session, signalling, media, channels.
+
+`main` plugs it into cards and pins; the simulator plugs the same thing into files.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from echostream.channels.audio_workers import StallWatch
+from echostream.channels.channel_manager import ChannelManager
+from echostream.channels.channel_runtime import ChannelRuntime, Hardware
+from echostream.channels.media_session import MediaSession
+from echostream.config.changes import Changes
+from echostream.config.models import Channel, Config
+from echostream.coordinator.event_coordinator import EventCoordinator
+from echostream.events import Event, ReloadRequested, ShutdownRequested
+from echostream.network.udp_manager import UdpManager
+from echostream.network.websocket_client import WebSocketClient
+from echostream.wire.signalling_v1 import Identity
+
+log = logging.getLogger(__name__)
+
+JOIN_S = 1.0
+FAREWELL_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the configuration only refers to; never printed."""
+
+    aes_key: bytes | None = None
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        return "Secrets(…)"
+
+
+Observer = Callable[[Event, float], None]
+
+
+class _ObservedManager:
+    """The coordinator's handler: the manager first, then who only watches."""
+
+    def __init__(self, manager: ChannelManager, observers: tuple[Observer, ...]) -> None:
+        self._manager = manager
+        self._observers = observers
+
+    def handle(self, event: Event, now: float) -> None:
+        self._manager.handle(event, now)
+        for observer in self._observers:
+            observer(event, now)
+
+    def handle_deadline(self, key: object, now: float) -> None:
+        self._manager.handle_deadline(key, now)
+
+
+class Gateway:
+    """Built whole, started in order, stopped in reverse.
+
+    on_shutdown(reason) is called on the coordinator's thread when the gateway must end (it cannot stop itself
+    from there); on_reload() when SIGHUP asked for a new configuration.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        secrets: Secrets,
+        hardware: Hardware,
+        on_shutdown: Callable[[str], None],
+        observers: tuple[Observer, ...] = (),
+    ) -> None:
+        self.config = config
+        self._secrets = secrets
+        self._hardware = hardware
+        self.coordinator = EventCoordinator(on_overflow=lambda: on_shutdown("event mailbox full"))
+        self.media = MediaSession(os.urandom, time.monotonic)
+        self.udp = UdpManager(self.media.on_datagram, config.control_server.keep_alive_s)
+        self.manager = ChannelManager(
+            _identity(config),
+            secrets.aes_key,
+            config.control_server.keep_alive_s,
+            self.media,
+            self.udp,
+            self.coordinator.deadlines,
+            self.coordinator.post,
+            time.time,
+        )
+        self.manager.on_shutdown = on_shutdown
+        self._observers = observers
+        self.signalling = self._new_signalling()
+        self.stall_watch = StallWatch(
+            lambda: [worker for runtime in self.channels for worker in runtime.workers]
+        )
+        self._retired: list[ChannelRuntime] = []
+
+    @property
+    def channels(self) -> list[ChannelRuntime]:
+        """The running channels, in the order of the configuration; safe to call from any thread."""
+        running = dict(self.manager.channels)
+        order = [channel.id for channel in self.config.channels]
+        return sorted(running.values(), key=lambda r: order.index(r.config.id) if r.config.id in order else 999)
+
+    def post(self, event: Event) -> None:
+        """Hand an event to the coordinator from any thread."""
+        self.coordinator.post(event)
+
+    def start(self) -> None:
+        """Media first, then signalling, then the channels: nothing is offered before it can be served."""
+        self.udp.start()
+        now = time.monotonic()
+        for channel in self.config.channels:
+            if channel.enabled:
+                self._add(channel, now)
+        self.coordinator.start(_ObservedManager(self.manager, self._observers))
+        self.stall_watch.start()
+        self.signalling.start()
+
+    def request_reload(self) -> None:
+        self.post(ReloadRequested())
+
+    def request_shutdown(self, reason: str) -> None:
+        self.post(ShutdownRequested(reason))
+
+    def apply(self, config: Config, secrets: Secrets, changes: Changes) -> None:
+        """A validated new configuration, on the coordinator's thread: only what changed is touched."""
+        self._reap()
+        now = time.monotonic()
+        old_server, old_gateway = self.config.control_server, self.config.gateway
+        new_secrets = secrets != self._secrets
+        self.config, self._secrets = config, secrets
+        gone = set(changes.channels_removed) | set(changes.channels_changed)
+        for channel_id in gone & set(self.manager.channels):
+            self._retired.append(self.manager.remove_channel(channel_id))
+        self._reap(wait_s=0.3)
+        wanted = set(changes.channels_added) | set(changes.channels_changed)
+        for channel in config.channels:
+            if channel.enabled and channel.id in wanted:
+                self._add(channel, now)
+        if old_server != config.control_server or old_gateway != config.gateway or new_secrets:
+            self._replace_signalling(now)
+
+    def stop(self) -> None:
+        """In reverse: say goodbye, end the workers, then the network. Bounded to about two seconds."""
+        began_s = time.monotonic()
+        self.coordinator.stop()
+        self.stall_watch.stop()
+        self._retired.extend(self.manager.close())
+        self.signalling.stop(FAREWELL_S)
+        self.udp.stop()
+        self._reap(wait_s=JOIN_S)
+        log.info("stopped in %.2f s", time.monotonic() - began_s)
+
+    # ---- inside
+
+    def _new_signalling(self) -> WebSocketClient:
+        client = WebSocketClient(self.config.control_server, self._secrets.token, self.coordinator.post)
+        self.manager.set_signalling(client)
+        return client
+
+    def _replace_signalling(self, now: float) -> None:
+        log.info("control server settings changed: connecting anew")
+        self.manager.leave_session(now)
+        self.signalling.stop(FAREWELL_S)
+        self.manager.set_identity(
+            _identity(self.config), self._secrets.aes_key, self.config.control_server.keep_alive_s
+        )
+        self.signalling = self._new_signalling()
+        self.signalling.start()
+
+    def _add(self, channel: Channel, now: float) -> None:
+        runtime = ChannelRuntime(channel, self.config.audio, self._hardware, self.coordinator.post)
+        self.manager.add_channel(runtime, now)
+
+    def _reap(self, wait_s: float = 0.0) -> None:
+        deadline = time.monotonic() + wait_s
+        left: list[ChannelRuntime] = []
+        for runtime in self._retired:
+            if not runtime.join(max(0.0, deadline - time.monotonic())):
+                left.append(runtime)
+        self._retired = left
+        if wait_s:
+            for runtime in left:
+                log.error("channel %s: a worker has not ended after %.1f s", runtime.config.id, wait_s)
+
+
+def _identity(config: Config) -> Identity:
+    gateway = config.gateway
+    return Identity(gateway.affiliation_id, gateway.user_name, gateway.agency_name)

@@ -1,0 +1,276 @@
+"""The composition root of the gateway process: builds everything in order, stops it in reverse."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from echostream.channels.channel_runtime import Hardware
+from echostream.config.changes import compare
+from echostream.config.load import InvalidConfig, LoadedConfig, load_config
+from echostream.config.models import Config
+from echostream.config.secrets import read_secret
+from echostream.console import logs
+from echostream.console.snapshot import channel_snapshot, summary
+from echostream.errors import EchoStreamError, LibraryMissing, SecretError
+from echostream.gateway import Gateway, Secrets
+from echostream.instance import Instance, InstanceError, runtime_dir
+from echostream.wire.crypto import parse_key
+
+if TYPE_CHECKING:
+    from echostream.console.live_view import LiveView
+
+log = logging.getLogger(__name__)
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+EXIT_MISSING = 3
+STATUS_LINE_S = 10.0
+LIVE_LINES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line asks of a run."""
+
+    config_path: Path
+    simulate: str = "none"
+    for_s: float | None = None
+    summary_path: Path | None = None
+    live: bool | None = None
+    log_style: str = "auto"
+    verbose: bool = False
+    instance: str = "echostream"
+
+
+def run(options: RunOptions) -> int:
+    """The gateway from start to end; returns the exit code."""
+    handler = logs.set_up(options.log_style, options.verbose)
+    try:
+        loaded = load_config(options.config_path)
+        report(loaded)
+        secrets = read_secrets(loaded.config)
+        with ExitStack() as stack:
+            stack.enter_context(Instance(options.instance, runtime_dir()))
+            return GatewayProcess(options, loaded.config, secrets, handler, stack).run()
+    except InvalidConfig as error:
+        for finding in error.findings:
+            log.error("%s: %s", options.config_path, finding)
+        log.error("%s was refused; `echostream config check %s` shows why", *[options.config_path] * 2)
+        return EXIT_CONFIG
+    except SecretError as error:
+        log.error("%s", error)
+        return EXIT_CONFIG
+    except (LibraryMissing, InstanceError) as error:
+        log.error("%s", error)
+        return EXIT_MISSING
+
+
+def report(loaded: LoadedConfig) -> None:
+    """Say loudly what of the configuration is not in force."""
+    for finding in loaded.dropped:
+        log.error("left out: %s", finding)
+    for finding in loaded.warnings:
+        log.warning("%s", finding)
+
+
+def read_secrets(config: Config) -> Secrets:
+    """Resolve what the configuration refers to. A key that cannot be read is an error only if nothing offers one.
+
+    The control server usually offers the key, so a missing pre-shared key is said and not fatal.
+    """
+    server = config.control_server
+    key = None
+    if server.aes_key is not None:
+        try:
+            key = parse_key(read_secret(server.aes_key, "control_server.aes_key"))
+        except SecretError as error:
+            log.warning("%s; channels transmit only while the server offers a key", error)
+    token = read_secret(server.token, "control_server.token") if server.token is not None else None
+    return Secrets(key, token)
+
+
+class GatewayProcess:
+    """One run: signals, the simulated parts, the hardware, the gateway, and what the person sees."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        config: Config,
+        secrets: Secrets,
+        handler: logs.SteadyHandler,
+        stack: ExitStack,
+    ) -> None:
+        self._options = options
+        self._file_config = config
+        self._secrets = secrets
+        self._handler = handler
+        self._stack = stack
+        self._wake = threading.Event()
+        self._stop_reason: str | None = None
+        self._reload_asked = False
+        self._exit_code = EXIT_OK
+        self._recent = logs.RecentLines(LIVE_LINES)
+
+    def run(self) -> int:
+        started_s = time.monotonic()
+        self._catch_signals()
+        hardware, config = self._plug_in(self._file_config)
+        gateway = Gateway(config, self._secrets, hardware, on_shutdown=self._failed)
+        self._start_simulated_people(gateway)
+        try:
+            gateway.start()
+            log.info("EchoStream runs: %d channels", len(gateway.channels))
+            self._attend(gateway, started_s)
+        finally:
+            result = summary(gateway, started_s)
+            gateway.stop()
+        if self._options.summary_path is not None:
+            write_summary(self._options.summary_path, result)
+        return self._exit_code
+
+    # ---- signals: handlers only set flags
+
+    def _catch_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop_signal)
+        signal.signal(signal.SIGHUP, self._on_hangup)
+
+    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._stop_reason is not None:
+            os._exit(128 + number)  # asked twice: the guard drops the lines when this process is gone
+        self._stop_reason = signal.Signals(number).name
+        self._wake.set()
+
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        self._reload_asked = True
+        self._wake.set()
+
+    def _failed(self, reason: str) -> None:
+        self._stop_reason = reason
+        self._exit_code = EXIT_FAILED
+        self._wake.set()
+
+    # ---- building
+
+    def _plug_in(self, config: Config) -> tuple[Hardware, Config]:
+        from echostream.hardware.board import Board
+
+        if self._options.simulate == "none":
+            self._stage = None
+        else:
+            from echostream.simulator.stage import Stage
+
+            self._stage = Stage(config, everything=self._options.simulate == "all")
+            self._stack.callback(self._stage.close)
+            config = self._stage.adapt(config)
+        self._board = Board(config, self._stage)
+        self._stack.callback(self._board.close)
+        return self._board.hardware, config
+
+    def _start_simulated_people(self, gateway: Gateway) -> None:
+        if self._stage is not None:
+            self._stage.start()
+
+    # ---- while it runs
+
+    def _attend(self, gateway: Gateway, started_s: float) -> None:
+        options = self._options
+        until_s = None if options.for_s is None else started_s + options.for_s
+        view = self._open_view()
+        period_s = 0.125 if view is not None else STATUS_LINE_S
+        try:
+            while self._stop_reason is None:
+                now = time.monotonic()
+                if until_s is not None and now >= until_s:
+                    break
+                wait_s = period_s if until_s is None else min(period_s, until_s - now)
+                if self._wake.wait(wait_s):
+                    self._wake.clear()
+                    if self._reload_asked:
+                        self._reload_asked = False
+                        self._reload(gateway)
+                    continue
+                self._show(view, gateway, time.monotonic() - started_s)
+        finally:
+            if view is not None:
+                view.stop()
+        if self._stop_reason is not None:
+            log.info("stopping: %s", self._stop_reason)
+
+    def _open_view(self) -> LiveView | None:
+        wanted = self._options.live
+        if wanted is None:
+            wanted = sys.stdout.isatty() and self._options.log_style == "auto"
+        if not wanted:
+            return None
+        from echostream.console.live_view import LiveView
+
+        self._recent.setFormatter(logs.LineFormatter(colour=False))
+        logging.getLogger().handlers[:] = [self._recent]
+        self._stack.callback(lambda: logging.getLogger().handlers.__setitem__(slice(None), [self._handler]))
+        view = LiveView()
+        view.start()
+        return view
+
+    def _show(self, view: LiveView | None, gateway: Gateway, elapsed_s: float) -> None:
+        channels = [channel_snapshot(gateway, runtime) for runtime in gateway.channels]
+        if view is not None:
+            title = f"EchoStream  {gateway.config.gateway.id}  {elapsed_s:.0f} s  (Ctrl-C ends)"
+            view.update(title, channels, list(self._recent.lines))
+            return
+        for channel in channels:
+            log.info(
+                "channel %s: %s, mic %.0f dBFS, sent %d, received %d, lost %d, late %d, delay %.0f ms",
+                channel.channel_id,
+                channel.phase if channel.online else "offline",
+                channel.transmit.level.rms_dbfs,
+                channel.transmit.packets_sent,
+                channel.receive.packets_received,
+                channel.receive.packets_lost,
+                channel.receive.packets_late,
+                channel.receive.delay_ms_p50,
+            )
+
+    def _reload(self, gateway: Gateway) -> None:
+        """Read, validate, and let the coordinator apply it; a file that does not hold changes nothing."""
+        try:
+            loaded = load_config(self._options.config_path)
+            report(loaded)
+            secrets = read_secrets(loaded.config)
+        except EchoStreamError as error:
+            log.error("reload refused, the old configuration stays: %s", error)
+            return
+        config = loaded.config if self._stage is None else self._stage.adapt(loaded.config)
+        changes = compare(gateway.config, config)
+        log.info("reload: %s", changes)
+
+        def apply() -> None:
+            self._board.reconfigure(config)
+            gateway.apply(config, secrets, changes)
+            self._file_config = loaded.config
+
+        gateway.manager.on_reload = apply
+        gateway.request_reload()
+
+
+def write_summary(path: Path, result: dict[str, object]) -> None:
+    """Whole or not at all: written beside and renamed."""
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    scratch = path.with_name(path.name + ".new")
+    try:
+        scratch.write_text(text, "utf-8")
+        scratch.replace(path)
+    except OSError as error:
+        log.error("summary could not be written to %s: %s", path, error)
