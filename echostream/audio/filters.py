@@ -21,6 +21,8 @@ from echostream.audio.format import RATE_HZ
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
+LOWEST_CORNER_HZ: Final = 1.0
+"""Below it the poles come so close to 1 that float64 loses digits, and nothing audible is there."""
 SUB_BLOCK: Final = 48
 """Samples; divides every frame length."""
 _BORDER_VALUES: Final = 90
@@ -53,10 +55,12 @@ class Biquad(NamedTuple):
 def high_pass(corner_hz: float, rate_hz: int = RATE_HZ) -> Biquad:
     """Second-order Butterworth high-pass, -3.01 dB at corner_hz (bilinear transform, prewarped there).
 
-    ValueError unless 0 < corner_hz < rate_hz / 2.
+    ValueError unless LOWEST_CORNER_HZ <= corner_hz < rate_hz / 2.
     """
-    if not 0 < corner_hz < rate_hz / 2:
-        raise ValueError(f"corner_hz {corner_hz}: expected more than 0 and less than {rate_hz / 2:g}")
+    if not LOWEST_CORNER_HZ <= corner_hz < rate_hz / 2:
+        raise ValueError(
+            f"corner_hz {corner_hz}: expected at least {LOWEST_CORNER_HZ:g} and less than {rate_hz / 2:g}"
+        )
     k = math.tan(math.pi * corner_hz / rate_hz)
     norm = 1 / (1 + math.sqrt(2) * k + k * k)
     return Biquad(norm, -2 * norm, norm, 2 * (k * k - 1) * norm, (1 - math.sqrt(2) * k + k * k) * norm)
@@ -237,8 +241,10 @@ class InputFilter(_GainAndFilters):
         de_emphasis: bool = False,
         rate_hz: int = RATE_HZ,
     ) -> None:
-        """high_pass_hz 0: no high-pass. ValueError for a gain, corner or rate that cannot be meant."""
-        sections = [high_pass(high_pass_hz, rate_hz)] if high_pass_hz != 0 else []
+        """high_pass_hz from 0 to below LOWEST_CORNER_HZ: no high-pass. ValueError for a gain, corner or
+        rate that cannot be meant."""
+        without = 0 <= high_pass_hz < LOWEST_CORNER_HZ
+        sections = [] if without else [high_pass(high_pass_hz, rate_hz)]
         if de_emphasis:
             sections.append(_emphasis(_DE_EMPHASIS_PEAK_HZ, rate_hz))
         super().__init__(gain_db, sections)

@@ -23,8 +23,11 @@ def _from_u8(data: bytes) -> Samples:
 
 
 def _from_f32le(data: bytes) -> Samples:
-    values = np.nan_to_num(np.frombuffer(data, "<f4").astype(np.float64), nan=0.0)
-    return np.rint(np.clip(values * FULL_SCALE, -32768, 32767)).astype(np.int16)
+    # Clip before scaling: the largest float32 times 32768 is infinite.
+    values = np.clip(np.frombuffer(data, "<f4").astype(np.float32), -1.0, 1.0)
+    values[np.isnan(values)] = 0.0
+    samples: Samples = np.minimum(np.rint(values * np.float32(FULL_SCALE)), 32767).astype(np.int16)
+    return samples
 
 
 _DECODERS: Final = {"s16le": _from_s16le, "u8": _from_u8, "f32le": _from_f32le}
@@ -53,7 +56,7 @@ class Framer:
         """Bytes that wait for the rest of their frame; less than a frame."""
         return len(self._rest)
 
-    def push(self, data: bytes) -> list[Samples]:
+    def push(self, data: bytes | bytearray | memoryview) -> list[Samples]:
         """Take a chunk of any length; the frames it completes, oldest first, each (frame_samples,) int16."""
         joined = self._rest + bytes(data) if self._rest else bytes(data)
         whole = len(joined) // self._frame_bytes
