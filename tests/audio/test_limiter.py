@@ -101,6 +101,16 @@ def test_onset_at_a_frame_border_follows_the_waveform(phase: int) -> None:
     assert np.abs(np.diff(out)).max() <= np.abs(np.diff(x)).max() + 1
 
 
+def test_onset_at_a_frame_border_is_turned_down_and_not_cut_off() -> None:
+    """After its first peak a loud onset is a smaller copy of itself, within the first sub-block already."""
+    x = sine(120_000, 1950, 960)
+    out = Limiter().process(x).astype(float)
+    gain = out[8:32] / x[8:32]
+    at_ceiling = np.abs(out[8:960]) > CEILING - 2
+    assert np.count_nonzero(at_ceiling) <= 960 / (48_000 / 1950 / 2) * 2, "one or two samples a half wave"
+    assert gain.max() < 1.05 * CEILING / 120_000
+
+
 def test_release_reaches_exact_unity_and_takes_its_time() -> None:
     limiter = Limiter(release_ms=80)
     limiter.process(sine(CEILING * 2, 1000, 960))
