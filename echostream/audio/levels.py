@@ -67,8 +67,12 @@ class LevelMeter:
         self._energy = 0.0
         self._samples = 0
 
-    def update(self, samples: Samples) -> None:
-        """Measure one frame: shape (n,), int16. An empty frame changes nothing."""
+    def update(self, samples: Samples, converted: Samples | None = None) -> None:
+        """Measure one frame: shape (n,), int16. An empty frame changes nothing.
+
+        `converted`: the frame as the converter gave it, where gain and limiter came between: a limiter hides
+        what the converter clipped.
+        """
         size = samples.size
         if not size:
             return
@@ -79,8 +83,12 @@ class LevelMeter:
         self._samples += size
         self.rms_dbfs = _power_dbfs(energy / size)
         self.peak_dbfs = 20.0 * math.log10(peak / FULL_SCALE) if peak > 0 else FLOOR_DBFS
-        if peak >= CLIP_LEVEL:
-            self.clipped += int(np.count_nonzero((samples >= CLIP_LEVEL) | (samples <= -CLIP_LEVEL)))
+        if converted is None:
+            converted, top = samples, peak
+        else:
+            top = max(int(converted.max()), -int(converted.min()))
+        if top >= CLIP_LEVEL:
+            self.clipped += int(np.count_nonzero((converted >= CLIP_LEVEL) | (converted <= -CLIP_LEVEL)))
             self.clipped_frames += 1
 
     @property

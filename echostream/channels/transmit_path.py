@@ -161,7 +161,7 @@ class TransmitPath:
         shaped = self._limiter.process(self._filter.process(frame.samples))
         if self._limiter.gain_reduction_db:
             self._limited += 1
-        self.meter.update(frame.samples, shaped)
+        self.meter.update(shaped, frame.samples)
         shaped_frame = Frame(shaped, self._stream.position, frame.complete_at_s, frame.gap)
         for tap in self._taps:
             tap(shaped_frame)
@@ -205,7 +205,7 @@ class TransmitPath:
 
     def _set_uplink(self, uplink: Uplink | None) -> None:
         self._uplink = uplink
-        self._uplink_position = self._stream.position
+        self._uplink_position = self._stream.next_position
 
     def _arm(self, transmission: int, at_s: float) -> None:
         self._current = _Transmission(transmission)
@@ -295,8 +295,13 @@ class _StreamPosition:
         self._frame_samples = frame_ms * RATE_HZ // 1000
         self._last_index = -1
         self._last_at_s = 0.0
-        self.position = 0
+        self.position = -self._frame_samples
         self.lost = 0
+
+    @property
+    def next_position(self) -> int:
+        """That of the frame to come, if none is lost."""
+        return self.position + self._frame_samples
 
     def advance(self, frame: Frame) -> None:
         """`position` becomes that of the frame's first sample."""

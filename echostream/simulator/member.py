@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from echostream.audio.format import silence
 from echostream.channels.audio_stream import PttOutput
-from echostream.channels.channel_runtime import Cards, Hardware, Line
+from echostream.channels.channel_runtime import Cards, ChannelRuntime, Hardware, Line
 from echostream.channels.channel_state import Phase
+from echostream.channels.receive_path import ReceiveStats
+from echostream.channels.transmit_path import TransmitStats
 from echostream.config.models import Audio, Channel, Config, ControlServer
 from echostream.config.models import Gateway as GatewayIdentity
 from echostream.errors import GpioError
@@ -63,6 +65,7 @@ class Member:
         self.failed = threading.Event()
         self._changed = threading.Condition()
         self._interrupted = False
+        self._runtimes: dict[str, ChannelRuntime] = {}
         config = Config(
             gateway=GatewayIdentity(
                 id=identity.affiliation_id,
@@ -84,6 +87,8 @@ class Member:
 
     def start(self) -> None:
         self.gateway.start()
+        # Kept beyond the stop, so that what was counted can still be asked for.
+        self._runtimes = {runtime.config.id: runtime for runtime in self.gateway.channels}
 
     def stop(self) -> None:
         self.gateway.stop()
@@ -111,10 +116,19 @@ class Member:
             self._changed.notify_all()
 
     def online(self, channel_id: str) -> bool:
-        return any(r.state.online for r in self.gateway.channels if r.config.id == channel_id)
+        return self._channel(channel_id).state.online
 
     def phase(self, channel_id: str) -> Phase:
-        return next(r.state.phase for r in self.gateway.channels if r.config.id == channel_id)
+        return self._channel(channel_id).state.phase
+
+    def stats(self, channel_id: str) -> TransmitStats:
+        return self._channel(channel_id).stream.transmit.stats
+
+    def received(self, channel_id: str) -> ReceiveStats:
+        return self._channel(channel_id).stream.receive.stats
+
+    def _channel(self, channel_id: str) -> ChannelRuntime:
+        return self._runtimes[channel_id]
 
 
 def say(member: Member, channel_id: str, voice: Voice) -> bool:

@@ -1,0 +1,212 @@
+"""`echostream talk`, `listen` and `answer`: join a channel from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import queue
+import signal
+import sys
+import threading
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from echostream.audio.format import RATE_HZ, Samples
+from echostream.audio.ports import AudioSink, CardSpec
+from echostream.config.models import ControlServer, Secret, Tls
+from echostream.config.secrets import read_secret
+from echostream.console import logs
+from echostream.errors import AudioError, EchoStreamError
+from echostream.gateway import Secrets
+from echostream.simulator.file_cards import FileCards, Voice, read_wav
+from echostream.simulator.member import Answerer, Member, MemberIdentity, say, silent_voice
+from echostream.wire.crypto import parse_key
+
+ONLINE_S = 10.0
+ANSWER_WAV = Path(__file__).parent / "speech" / "answer.wav"
+_PLAY_QUEUE_FRAMES = 25
+
+
+def talk(args: argparse.Namespace) -> int:
+    """Say a file on a channel; 0 once the last packet is out."""
+    return _guarded("talk", args, _talk)
+
+
+def listen(args: argparse.Namespace) -> int:
+    """Hear a channel until the time is over or Ctrl-C."""
+    return _guarded("listen", args, _listen)
+
+
+def answer(args: argparse.Namespace) -> int:
+    """Answer every transmission until Ctrl-C."""
+    return _guarded("answer", args, _answer)
+
+
+def _guarded(name: str, args: argparse.Namespace, command: Callable[[argparse.Namespace], int]) -> int:
+    logs.set_up("lines", args.verbose)
+    try:
+        return command(args)
+    except EchoStreamError as error:
+        print(f"echostream {name}: {error}", file=sys.stderr)
+        return 3 if isinstance(error, (AudioError, ImportError)) else 2
+
+
+def _talk(args: argparse.Namespace) -> int:
+    voice = Voice(read_wav(args.file))
+    cards = FileCards({args.channel: voice})
+    member = Member(server_of(args), [args.channel], _identity(args), secrets_of(args), cards)
+    on_stop(member.interrupt)
+    member.start()
+    try:
+        if not member.wait_for(lambda: member.online(args.channel), ONLINE_S):
+            return _not_online(args, member)
+        said = say(member, args.channel, voice)
+    finally:
+        member.stop()
+    sent = member.stats(args.channel).packets_sent
+    print(f"{args.file}: {voice.duration_s:.1f} s said on {args.channel} in {sent} packets", file=sys.stderr)
+    return 0 if said and sent else 1
+
+
+def _listen(args: argparse.Namespace) -> int:
+    stop = threading.Event()
+    on_stop(stop.set)
+    with _ear(args) as ear:
+        cards = FileCards({args.channel: silent_voice()}, lambda _card, samples: ear.hear(samples))
+        member = Member(server_of(args), [args.channel], _identity(args), secrets_of(args), cards)
+        member.start()
+        try:
+            if not member.wait_for(lambda: member.online(args.channel), ONLINE_S):
+                return _not_online(args, member)
+            print(f"listening to {args.channel}; Ctrl-C ends", file=sys.stderr)
+            stop.wait(args.for_s)
+        finally:
+            member.stop()
+    heard = member.received(args.channel)
+    print(f"{heard.packets_received} packets heard, {heard.packets_lost} lost", file=sys.stderr)
+    return 0
+
+
+def _answer(args: argparse.Namespace) -> int:
+    stop = threading.Event()
+    on_stop(stop.set)
+    recording = read_wav(args.file or ANSWER_WAV)
+    voices = {channel: Voice(recording) for channel in args.channel}
+    answerer = Answerer(server_of(args), voices, _identity(args), secrets_of(args))
+    answerer.start()
+    try:
+        print(f"answering on {', '.join(args.channel)}; Ctrl-C ends", file=sys.stderr)
+        stop.wait()
+    finally:
+        answerer.stop()
+    return 0
+
+
+def _not_online(args: argparse.Namespace, member: Member) -> int:
+    reason = member.gateway.signalling.last_failure or "the server made no offer with a key"
+    print(f"{args.url}: not on the channel after {ONLINE_S:.0f} s: {reason}", file=sys.stderr)
+    return 1
+
+
+def on_stop(callback: Callable[[], None]) -> None:
+    """SIGINT and SIGTERM call `callback`, which only sets a flag."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        callback()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def server_of(args: argparse.Namespace) -> ControlServer:
+    """The control server that the options describe."""
+    return ControlServer(
+        url=args.url,
+        token_header=args.token_header,
+        token_query=args.token_query,
+        tls=Tls(ca_file=args.ca_file),
+    )
+
+
+def secrets_of(args: argparse.Namespace) -> Secrets:
+    """The secrets that the options name."""
+    key = token = None
+    if args.key_file is not None:
+        key = parse_key(read_secret(Secret(file=args.key_file), "--key-file"))
+    if args.token_file is not None:
+        token = read_secret(Secret(file=args.token_file), "--token-file")
+    return Secrets(key, token)
+
+
+def _identity(args: argparse.Namespace) -> MemberIdentity:
+    slug = "".join(c if c.isalnum() else "-" for c in args.name.lower()).strip("-")
+    return MemberIdentity(f"{slug}-{args.command}", args.name)
+
+
+class _WavEar:
+    """Writes what is heard to a WAV file, silence included."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> _WavEar:
+        try:
+            self._file = wave.open(str(self._path), "wb")  # noqa: SIM115 - closed in __exit__
+        except OSError as error:
+            raise AudioError(f"{self._path}: cannot be written: {error}") from error
+        self._file.setnchannels(1)
+        self._file.setsampwidth(2)
+        self._file.setframerate(RATE_HZ)
+        return self
+
+    def hear(self, samples: Samples) -> None:
+        self._file.writeframes(samples.astype("<i2").tobytes())
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class _CardEar:
+    """Plays what is heard on a card. Thread `ear`, so that the card's pace never holds the network up."""
+
+    def __init__(self, card: str) -> None:
+        self._card = card
+        self._frames: queue.Queue[Samples | None] = queue.Queue(_PLAY_QUEUE_FRAMES)
+        self._thread = threading.Thread(target=self._run, name="ear")
+
+    def __enter__(self) -> _CardEar:
+        from echostream.hardware.audio_hardware import AudioHardware
+
+        self._hardware = AudioHardware([self._card])
+        try:
+            self._sink: AudioSink = self._hardware.open_sink(CardSpec(self._card))
+        except AudioError as error:
+            self._hardware.close()
+            raise AudioError(f"{error}; --wav FILE keeps what is heard in a file instead") from error
+        self._thread.start()
+        return self
+
+    def hear(self, samples: Samples) -> None:
+        if not self._frames.full():
+            self._frames.put_nowait(samples)
+
+    def _run(self) -> None:
+        while (samples := self._frames.get()) is not None:
+            try:
+                self._sink.write(samples)
+            except AudioError as error:
+                print(f"card {self._card}: {error}", file=sys.stderr)
+                return
+
+    def __exit__(self, *_: object) -> None:
+        self._sink.close()
+        while not self._frames.empty():
+            self._frames.get_nowait()
+        self._frames.put(None)
+        self._thread.join(2.0)
+        self._hardware.close()
+
+
+def _ear(args: argparse.Namespace) -> _WavEar | _CardEar:
+    return _WavEar(args.wav) if args.wav is not None else _CardEar(args.card)
