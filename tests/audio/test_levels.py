@@ -49,6 +49,15 @@ def test_either_stop_of_the_converter_counts_as_clipped(value: int, clips: bool)
     assert meter.peak_dbfs == FLOOR_DBFS, "peak is that of the last frame"
 
 
+def test_clipping_is_counted_where_the_converter_was_and_level_where_the_frame_is() -> None:
+    meter = LevelMeter()
+    meter.update(constant(1000), converted=constant(-32768))
+    assert (meter.clipped, meter.clipped_frames) == (960, 1)
+    assert meter.peak_dbfs == pytest.approx(20 * np.log10(1000 / 32768))
+    meter.update(constant(32767), converted=constant(1000))
+    assert meter.clipped_frames == 1, "what gain alone made is no clipping of the converter"
+
+
 def test_mean_weighs_frames_by_their_length_and_empty_frames_not_at_all() -> None:
     meter = LevelMeter()
     meter.update(constant(8000, 480))
