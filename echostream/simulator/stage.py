@@ -1,0 +1,187 @@
+"""Simulates what is missing, and says which: cards, buttons, the control server, and somebody who answers.
+
+What is real stays real. A missing card becomes a private PulseAudio daemon with recorded speech at its
+microphone, so the gateway still runs through PortAudio; where PulseAudio is not installed, a file card takes
+its place. Without a GPIO chip a simulated hand presses simulated buttons. When nobody serves the control
+server's address and it is this machine's own, a server and a second gateway are started as children.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from echostream.channels.channel_runtime import Cards, Inputs, Outputs
+from echostream.config.models import Channel, Config
+from echostream.errors import LibraryMissing
+from echostream.hardware.alsa_library import AlsaLibrary
+from echostream.hardware.card_identity import Kernel, find_card, may_be_pcm
+from echostream.hardware.gpio_chips import list_chips
+from echostream.hardware.gpio_mock import MockGpioInputs
+from echostream.hardware.ptt_mock import MockPttLines
+from echostream.instance import runtime_dir
+from echostream.simulator.button import RhythmicHand
+from echostream.simulator.file_cards import FileCards, Voice, read_wav
+from echostream.simulator.microphone import Microphone
+from echostream.simulator.virtual_cards import VirtualCards
+
+log = logging.getLogger(__name__)
+
+SPEECH = Path(__file__).parent / "speech"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PROBE_S = 0.5
+CHILD_STOP_S = 2.0
+
+
+class Stage:
+    """`adapt` gives a configuration in which every missing part is a simulated one; `start` brings it to life.
+
+    cards, inputs, outputs: the simulated parts, None where the real one is used.
+    """
+
+    def __init__(self, config: Config, everything: bool = False) -> None:
+        self._everything = everything
+        self._closers: list[Callable[[], object]] = []
+        self._people: list[Callable[[], object]] = []
+        self._renamed: dict[str, str] = {}
+        self.cards: Cards | None = None
+        self.inputs: Inputs | None = None
+        self.outputs: Outputs | None = None
+        self._simulate_cards(config)
+        self._simulate_lines(config)
+        self._simulate_server(config)
+
+    def adapt(self, config: Config) -> Config:
+        """The same configuration with missing cards replaced by virtual ones."""
+        channels = tuple(
+            channel.model_copy(update={"card": self._renamed.get(channel.card, channel.card)})
+            for channel in config.channels
+        )
+        return config.model_copy(update={"channels": channels})
+
+    def start(self) -> None:
+        """The simulated people begin: once the gateway is there to hear them."""
+        for begin in self._people:
+            begin()
+
+    def close(self) -> None:
+        """Everything that was started, in reverse."""
+        while self._closers:
+            self._closers.pop()()
+
+    # ---- cards
+
+    def _simulate_cards(self, config: Config) -> None:
+        missing = [name for name in dict.fromkeys(c.card for c in config.channels) if not self._there(name)]
+        if not missing:
+            return
+        speech = read_wav(SPEECH / "microphone.wav")
+        if self._everything:
+            # Nothing of the machine is touched, so the other parts are simulated in this process too.
+            self._say("cards", missing, "files of recorded speech (no PortAudio)")
+            self.cards = FileCards({name: Voice(speech, loop=True) for name in missing})
+            return
+        self._renamed = {name: f"simulated_{number}" for number, name in enumerate(missing, 1)}
+        directory = runtime_dir() / f"cards-{os.getpid()}"
+        try:
+            virtual = VirtualCards(list(self._renamed.values()), directory)
+        except LibraryMissing as error:
+            log.warning("%s; file cards take its place", error)
+            self._renamed.clear()
+            self.cards = FileCards({name: Voice(speech, loop=True) for name in missing})
+            return
+        self._closers.append(virtual.close)
+        os.environ.update(virtual.environment())
+        for name, stand_in in self._renamed.items():
+            microphone = Microphone(virtual, stand_in, speech, pause_s=1.0)
+            self._closers.append(microphone.close)
+            microphone.start()
+            self._say("card", [name], f"a virtual sound card ({stand_in}) that hears recorded speech")
+
+    def _there(self, card: str) -> bool:
+        if self._everything:
+            return False
+        if find_card(card, Kernel().cards()) is not None:
+            return True
+        if not may_be_pcm(card):
+            return False
+        alsa = AlsaLibrary()
+        return any(alsa.can_open(card, capture=way) for way in (True, False))
+
+    # ---- buttons and keyed lines
+
+    def _simulate_lines(self, config: Config) -> None:
+        if not self._everything and list_chips():
+            return
+        inputs = MockGpioInputs(config.gpio.debounce_ms, config.gpio.reread_ms)
+        inputs.start()
+        self._closers.append(inputs.close)
+        self.inputs = inputs
+        self.outputs = MockPttLines([channel.id for channel in config.channels])
+        pressed = [channel for channel in config.channels if channel.ptt is not None and channel.enabled]
+        levels = {channel.ptt.pin: _pressed_level(channel) for channel in pressed if channel.ptt is not None}
+
+        def drive(pin: int, down: bool) -> None:
+            inputs.drive(pin, levels[pin] if down else not levels[pin])
+
+        hand = RhythmicHand(list(levels), drive)
+        self._people.append(hand.start)
+        self._closers.append(hand.stop)
+        self._say(
+            "GPIO", [f"BCM {pin}" for pin in levels], "buttons that a simulated hand presses in a rhythm"
+        )
+
+    # ---- the server and the second gateway
+
+    def _simulate_server(self, config: Config) -> None:
+        url = urlsplit(config.control_server.url)
+        host, port = url.hostname or "", url.port or (443 if url.scheme == "wss" else 80)
+        if host not in LOOPBACK or url.scheme != "ws" or _answers(host, port):
+            return
+        channels = [channel.id for channel in config.channels if channel.enabled]
+        self._say(
+            "control server",
+            [config.control_server.url],
+            "a server of our own, and a second gateway that answers",
+        )
+        self._child("server", "--host", host, "--port", str(port))
+        self._people.append(
+            lambda: self._child("answer", config.control_server.url, *channels, "--name", "Second gateway")
+        )
+
+    def _child(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "echostream", *arguments]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        self._closers.append(lambda: _end(process))
+
+    def _say(self, part: str, names: list[str], stand_in: str) -> None:
+        what = "simulated" if self._everything else "not there, simulated"
+        log.warning("%s %s: %s by %s", part, ", ".join(names), what, stand_in)
+
+
+def _pressed_level(channel: Channel) -> bool:
+    return channel.ptt is None or not channel.ptt.active_low
+
+
+def _answers(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), PROBE_S):
+        return True
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(CHILD_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

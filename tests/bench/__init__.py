@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench` prints every figure, as a table or as JSON."""

@@ -1,0 +1,67 @@
+"""`python -m tests.bench [NAME ...] [--json] [--long]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+import time
+
+from tests.bench.rows import Row
+
+BENCHES = {
+    "key_up": "button edge to first datagram; pre-roll over 1,000 key-ups",
+    "delay": "one-way delay added between microphone frame and loudspeaker frame",
+    "cpu": "CPU of the transmit path against GStreamer; our own part of a frame; channels a core",
+    "loss": "5 % loss with jitter: gaps and recovery; 20 % loss: speech quality with and without FEC",
+    "drift": "±200 ppm over a simulated 24 h",
+    "cold_start": "start to the first frame on the wire",
+    "soak": "four channels full duplex through real PortAudio (60 s; --long: 10 minutes)",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benches that are named (default: all); 1 when a goal was missed."""
+    listing = "\n".join(f"  {name:11} {what}" for name, what in BENCHES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=f"EchoStream's benchmarks:\n{listing}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", choices=[*BENCHES, []], metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--long", action="store_true", help="the ten-minute soak")
+    args = parser.parse_args(argv)
+    rows: list[Row] = []
+    for name in args.names or BENCHES:
+        began_s = time.monotonic()
+        print(f"{name}: {BENCHES[name]} ...", file=sys.stderr, flush=True)
+        module = importlib.import_module(f"tests.bench.{name}")
+        rows += module.run(long=args.long)
+        print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
+    if args.json:
+        machine = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+        print(json.dumps({"host": machine, "rows": [row.as_dict() for row in rows]}, indent=2))
+    else:
+        print_table(rows)
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+def print_table(rows: list[Row]) -> None:
+    """For people."""
+    header = Row("bench", "what", "figure", "goal")
+    widths = [
+        max(len(getattr(row, field)) for row in [header, *rows]) for field in ("bench", "what", "figure", "goal")
+    ]
+    for row in [header, *rows]:
+        cells = [row.bench, row.what, row.figure, row.goal]
+        mark = {True: "met", False: "MISSED", None: ""}[row.met]
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        print(f"{line}  {mark}  {row.note}".rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
