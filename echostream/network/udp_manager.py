@@ -32,7 +32,11 @@ _Route = tuple[socket.socket, tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class UdpCounters:
-    """Since the start. `foreign`: not from the server; `oversized`: over 8192 bytes; `unrouted`: no server."""
+    """Since the start.
+
+    `sent` is audio, `heartbeats` come on top, `sent_bytes` is both; `foreign`: not from the server;
+    `oversized`: over 8192 bytes; `unrouted`: there was no server.
+    """
 
     sent: int = 0
     sent_bytes: int = 0

@@ -51,8 +51,8 @@ class ControlServer:
 
     aes_key: base64 of 32 bytes, "N/A" (members share a key of their own) or "generate".
     offer: when the offer message is sent: "once", or as older servers do with each connect (on the same port
-    or on a new one). advertise: maps the real (host, port) of a UDP port to the one that is offered, so that a
-    proxy can stand in between. Raises WireError (a key that is none), OSError (the port is taken).
+    or on a new one). advertise: maps the real (host, port) of a UDP port to the one that is offered, so that
+    a proxy can stand in between. Raises WireError (a key that is none), OSError (the port is taken).
     """
 
     def __init__(
@@ -242,7 +242,7 @@ class ControlServer:
             if reaction.renew_port:
                 self._renew_port(client)
             self._send(reaction.sends)
-            log.debug("client %d: %.200s", client.number, text)
+            log.debug("client %d: %.200r", client.number, text)
         self._settle_peer(client)
 
     def _settle_peer(self, client: _Client) -> None:

@@ -21,7 +21,8 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-log = logging.getLogger(__name__)
+_protocol_log = logging.getLogger("echostream.websockets")
+_protocol_log.setLevel(logging.WARNING)  # below that the library logs headers and messages: tokens and keys
 
 SUBPROTOCOL: Final = Subprotocol("audio-protocol")
 MAX_MESSAGE_BYTES: Final = 64 * 1024
@@ -56,7 +57,10 @@ class WsPeer:
             self._shaking = tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             self._sock = self._shaking
         self._protocol = ServerProtocol(
-            subprotocols=[SUBPROTOCOL], select_subprotocol=_choose, max_size=MAX_MESSAGE_BYTES, logger=log
+            subprotocols=[SUBPROTOCOL],
+            select_subprotocol=_choose,
+            max_size=MAX_MESSAGE_BYTES,
+            logger=_protocol_log,
         )
         self._unsent = bytearray()
         self._last_bytes = False
@@ -144,7 +148,7 @@ class WsPeer:
             self._flush()
 
     def drop(self, why: str) -> None:
-        """It is over. The socket stays until release(): no other may get its number while a selector has it."""
+        """It is over. The socket stays until release(): none may get its number while a selector has it."""
         if not self.closed:
             self.closed = True
             self.why = why
