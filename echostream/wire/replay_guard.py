@@ -36,8 +36,8 @@ MAX_HISTORY: Final = 256
 class Verdict(StrEnum):
     """What a packet is.
 
-    FRESH_FIRST: nothing but this packet is known of its prefix (the IV may be random, a server may have copied
-    it to this channel). FRESH: a sender that counts, a tick not heard on this channel.
+    FRESH_FIRST: nothing but this packet is known of its prefix (the IV may be random; a server may have
+    copied it to this channel). FRESH: a sender that counts, a tick not heard on this channel.
     REPLAYED: heard before, our own, or overtaken more than a second ago. STALE: below the window.
     """
 

@@ -212,7 +212,8 @@ def _offer(message: dict[str, object]) -> SessionOffered:
 def _host(value: object) -> str:
     """Names the resolver can take: others make it raise errors that are no OSError."""
     host = value.strip() if isinstance(value, str) else ""
-    if not (_NAME.fullmatch(host) or _IPV6.fullmatch(host)) or len(host) > 253:
+    # The length first: the patterns take quadratic time on what they refuse.
+    if len(host) > 253 or not (_NAME.fullmatch(host) or _IPV6.fullmatch(host)):
         raise Malformed("bad_host", "udp_host: expected a host name or address")
     return host
 
