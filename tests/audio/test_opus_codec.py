@@ -52,7 +52,7 @@ def test_round_trip_keeps_length_and_sound(packet_ms: int) -> None:
     out = np.concatenate([decoder.decode(packet) for packet in packets_of(signal, encoder)])
     assert out.dtype == np.int16
     assert out.size == signal.size
-    # Differences, since the VOIP mode turns the phase of the lowest octave; a few lags, since the modes differ.
+    # Differences: the VOIP mode turns the phase of the lowest octave. A few lags: the modes differ in delay.
     wanted = np.diff(signal[9600:-9600].astype(float))
     lags = range(encoder.lookahead_samples - 12, encoder.lookahead_samples + 13)
     heard = (np.diff(out[9600 + lag : lag - 9600].astype(float)) for lag in lags)
