@@ -217,8 +217,8 @@ class _GainAndFilters:
         self._unity = gain_db == 0
         self._chain = BiquadChain([sections[0].scaled(gain), *sections[1:]]) if sections else None
 
-    def process(self, x: NDArray[np.int16]) -> Float32:
-        """Shape (n,), int16 -> shape (n,), float32 in int16 units; may exceed ±32768 (a limiter follows)."""
+    def process(self, x: NDArray[Any]) -> Float32:
+        """Shape (n,), int16 or float32 in its units -> float32, same shape; may exceed ±32768 (limit it)."""
         if self._chain is not None:
             return self._chain.process(x).astype(np.float32)
         if self._unity:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from echostream.audio.filters import OutputFilter
-from echostream.audio.format import Samples
+from echostream.audio.format import Samples, samples_per_frame, silence
 from echostream.audio.levels import LevelMeter
 from echostream.audio.limiter import Limiter
 from echostream.channels.keying import Keying, KeyingSettings
@@ -58,6 +58,7 @@ class AudioStream:
         self._playing = False
         self._quiet_since_s = 0.0
         self._muted = False
+        self._silence = silence(samples_per_frame(receive.frame_ms))
         self.receive = ReceivePath(receive.frame_ms, receive.jitter_min_ms, receive.jitter_max_ms)
         self.keying = Keying(receive.keying, receive.frame_ms)
         self._filter = OutputFilter(receive.output_gain_db, receive.pre_emphasis)
@@ -81,7 +82,7 @@ class AudioStream:
             talking = False
             if self.keying.keyed:
                 self.keying.abort()
-        shaped = self._limiter.process(self._filter.process(received)) if talking else received
+        shaped = self._limiter.process(self._filter.process(received)) if talking else self._silence
         frame = self.keying.step(shaped, talking)
         self._drive_line()
         self._follow_playing(talking or self.keying.keyed, now)
