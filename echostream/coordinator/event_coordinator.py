@@ -34,7 +34,7 @@ class EventCoordinator:
     """
 
     def __init__(self, on_overflow: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._mailbox: Mailbox[Event] = Mailbox(MAILBOX_BOUND)
+        self._mailbox: Mailbox[Event | None] = Mailbox(MAILBOX_BOUND)
         self.deadlines = Deadlines()
         self._on_overflow = on_overflow
         self._overflowed = False
@@ -71,6 +71,7 @@ class EventCoordinator:
         """End the thread after the event that it handles now. Idempotent."""
         self._stop.set()
         if self._thread is not None:
+            self._mailbox.put(None)  # wakes it from its wait
             self._thread.join(timeout_s)
             if self._thread.is_alive():
                 log.error("coordinator outlived its join of %.1f s: this is a bug", timeout_s)
