@@ -1,0 +1,38 @@
+"""The table of parsers under fuzz. To register another: one Target in TARGETS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fuzz_guard import generate_program, run_program
+from fuzz_mutate import Generator
+from fuzz_packets import generate_datagram, generate_key, generate_sealed, run_datagram, run_key, run_opener
+from fuzz_signalling import generate_client, generate_server, run_client, run_server
+
+from echostream.errors import DecryptError, WireError
+
+
+@dataclass(frozen=True)
+class Target:
+    """One parser.
+
+    run: takes any bytes; returns whether they were accepted, or raises one of `allowed`. It checks what must
+    hold of what was accepted with `assert`. Anything else that it raises is a finding.
+    generate: one input from a seeded random.Random; fuzz_mutate and fuzz_json have the parts.
+    """
+
+    name: str
+    run: Callable[[bytes], bool]
+    generate: Generator
+    allowed: tuple[type[Exception], ...]
+
+
+TARGETS: tuple[Target, ...] = (
+    Target("datagram", run_datagram, generate_datagram, (WireError,)),
+    Target("server", run_server, generate_server, (WireError,)),
+    Target("client", run_client, generate_client, (WireError,)),
+    Target("key", run_key, generate_key, (WireError,)),
+    Target("opener", run_opener, generate_sealed, (DecryptError,)),
+    Target("replay_guard", run_program, generate_program, ()),
+)
