@@ -14,10 +14,11 @@ from typing import Final
 
 from echostream.console import logs
 from echostream.errors import ConfigError, EchoStreamError, SecretError
+from echostream.simulator.control_server_options import add_arguments
 from echostream.simulator.server_loop import ControlServer
 from echostream.simulator.server_settings import Limits, ServerStats
 
-__all__ = ["ControlServer", "Limits", "ServerStats", "run"]
+__all__ = ["ControlServer", "Limits", "ServerStats", "add_arguments", "run"]
 
 log = logging.getLogger(__name__)
 
