@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -90,6 +91,7 @@ class Stage:
             return
         self._renamed = {name: f"simulated_{number}" for number, name in enumerate(missing, 1)}
         directory = runtime_dir() / f"cards-{os.getpid()}"
+        directory.mkdir(mode=0o700, exist_ok=True)
         try:
             virtual = VirtualCards(list(self._renamed.values()), directory)
         except LibraryMissing as error:
@@ -97,12 +99,12 @@ class Stage:
             self._renamed.clear()
             self.cards = FileCards({name: Voice(speech, loop=True) for name in missing})
             return
+        self._closers.append(lambda: shutil.rmtree(directory, ignore_errors=True))
         self._closers.append(virtual.close)
         os.environ.update(virtual.environment())
         for name, stand_in in self._renamed.items():
-            microphone = Microphone(virtual, stand_in, speech, pause_s=1.0)
+            microphone = Microphone(virtual[stand_in], speech, pause_s=1.0)
             self._closers.append(microphone.close)
-            microphone.start()
             self._say("card", [name], f"a virtual sound card ({stand_in}) that hears recorded speech")
 
     def _there(self, card: str) -> bool:
