@@ -13,6 +13,8 @@ import numpy as np
 
 WINDOW_MS: Final = 4000.0
 """Audio whose arrival is remembered: how long a burst of jitter keeps the delay up."""
+UNCOUNTED_BASE_MS: Final = 1000.0
+"""The same for the base of a sender that does not count: each loss moves it up by a packet, for good."""
 FORGET_AFTER_MS: Final = 60_000.0
 """After such a silence two clocks 200 ppm apart have drifted by 12 ms: the old base is worth nothing."""
 ONSET_MS: Final = 1500.0
@@ -26,7 +28,8 @@ _CAPACITY: Final = 512
 class ArrivalClock:
     """Base and spread of one talker's transit, from the arrivals of the last seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, base_window_ms: float = WINDOW_MS) -> None:
+        self._base_window_ms = base_window_ms
         self._transit = np.zeros(_CAPACITY)
         self._floor = np.zeros(_CAPACITY)
         self._count = 0
@@ -34,7 +37,7 @@ class ArrivalClock:
         self._stale = True
         self._baseline_ms = 0.0
         self._spread_ms = 0.0
-        self._window = _CAPACITY
+        self._window = self._base_window = _CAPACITY
         self._last_now_ms: float | None = None
         self._last_transit_ms: float | None = None
         self._onset: list[tuple[float, float]] = []
@@ -62,6 +65,7 @@ class ArrivalClock:
         self._last_transit_ms = transit
         self._last_now_ms = now_ms
         self._window = min(_CAPACITY, max(16, int(WINDOW_MS / span_ms)))
+        self._base_window = min(self._window, max(8, int(self._base_window_ms / span_ms)))
         floor = min(transit, self.baseline_ms) if self._count else transit
         if self._onset_until_ms is not None:
             floor = self._note_onset(transit, media_ms)
@@ -118,7 +122,7 @@ class ArrivalClock:
         size = min(self._count, self._window)
         newest = np.arange(self._at - size, self._at) % _CAPACITY
         transit = self._transit[newest]
-        self._baseline_ms = float(transit.min())
+        self._baseline_ms = float(transit[-self._base_window :].min())
         late = transit - np.maximum(self._floor[newest], self._baseline_ms)
         rank = 1 + size // 100
         self._spread_ms = max(0.0, float(np.partition(late, size - rank)[size - rank]))

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from echostream.audio.arrival import ArrivalClock
+from echostream.audio.arrival import UNCOUNTED_BASE_MS, WINDOW_MS, ArrivalClock
 from echostream.audio.format import RATE_HZ, TICK_SAMPLES
 from echostream.audio.opus_codec import has_fec, packet_samples
 from echostream.errors import CodecError
@@ -85,17 +85,24 @@ class JitterBuffer:
     min_ms, max_ms: bounds of the depth; max_ms also bounds the audio that is held.
     frame_ms: length of a pull; its end must have arrived when it starts.
     tick_samples: length of one tick at 48 kHz.
+    counts: a gap in the ticks shows loss; without, the ticks only put packets end to end, and any gap is a pause.
     """
 
     def __init__(
-        self, min_ms: float = 20, max_ms: float = 320, frame_ms: float = 20, tick_samples: int = TICK_SAMPLES
+        self,
+        min_ms: float = 20,
+        max_ms: float = 320,
+        frame_ms: float = 20,
+        tick_samples: int = TICK_SAMPLES,
+        counts: bool = True,
     ) -> None:
         self._min_ms = min_ms
         self._max_ms = max_ms
         self._frame_ms = frame_ms
         self._tick_samples = tick_samples
         self._tick_ms = 1000.0 * tick_samples / RATE_HZ
-        self._arrivals = ArrivalClock()
+        self._counts = counts
+        self._arrivals = ArrivalClock(WINDOW_MS if counts else UNCOUNTED_BASE_MS)
         self._store: dict[int, Packet] = {}
         self._held_ticks = 0
         self._next: int | None = None
@@ -251,7 +258,7 @@ class JitterBuffer:
 
     @property
     def _pause_limit(self) -> int:
-        return max(self.pause_ticks, 2 * self._packet_ticks) if self.pause_ticks else 0
+        return max(self.pause_ticks, 2 * self._packet_ticks) if self._counts else 0
 
     def _unwrap(self, tick: int) -> int:
         if self._last_wire_tick is None:

@@ -107,14 +107,15 @@ class Talker:
         settings = settings or JitterSettings()
         self._settings = settings
         self._buffer = JitterBuffer(
-            settings.min_ms, settings.max_ms, settings.frame_ms, settings.tick_samples
+            settings.min_ms, settings.max_ms, settings.frame_ms, settings.tick_samples, settings.counts
         )
         self._decoder: Decoder = decoder or OpusDecoder()
         self._own_pulls = PullClock(settings.frame_ms) if pulls is None else None
         self._pulls = pulls or self._own_pulls or PullClock(settings.frame_ms)
         self._delays = delays or MsHistogram()
         self._jitters = jitters or MsHistogram()
-        self._servo = DriftServo()
+        # Each loss of a sender that does not count looks like a step of its clock.
+        self._servo = DriftServo(learns=settings.counts)
         self._resampler = VariableResampler()
         self._waiting_to_sound: deque[tuple[int, float]] = deque(maxlen=64)
         self._media_end = 0
@@ -131,8 +132,6 @@ class Talker:
         self._removed = self._added = 0
         self.not_before_s = 0.0
         """Monotonic seconds before which no talk-spurt begins."""
-        if not settings.counts:
-            self._buffer.pause_ticks = 0
 
     def push(self, tick: int, packet: bytes, now: float) -> None:
         """Take a packet that arrived `now` (monotonic seconds). Bad ones are counted, never raised."""
@@ -363,8 +362,7 @@ class Talker:
         rms = self._loudness(samples.astype(np.float32))
         self._voice_rms = max(rms, 0.995 * self._voice_rms)
         self._quiet = rms < self._quiet_below
-        if self._settings.counts:
-            self._buffer.pause_ticks = QUIET_PAUSE_TICKS if self._quiet else LOSS_PAUSE_TICKS
+        self._buffer.pause_ticks = QUIET_PAUSE_TICKS if self._quiet else LOSS_PAUSE_TICKS
 
     @property
     def _quiet_below(self) -> float:

@@ -29,7 +29,10 @@ _COARSE: Final = 8
 """The search runs at 6 kHz first, then around the best place at full rate."""
 _WINDOW: Final = RATE_HZ // 100
 """10 ms are compared, and at most as much is cross-faded."""
-_SHORTER_IS_BETTER_BY: Final = 0.05
+_AS_GOOD_WITHIN: Final = 0.05
+_SURELY_ALIKE: Final = 0.97
+_UNLIKE: Final = 0.31
+_NOISE_LAGS: Final = 40
 _SAME_POWER: Final = 2.0
 
 
@@ -62,11 +65,8 @@ def cut(x: Float32, most: int) -> tuple[Float32, int]:
 def _stretch(x: Float32, most: int, least_similarity: float, leave_out: bool) -> tuple[Float32, int]:
     pieces: list[Float32] = []
     start = at = done = 0
-    while True:
-        longest = min(MOST_PERIOD, most - done, x.size - at - _WINDOW)
-        if longest < LEAST_PERIOD:
-            break
-        period, similarity = _find_period(x[at : at + longest + _WINDOW], longest)
+    while most - done >= LEAST_PERIOD and x.size - at - _WINDOW >= LEAST_PERIOD:
+        period, similarity = _find_period(x[at : at + MOST_PERIOD + _WINDOW], most - done)
         if not _joins(x, at, period, similarity, least_similarity):
             at += _WINDOW
             continue
@@ -94,24 +94,32 @@ def _joins(x: Float32, at: int, period: int, similarity: float, least: float) ->
     return power < _SAME_POWER * other and other < _SAME_POWER * power
 
 
-def _find_period(x: Float32, longest: int) -> tuple[int, float]:
-    """(lag from LEAST_PERIOD to longest at which x is most like its first _WINDOW, normalised correlation).
+def _find_period(x: Float32, most: int) -> tuple[int, float]:
+    """(lag from LEAST_PERIOD to `most` at which x is most like its first _WINDOW, normalised correlation).
 
-    Of lags that are about as good the longest is taken: it moves most at the same cost.
+    Of lags that are about as good the longest is taken: it moves most at the same cost. A slope that still
+    rises where the lags end is no period; its correlation is given as too low.
     """
-    usable = x.size // _COARSE * _COARSE
-    coarse = x[:usable].reshape(-1, _COARSE).mean(axis=1)
-    scores = _similarities(coarse, _WINDOW // _COARSE)[LEAST_PERIOD // _COARSE : longest // _COARSE + 1]
-    near = int(np.flatnonzero(scores >= scores.max() - _SHORTER_IS_BETTER_BY)[-1])
-    # Walk to the top of that hill before looking at it at full rate.
-    while near > 0 and scores[near - 1] > scores[near]:
+    first = LEAST_PERIOD // _COARSE
+    coarse = x[: x.size // _COARSE * _COARSE].reshape(-1, _COARSE).mean(axis=1)
+    scores = _similarities(coarse, _WINDOW // _COARSE)[first:]
+    allowed = scores[: most // _COARSE - first + 1]
+    good = np.flatnonzero(allowed >= scores.max() - _AS_GOOD_WITHIN)
+    near = int(good[-1]) if good.size else int(allowed.argmax())
+    while near > 0 and allowed[near - 1] > allowed[near]:
         near -= 1
-    middle = (LEAST_PERIOD // _COARSE + near) * _COARSE
-    low, high = max(LEAST_PERIOD, middle - _COARSE), min(longest, middle + _COARSE)
-    head = x[:_WINDOW]
-    fine = _similarities(np.concatenate([head, x[low : high + _WINDOW]]), _WINDOW)[_WINDOW:]
+    middle = (first + near) * _COARSE
+    low = max(LEAST_PERIOD, middle - _COARSE)
+    high = max(low, min(most, middle + _COARSE, x.size - _WINDOW))
+    fine = _similarities(np.concatenate([x[:_WINDOW], x[low : high + _WINDOW]]), _WINDOW)[_WINDOW:]
     best = int(fine.argmax())
-    return low + best, float(fine[best])
+    similarity = float(fine[best])
+    rising = near == allowed.size - 1 and near > 0 and allowed[near] > allowed[near - 1]
+    # Noise is unlike itself everywhere; a voice only at the lags that happen to be allowed.
+    noise = scores.size > _NOISE_LAGS and float(np.abs(scores).max()) <= NOISE_BELOW
+    if not noise and (not good.size or similarity <= NOISE_BELOW or (rising and similarity < _SURELY_ALIKE)):
+        similarity = _UNLIKE
+    return low + best, similarity
 
 
 def _similarities(x: Float32, width: int) -> Float32:
