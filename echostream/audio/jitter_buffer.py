@@ -85,7 +85,7 @@ class JitterBuffer:
     min_ms, max_ms: bounds of the depth; max_ms also bounds the audio that is held.
     frame_ms: length of a pull; its end must have arrived when it starts.
     tick_samples: length of one tick at 48 kHz.
-    counts: a gap in the ticks shows loss; without, the ticks only put packets end to end, and any gap is a pause.
+    counts: a gap in the ticks shows loss; without, they only put packets end to end, and a gap is a pause.
     """
 
     def __init__(

@@ -39,6 +39,8 @@ _FULL_GAIN_MS: Final = 20.0
 _FADE_IN: Final = RATE_HZ * 5 // 1000
 _DRAIN_ABOVE_MS, _DRAIN_UNTIL_MS, _CUT_ABOVE_MS = 18.0, 9.0, 6.0
 _SLOW_ABOVE_MS: Final = 12.0
+_FASTER: Final = 0.2
+"""Part of the samples left out while draining, on average: speech 25 % faster."""
 _BLOCK_MS, _LEAST_BLOCK_MS = 60.0, 40.0
 _URGENT_MS: Final = 60.0
 _QUIET_PART: Final = 0.05
@@ -126,6 +128,7 @@ class Talker:
         self._gain = 1.0
         self._lag_ms = 0.0
         self._draining = False
+        self._allowance = 0.0
         self._voice_rms = 0.0
         self._quiet = True
         self._fec_recovered = self._concealed = self._undecodable = 0
@@ -271,7 +274,11 @@ class Talker:
             self._removed += removed
         elif self._draining and decoded >= _LEAST_BLOCK_MS * _PER_MS:
             alike = 0.5 if excess > _URGENT_MS else 0.7
-            block, removed = time_stretch.accelerate(block, int(excess * _PER_MS), alike)
+            # What one block could not give, for want of a whole period, the next one may.
+            self._allowance = min(self._allowance, time_stretch.MOST_PERIOD) + _FASTER * decoded
+            most = int(min(excess * _PER_MS, self._allowance))
+            block, removed = time_stretch.accelerate(block, most, alike)
+            self._allowance -= removed
             self._removed += removed
         elif self._shortfall_ms > _SLOW_ABOVE_MS:
             block, added = time_stretch.expand(block, int(self._shortfall_ms * _PER_MS))

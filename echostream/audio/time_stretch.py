@@ -19,8 +19,8 @@ LEAST_PERIOD: Final = RATE_HZ // 400
 """120 samples: the period of 400 Hz, above most voices."""
 MOST_PERIOD: Final = RATE_HZ // 75
 """640 samples: the period of 75 Hz, below most voices."""
-MOST_FASTER: Final = 0.2
-"""Part of the samples that accelerate() leaves out at most: speech 25 % faster."""
+MOST_FASTER: Final = 0.34
+"""Part of one block's samples that accelerate() leaves out at most."""
 MOST_SLOWER: Final = 0.5
 """Samples that expand() adds at most, per sample."""
 NOISE_BELOW: Final = 0.3
