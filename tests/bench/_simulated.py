@@ -96,7 +96,8 @@ def receive(packets: list[bytes], arrivals: list[Arrival], duration_s: float) ->
     path = receive_path()
     ordered = sorted(arrivals, key=lambda arrival: arrival.at_s)
     got = list(pulls(path, packets, ordered, int(duration_s / FRAME_S)))
-    return Heard(np.concatenate([frame for frame, _ in got]), np.array([talks for _, talks in got]), path.stats)
+    samples = np.concatenate([frame for frame, _ in got])
+    return Heard(samples, np.array([talks for _, talks in got]), path.stats)
 
 
 def find(part: Float32, original: Float32, at: int, reach: int) -> tuple[int, float] | None:

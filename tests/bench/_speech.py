@@ -16,7 +16,7 @@ SYSTEM = Path("/usr/share/pocketsphinx/test/data/librivox")
 
 
 def speech(least_s: float) -> Samples:
-    """At least `least_s` of 48 kHz speech, the recordings one after another. FileNotFoundError without any."""
+    """At least `least_s` of 48 kHz speech, one recording after another. FileNotFoundError without any."""
     for folder in (SHIPPED, SYSTEM):
         files = sorted(folder.glob("*.wav"))
         if files:
@@ -25,7 +25,9 @@ def speech(least_s: float) -> Samples:
     raise FileNotFoundError(f"no recorded speech: neither {SHIPPED} nor {SYSTEM} holds a WAV file")
 
 
-def active_blocks(samples: Samples | NDArray[np.float32], block: int, below_db: float = 25.0) -> NDArray[np.bool_]:
+def active_blocks(
+    samples: Samples | NDArray[np.float32], block: int, below_db: float = 25.0
+) -> NDArray[np.bool_]:
     """Which blocks of `block` samples hold voice: within `below_db` of the loudest tenth's level."""
     level = block_rms(samples, block)
     loud = float(np.quantile(level, 0.9))

@@ -13,7 +13,7 @@ from itertools import count
 import numpy as np
 
 from echostream.audio.drift_servo import DriftServo
-from echostream.audio.format import RATE_HZ
+from echostream.audio.format import RATE_HZ, TICK_SAMPLES
 from tests.bench._simulated import (
     FRAME_S,
     Arrival,
@@ -82,7 +82,7 @@ def _servo_day(drift: float) -> tuple[float, float, float]:
 
 def _path_row(ppm: float, minutes: int) -> Row:
     packets = encode(speech(SPEECH_S)[: int(SPEECH_S * RATE_HZ)], gateway_encoder())
-    once = decode(packets * 2).astype(np.float32)[len(packets) * 960 :]  # as it sounds from the second round on
+    once = decode(packets * 2).astype(np.float32)[-len(packets) * TICK_SAMPLES :]  # as from the second round on
     drift = ppm / 1e6
     path = receive_path()
     track: list[tuple[float, float]] = []
@@ -115,7 +115,7 @@ def _path_row(ppm: float, minutes: int) -> Row:
 
 
 def _arrivals(drift: float) -> Iterator[Arrival]:
-    """Each packet when its frame is complete on the sender's clock, and the network's constant delay later."""
+    """Each packet when its frame is complete on the sender's clock, and NETWORK_S later."""
     for number in count():
         yield Arrival((number + 1) * FRAME_S / (1.0 + drift) + NETWORK_S, number)
 

@@ -1,0 +1,3 @@
+from tests.bench.rows import Row
+def rows() -> list[Row]:
+    return []
