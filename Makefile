@@ -1,0 +1,45 @@
+# EchoStream: each target installs what it needs by itself, and has nothing to do the second time.
+# ARGS="..." goes to the program: make run ARGS="--for 30 --summary out.json", make test ARGS="tests/audio -x".
+# PYTHON=python3.12 chooses an interpreter (3.11 to 3.13).
+
+PY := .venv/bin/python
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench fuzz hwtest torture lint docs clean setup-run setup-dev setup-bench
+
+help: ## this list
+	@echo 'make TARGET [ARGS="..."]'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup-run ## the gateway with ./config.json; hardware that is missing is simulated
+	@$(PY) -m echostream run --simulate missing $(ARGS)
+
+test: setup-dev ## the tests
+	@$(PY) -m pytest $(ARGS)
+
+lint: setup-dev ## ruff, mypy --strict
+	@$(PY) -m ruff check
+	@$(PY) -m mypy
+
+bench: setup-bench ## the benchmarks, beside their peers (ARGS="--json", ARGS="delay cpu")
+	@$(PY) -m tests.bench $(ARGS)
+
+fuzz: setup-dev ## a million inputs to each parser (ARGS="--parser NAME --seed 7")
+	@$(PY) tests/fuzz/run.py --inputs 1000000 $(ARGS)
+
+torture: setup-dev ## kill the gateway while it keys a radio, a hundred times
+	@$(PY) tests/torture/kill_while_keyed.py $(ARGS)
+
+hwtest: setup-dev ## the tests on a real Raspberry Pi; skips, with the reason, what is not wired
+	@$(PY) -m pytest hwtests -rs $(ARGS)
+
+docs: setup-run ## write docs/configuration.md and docs/config.schema.json from the models
+	@$(PY) -m echostream.config.reference $(ARGS)
+
+clean: ## remove what make made: .venv, caches
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info .lgd-nfy*
+	@find echostream tests hwtests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup-run setup-dev setup-bench: setup-%:
+	@scripts/setup.sh $*
