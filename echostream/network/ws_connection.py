@@ -17,7 +17,7 @@ from echostream.config.models import ControlServer
 from echostream.errors import ConfigError
 from echostream.network import tls
 from echostream.network.resolver import Address
-from echostream.network.stream import Stream
+from echostream.network.stream import Stream, StreamInterrupted
 
 SUBPROTOCOL: Final = "audio-protocol"
 MAX_MESSAGE_BYTES: Final = 256 * 1024
@@ -104,6 +104,7 @@ class WsConnection:
         self._stream = stream
         self._library = library
         self._sending = threading.Lock()
+        self._send_failure = ""
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self._opcode = 0
@@ -117,7 +118,7 @@ class WsConnection:
             except websocket.WebSocketTimeoutException:
                 return None  # the library keeps the part of a frame that came
             except (OSError, websocket.WebSocketException, ValueError) as error:
-                raise ConnectionEnded(reason(error)) from error
+                raise ConnectionEnded(self._send_failure or reason(error)) from error
             self._stream.budget = MAX_MESSAGE_BYTES + FRAME_HEADER_BYTES
             result = self._take(frame)
             if result is not None:
@@ -175,8 +176,9 @@ class WsConnection:
             with self._sending:
                 self._library.send(data, opcode)
         except (OSError, websocket.WebSocketException, ValueError) as error:
+            self._send_failure = self._send_failure or f"send: {reason(error)}"
             self._stream.interrupt()  # half a frame may have gone: nothing can follow it
-            raise ConnectionEnded(reason(error)) from error
+            raise ConnectionEnded(self._send_failure) from error
 
     def interrupt(self) -> None:
         """End every wait, from any thread."""
@@ -253,6 +255,8 @@ def _server_is_away(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """An error in words of our own: the library's may quote the server's headers."""
+    if isinstance(error, StreamInterrupted):
+        return "left on request"
     if isinstance(error, websocket.WebSocketBadStatusException):
         return f"the server answered with HTTP status {error.status_code}"
     if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):

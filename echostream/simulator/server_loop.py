@@ -235,14 +235,16 @@ class ControlServer:
         texts = client.peer.turn(self._clock())
         if client.peer.open and not client.offered:
             self._welcome(client)
-        for text in texts:
-            if not client.offered:
-                break
-            reaction = self._switchboard.message(client.number, text)
-            if reaction.renew_port:
-                self._renew_port(client)
-            self._send(reaction.sends)
+        sends: Sends = []
+        renew = False
+        for text in texts if client.offered else ():
             log.debug("client %d: %.200r", client.number, text)
+            reaction = self._switchboard.message(client.number, text)
+            renew |= reaction.renew_port
+            sends += reaction.sends
+        if renew and client.peer.open:
+            self._renew_port(client)
+        self._send(sends)
         self._settle_peer(client)
 
     def _settle_peer(self, client: _Client) -> None:
