@@ -118,7 +118,8 @@ def _missing() -> str:
     for element, package in (("opusenc", "base"), ("rtpopuspay", "good"), ("pulsesrc", "good")):
         found = subprocess.run(["gst-inspect-1.0", "--exists", element], check=False)
         if found.returncode:
-            return f"GStreamer has no {element}: apt install gstreamer1.0-plugins-{package} gstreamer1.0-pulseaudio"
+            packages = f"gstreamer1.0-plugins-{package} gstreamer1.0-pulseaudio"
+            return f"GStreamer has no {element}: apt install {packages}"
     return ""
 
 
