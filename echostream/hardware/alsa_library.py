@@ -11,15 +11,17 @@ import ctypes
 import errno
 import logging
 import os
+import threading
 from typing import Any, Final
 
-from echostream.errors import LibraryMissing
+from echostream.errors import DeviceLost, LibraryMissing
 
 log = logging.getLogger(__name__)
 
 _PLAYBACK: Final = 0
 _CAPTURE: Final = 1
 _NONBLOCK: Final = 1
+_PROBE_WAIT_S: Final = 1.0
 
 # The C type is variadic; only its fixed arguments are declared, the rest have types that the format names.
 _ErrorHandler = ctypes.CFUNCTYPE(
@@ -36,6 +38,8 @@ class AlsaLibrary:
             self._asound: Any = ctypes.CDLL("libasound.so.2")
         except OSError as error:
             raise LibraryMissing(f"libasound.so.2 is missing: apt install libasound2 ({error})") from error
+        self._lock = threading.Lock()
+        self._probes: dict[tuple[str, bool], _Probe] = {}
         self._handler = _ErrorHandler(_log_complaint)
         self._asound.snd_lib_error_set_handler(self._handler)
         atexit.register(self.close)
@@ -59,11 +63,42 @@ class AlsaLibrary:
         return 0
 
     def can_open(self, pcm: str, *, capture: bool) -> bool:
-        """Whether a PCM is there, be it in use."""
-        code = self.open_error(pcm, capture=capture)
+        """Whether a PCM is there, be it in use. DeviceLost when whatever is behind it does not answer.
+
+        A sound server that stands still would hold its caller for ever, so a thread of its own asks, and
+        while it has no answer nobody asks again.
+        """
+        with self._lock:
+            probe = self._probes.get((pcm, capture))
+            if probe is None:
+                probe = self._probes[pcm, capture] = _Probe(self, pcm, capture)
+        code = probe.result(_PROBE_WAIT_S)
+        if code is None:
+            raise DeviceLost(f"card {pcm}: the sound server behind it does not answer")
+        with self._lock:
+            self._probes.pop((pcm, capture), None)
         if code not in (0, errno.EBUSY):
             log.debug("ALSA PCM %s cannot be opened: %s", pcm, os.strerror(code))
         return code in (0, errno.EBUSY)
+
+
+class _Probe:
+    """One try to open a PCM, in thread `alsa-probe`."""
+
+    def __init__(self, alsa: AlsaLibrary, pcm: str, capture: bool) -> None:
+        self._answer: int | None = None
+        self._thread = threading.Thread(
+            target=self._ask, args=(alsa, pcm, capture), name="alsa-probe", daemon=True
+        )
+        self._thread.start()
+
+    def result(self, wait_s: float) -> int | None:
+        """As AlsaLibrary.open_error, or None without an answer within `wait_s`."""
+        self._thread.join(wait_s)
+        return self._answer
+
+    def _ask(self, alsa: AlsaLibrary, pcm: str, capture: bool) -> None:
+        self._answer = alsa.open_error(pcm, capture=capture)
 
 
 def _log_complaint(file: bytes, line: int, function: bytes, code: int, message: bytes) -> None:

@@ -88,7 +88,10 @@ class AudioHardware:
         """Whether the card is there now, be it in use. ConfigError for an index."""
         if find_card(name, self._kernel.cards()) is not None:
             return True
-        return may_be_pcm(name) and any(self._alsa.can_open(name, capture=way) for way in (True, False))
+        try:
+            return may_be_pcm(name) and any(self._alsa.can_open(name, capture=way) for way in (True, False))
+        except DeviceLost:
+            return False  # it is there, but of no use until it answers
 
     def cards(self) -> list[CardInfo]:
         """Every card of the kernel, then the PCMs of ALSA's configuration files that are not stock ones."""

@@ -34,7 +34,7 @@ LATENCY_S: Final = 0.1
 _PERIODS: Final = 16
 """PortAudio divides the ring by this and rounds up to whole frames: large, so that a period is one frame."""
 _LOCK_WAIT_S: Final = 5.0
-_CLOSE_WAIT_S: Final = 2.0
+_CLOSE_WAIT_S: Final = 1.0
 _INVALID_RATE: Final = -9997
 _INVALID_CHANNELS: Final = -9998
 _UNAVAILABLE: Final = -9985

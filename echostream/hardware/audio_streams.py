@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from echostream.audio.format import Frame, Samples
 from echostream.audio.ports import CardSpec
 from echostream.errors import AudioError, DeviceLost, SourceClosed, StateError
+from echostream.hardware.audio_clock import REAL, Clock
 from echostream.hardware.audio_layout import Captured, CaptureLayout, PlaybackLayout, device_frame
 from echostream.hardware.audio_pacing import OverrunMeter, Pacer
 
@@ -49,8 +49,9 @@ class Raw(Protocol):
 class _Stream:
     """What both directions share: the wait, the watch for a card that left, and a close that is safe."""
 
-    def __init__(self, raw: Raw, spec: CardSpec, gone: Gone) -> None:
+    def __init__(self, raw: Raw, spec: CardSpec, gone: Gone, clock: Clock = REAL) -> None:
         self._raw = raw
+        self._clock = clock
         self._name = spec.name
         self._gone = gone
         self._inside = threading.Lock()
@@ -59,7 +60,7 @@ class _Stream:
         self._released = False
         self._block = device_frame(raw.rate_hz, spec.frame_ms)
         self._pacer = Pacer(spec.frame_ms / 1000)
-        now = time.monotonic()
+        now = self._clock.now()
         self.last_frame_at_s = now
         """Monotonic seconds at which the last frame went through: what a watchdog looks at."""
         self._looked_at_s = now
@@ -90,14 +91,15 @@ class _Stream:
             self._looked_at_s = now
             if self._gone():
                 raise DeviceLost(f"card {self._name} was unplugged")
-        self._closed.wait(wait_s)
+        self._clock.wait(self._closed, wait_s)
+        self._refuse_closed()
 
 
 class CardSource(_Stream):
     """One microphone. overruns: times that audio was lost because nobody read in time."""
 
-    def __init__(self, raw: Raw, spec: CardSpec, gone: Gone) -> None:
-        super().__init__(raw, spec, gone)
+    def __init__(self, raw: Raw, spec: CardSpec, gone: Gone, clock: Clock = REAL) -> None:
+        super().__init__(raw, spec, gone, clock)
         self.overruns = 0
         self._layout = CaptureLayout(raw.rate_hz, raw.channels, spec.side, spec.frame_ms)
         self._meter = OverrunMeter(raw.capacity, raw.rate_hz)
@@ -111,14 +113,14 @@ class CardSource(_Stream):
 
     def read_raw(self) -> Captured:
         """As read(), in the card's own rate and channels."""
-        now = time.monotonic()
+        now = self._clock.now()
         if self._backlog < self._block and (wait_s := self._pacer.wait_s(now)):
             self._wait(wait_s, now)
         while True:
             with self._inside:
                 self._refuse_closed()
                 available = self._raw.available()
-                now = time.monotonic()
+                now = self._clock.now()
                 self._lost += self._meter.look(available, now)
                 data = self._raw.read(self._block) if available >= self._block else b""
             if data:
@@ -136,15 +138,15 @@ class CardSource(_Stream):
             self._index += round(self._lost / self._block)
             log.warning("card %s: %d samples lost, nobody read them in time", self._name, self._lost)
             self._lost = 0
-        self.last_frame_at_s = time.monotonic()
+        self.last_frame_at_s = self._clock.now()
         return Captured(data, self._index, self.last_frame_at_s, gap)
 
 
 class CardSink(_Stream):
     """One loudspeaker. underruns: times that it ran dry because nobody wrote in time."""
 
-    def __init__(self, raw: Raw, spec: CardSpec, gone: Gone) -> None:
-        super().__init__(raw, spec, gone)
+    def __init__(self, raw: Raw, spec: CardSpec, gone: Gone, clock: Clock = REAL) -> None:
+        super().__init__(raw, spec, gone, clock)
         self.underruns = 0
         self._layout = PlaybackLayout(raw.rate_hz, raw.channels, spec.side)
         self._frame_bytes = 2 * raw.channels
@@ -169,11 +171,11 @@ class CardSink(_Stream):
             self._refuse_closed()
             self._raw.write(data, frames)
         self._pacer.ready(ready_s)
-        self.last_frame_at_s = time.monotonic()
+        self.last_frame_at_s = self._clock.now()
 
     def wait_for_room(self) -> float:
         """Block until the card wants the next frame; returns the instant. DeviceLost, SourceClosed."""
-        now = time.monotonic()
+        now = self._clock.now()
         if self._running and (wait_s := self._pacer.wait_s(now)):
             self._wait(wait_s, now)
         while True:
@@ -183,7 +185,7 @@ class CardSink(_Stream):
                 if room > self._raw.capacity - self._empty:
                     self._prime()
                     room = self._raw.available()
-            now = time.monotonic()
+            now = self._clock.now()
             if self._raw.capacity - room <= self._cushion and room >= self._block:
                 return now
             self._wait(self._pacer.missed(now), now)

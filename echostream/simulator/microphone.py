@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from echostream.audio.format import RATE_HZ, Samples, silence
+from echostream.audio.format import RATE_HZ, Samples
+from echostream.audio.ports import Side
+from echostream.hardware.audio_layout import one_side
 from echostream.simulator.file_cards import read_wav
 from echostream.simulator.virtual_cards import HEARS, PLAYS, VirtualCard, end
 
@@ -88,18 +91,27 @@ class Microphone(_Client):
     Thread `microphone-CARD`. A card that is pulled stops it; it goes on when the card is back.
     """
 
-    def __init__(self, card: VirtualCard, recording: Path | Samples, *, pause_s: float = 2.0) -> None:
-        """`recording`: a WAV of any rate, or 48 kHz mono int16. AudioError for a file that cannot be read."""
+    def __init__(
+        self, card: VirtualCard, recording: Path | NDArray[np.int16], *, pause_s: float = 2.0
+    ) -> None:
+        """`recording`: a WAV of any rate, or int16 at 48 kHz, shape (n,), or (n, 2) into a stereo card.
+
+        AudioError for a file that cannot be read.
+        """
         spoken = read_wav(recording) if isinstance(recording, Path) else recording
+        self._channels = 1 if spoken.ndim == 1 else spoken.shape[1]
         chunk = int(_CHUNK_S * RATE_HZ)
-        loop = np.concatenate((spoken, silence(round(pause_s * RATE_HZ))))
-        self._loop = np.concatenate((loop, silence(-len(loop) % chunk))).astype("<i2").tobytes()
-        self._chunk_bytes = 2 * chunk
+        pause = round(pause_s * RATE_HZ)
+        pause += -(len(spoken) + pause) % chunk
+        rest = np.zeros((pause, *spoken.shape[1:]), np.int16)
+        self._loop = np.concatenate((spoken, rest)).astype("<i2").tobytes()
+        self._chunk_bytes = 2 * chunk * self._channels
         self._at = 0
         super().__init__(card, f"microphone-{card.name}")
 
     def _command(self) -> list[str]:
-        return self._card.client("pacat", "--playback", f"--device={HEARS}", f"--latency-msec={_LATENCY_MS}")
+        options = ("--playback", f"--device={HEARS}", f"--latency-msec={_LATENCY_MS}")
+        return self._card.client("pacat", *options, channels=self._channels)
 
     def _move(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
@@ -115,9 +127,11 @@ class Microphone(_Client):
 class Loudspeaker(_Client):
     """Keeps what a virtual card played. Thread `loudspeaker-CARD`."""
 
-    def __init__(self, card: VirtualCard, *, keep_s: float = 60.0) -> None:
-        """`keep_s`: older audio is forgotten."""
-        self._keep_bytes = 2 * round(keep_s * RATE_HZ)
+    def __init__(self, card: VirtualCard, *, side: Side = "mono", keep_s: float = 60.0) -> None:
+        """`side`: of a stereo card. `keep_s`: older audio is forgotten."""
+        self._side = side
+        self._channels = 1 if side == "mono" else 2
+        self._keep_bytes = 2 * self._channels * round(keep_s * RATE_HZ)
         self._heard = bytearray()
         self._heard_lock = threading.Lock()
         super().__init__(card, f"loudspeaker-{card.name}")
@@ -125,7 +139,9 @@ class Loudspeaker(_Client):
     def heard(self) -> Samples:
         """Everything kept so far, shape (n,), int16."""
         with self._heard_lock:
-            return np.frombuffer(bytes(self._heard[: len(self._heard) // 2 * 2]), np.int16)
+            whole = len(self._heard) // (2 * self._channels) * 2 * self._channels
+            heard = np.frombuffer(bytes(self._heard[:whole]), np.int16)
+        return one_side(heard.reshape(-1, self._channels), self._side)
 
     def clear(self) -> None:
         """Forget it."""
@@ -133,11 +149,13 @@ class Loudspeaker(_Client):
             self._heard.clear()
 
     def _command(self) -> list[str]:
-        return self._card.client("parec", f"--device={PLAYS}.monitor", f"--latency-msec={_LATENCY_MS}")
+        options = (f"--device={PLAYS}.monitor", f"--latency-msec={_LATENCY_MS}")
+        return self._card.client("parec", *options, channels=self._channels)
 
     def _move(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         while data := process.stdout.read(4096):
             with self._heard_lock:
                 self._heard += data
-                del self._heard[: max(0, len(self._heard) - self._keep_bytes)]
+                surplus = max(0, len(self._heard) - self._keep_bytes)
+                del self._heard[: surplus // (2 * self._channels) * 2 * self._channels]

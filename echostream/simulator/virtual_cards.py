@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from echostream.errors import AudioError, LibraryMissing
+from echostream.errors import AudioError, LibraryMissing, StateError
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,13 @@ class VirtualCard:
         return f"unix:{self._socket}"
 
     @property
+    def group(self) -> int:
+        """Process group of the daemon. StateError while it is unplugged."""
+        if self._daemon is None:
+            raise StateError(f"virtual card {self.name} is unplugged")
+        return self._daemon.pid
+
+    @property
     def plugged(self) -> bool:
         """Whether the daemon answers."""
         with socket.socket(socket.AF_UNIX) as probe:
@@ -109,15 +116,15 @@ class VirtualCard:
             self._stopped.set()
             self._reap()
 
-    def client(self, program: str, *options: str) -> list[str]:
-        """Command line of `pacat` or `parec` for this card: 16-bit mono at 48 kHz, raw."""
+    def client(self, program: str, *options: str, channels: int = 1) -> list[str]:
+        """Command line of `pacat` or `parec` for this card: 16-bit samples at 48 kHz, raw."""
         return [
             require(program),
             f"--server={self.server}",
             "--raw",
             "--format=s16le",
             "--rate=48000",
-            "--channels=1",
+            f"--channels={channels}",
             *options,
         ]
 
