@@ -14,7 +14,7 @@ MOST_DRIFT: Final = 0.001
 """±1000 ppm: worse clocks than that are not sold."""
 _PROPORTIONAL_PER_S: Final = 0.1
 _INTEGRAL_PER_S2: Final = 0.0012
-_LEARN_WITHIN_MS: Final = 12.0
+_LEARN_WITHIN_MS: Final = 8.0
 """A larger error comes from the network, not from the clocks: nothing is learned from it."""
 _SMOOTHING_S: Final = 1.5
 

@@ -165,8 +165,19 @@ class JitterBuffer:
             return None
         if self._held_ticks * self._tick_ms >= self._max_ms:
             return 0.0
+        if self.goes_on:
+            return 0.0  # it was interrupted for long enough
         first = min(self._store)
         return max(0.0, self.target_ms - self.lag_ms(first * self._tick_samples, now))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what waits is the same speech that was last played, no more than a loss away."""
+        return (
+            bool(self._store)
+            and self._next is not None
+            and min(self._store) - self._next <= self._pause_limit
+        )
 
     def begin(self) -> int:
         """Begin the waiting talk-spurt: its first tick. Only after start_in_ms() gave a number."""

@@ -41,7 +41,7 @@ _DRAIN_ABOVE_MS, _DRAIN_UNTIL_MS, _CUT_ABOVE_MS = 18.0, 9.0, 6.0
 _SLOW_ABOVE_MS: Final = 12.0
 _FASTER: Final = 0.2
 """Part of the samples left out while draining, on average: speech 25 % faster."""
-_BLOCK_MS, _LEAST_BLOCK_MS = 60.0, 40.0
+_BLOCK_MS: Final = 60.0
 _URGENT_MS: Final = 60.0
 _QUIET_PART: Final = 0.05
 """-26 dB below the voice, or below _QUIET_RMS: a pause."""
@@ -247,8 +247,7 @@ class Talker:
             self._draining = True
         elif excess < _DRAIN_UNTIL_MS:
             self._draining = False
-        stretched = self._draining or self._shortfall_ms > _SLOW_ABOVE_MS
-        if self._ended or stretched or self._buffer.catching_up_ms > 0:
+        if self._ended or self._buffer.catching_up_ms > 0:
             return self._servo.hold()
         return self._servo.update(self._lag_ms, self._buffer.target_ms, count / RATE_HZ)
 
@@ -259,6 +258,8 @@ class Talker:
 
     def _next_block(self) -> Float32:
         """The next decoded, concealed or silent samples, stretched as the delay asks; never empty."""
+        if self._ended and self._buffer.goes_on:
+            self._ended = False
         if self._ended:
             self._silent = True
             return np.zeros(_STEP // 2, np.float32)
@@ -272,7 +273,7 @@ class Talker:
         if excess > _CUT_ABOVE_MS and self._quiet and self._loudness(block) < self._quiet_below:
             block, removed = time_stretch.cut(block, int(min(excess * _PER_MS, 0.6 * decoded)))
             self._removed += removed
-        elif self._draining and decoded >= _LEAST_BLOCK_MS * _PER_MS:
+        elif self._draining:
             alike = 0.5 if excess > _URGENT_MS else 0.7
             # What one block could not give, for want of a whole period, the next one may.
             self._allowance = min(self._allowance, time_stretch.MOST_PERIOD) + _FASTER * decoded

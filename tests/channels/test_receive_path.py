@@ -194,6 +194,7 @@ def test_a_counting_sender_of_100_ms_packets_is_claimed_before_it_plays() -> Non
     path = make()
     sound, _ = play(path, counted(tuple(joined), ticks=5), 3.6)
     assert longest_silence_ms(sound) < 2
+    assert path._legacy.talker.stats.spurts == 0
     # Two at once, one of them in the legacy stream, would be louder.
     assert np.abs(sound).max() < 9000
     assert path.stats.packets_lost == 0
