@@ -106,6 +106,7 @@ class JitterBuffer:
         self._store: dict[int, Packet] = {}
         self._held_ticks = 0
         self._next: int | None = None
+        self._begun = False
         self._end: int | None = None
         self._last_tick = 0
         self._last_wire_tick: int | None = None
@@ -173,11 +174,9 @@ class JitterBuffer:
     @property
     def goes_on(self) -> bool:
         """Whether what waits is the same speech that was last played, no more than a loss away."""
-        return (
-            bool(self._store)
-            and self._next is not None
-            and min(self._store) - self._next <= self._pause_limit
-        )
+        if not self._store or self._next is None or not self._begun:
+            return False
+        return min(self._store) - self._next <= self._pause_limit
 
     def begin(self) -> int:
         """Begin the waiting talk-spurt: its first tick. Only after start_in_ms() gave a number."""
@@ -186,6 +185,7 @@ class JitterBuffer:
             for tick in range(self._next, first, self._packet_ticks):
                 self._count_lost(tick)
         self._next = first
+        self._begun = True
         self.counters.spurts += 1
         return first
 
@@ -219,6 +219,7 @@ class JitterBuffer:
             self._next = last + self._store[last].ticks
         self._store.clear()
         self._held_ticks = 0
+        self._begun = False
 
     def lag_ms(self, position: float, now: float) -> float:
         """How far playing sample `position` at `now` is behind the earliest moment it could be played at.

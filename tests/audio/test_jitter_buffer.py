@@ -253,6 +253,18 @@ def test_taken_packet_leaves_no_gap() -> None:
     assert buffer.counters.lost == 0
 
 
+def test_speech_that_was_interrupted_goes_on_at_once_but_not_after_a_clear() -> None:
+    buffer = filled([0, 1])
+    drain(buffer)
+    buffer.push(3, PLAIN, 1.3)
+    assert buffer.goes_on
+    assert buffer.start_in_ms(1.3) == 0
+    buffer.clear()
+    buffer.push(4, PLAIN, 1.08)
+    assert not buffer.goes_on
+    assert buffer.start_in_ms(1.08) == pytest.approx(buffer.target_ms)
+
+
 def test_taking_the_last_packet_empties_the_buffer() -> None:
     buffer = JitterBuffer()
     assert buffer.take(4) is None
