@@ -1,4 +1,4 @@
-"""What the gateway is plugged into: sound cards, inputs, keyed lines; real ones, with simulated ones for the rest."""
+"""What the gateway is plugged into: cards, inputs, keyed lines; real ones, simulated ones for the rest."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from echostream.errors import GpioError, LibraryMissing
 from echostream.hardware.audio_hardware import AudioHardware
 from echostream.hardware.cm108 import Cm108Cos, find_hidraw
 from echostream.hardware.gpio import GpioInputs
-from echostream.hardware.ptt_client import PttLines, PttLineSpec
+from echostream.hardware.ptt_client import MockPttLines, PttLines, PttLineSpec
 
 log = logging.getLogger(__name__)
+
+GUARD_MARGIN_S = 10.0
+"""How much later than the channel's own time-out timer the guard's comes: it is the last line of defence."""
 
 
 class Simulated(Protocol):
@@ -22,7 +25,7 @@ class Simulated(Protocol):
 
     cards: Cards | None
     inputs: Inputs | None
-    outputs: Outputs | None
+    outputs: MockPttLines | None
 
 
 class _CosReaders:
@@ -33,23 +36,21 @@ class _CosReaders:
 
 
 class Board:
-    """Builds the hardware in order and closes it in reverse. What is missing is said once, with its remedy."""
+    """Builds the hardware in order, closes it in reverse. What is missing is said once, with its remedy."""
 
     def __init__(self, config: Config, simulated: Simulated | None) -> None:
         self._audio: AudioHardware | None = None
         self._gpio: GpioInputs | None = None
-        self._lines: PttLines | None = None
+        self._lines: PttLines | MockPttLines | None = simulated.outputs if simulated is not None else None
         cards = simulated.cards if simulated is not None else None
         inputs = simulated.inputs if simulated is not None else None
-        outputs = simulated.outputs if simulated is not None else None
         try:
             if cards is None:
                 self._audio = AudioHardware([channel.card for channel in config.channels])
                 cards = self._audio
             if inputs is None:
                 inputs = self._open_inputs(config)
-            if outputs is None:
-                outputs = self._open_outputs(config)
+            outputs = self._lines or self._open_outputs(config)
         except BaseException:
             self.close()
             raise
@@ -69,15 +70,33 @@ class Board:
         return inputs
 
     def _open_outputs(self, config: Config) -> Outputs:
-        lines = PttLines(line_specs(config), config.gpio.chip)
-        lines.start()
+        specs = line_specs(config)
+        try:
+            return self._start_lines(specs, config.gpio.chip)
+        except GpioError as error:
+            log.error("keyed pins are not driven: %s", error)
+        # Lines of sound cards need no GPIO chip; a channel whose pin is not there plays without keying.
+        return self._start_lines([spec for spec in specs if spec.cm108 is not None], config.gpio.chip)
+
+    def _start_lines(self, specs: list[PttLineSpec], chip: str) -> PttLines:
+        lines = PttLines(specs, chip)
+        try:
+            if specs:
+                lines.start()
+        except GpioError:
+            lines.close()
+            raise
         self._lines = lines
         return lines
 
     def reconfigure(self, config: Config) -> None:
         """Other lines for a reloaded configuration; cards are opened by name when a channel wants them."""
-        if self._lines is not None:
+        if self._lines is None:
+            return
+        try:
             self._lines.reconfigure(line_specs(config))
+        except GpioError as error:
+            log.error("keyed lines stay as they were: %s", error)
 
     def close(self) -> None:
         """Lines first: a transmitter must not wait for a sound card."""
@@ -99,8 +118,9 @@ def line_specs(config: Config) -> list[PttLineSpec]:
         PttLineSpec(
             channel_id=channel.id,
             pin=channel.key.pin,
-            card=channel.card if channel.key.cm108 else None,
+            cm108=channel.card if channel.key.cm108 else None,
             active_low=channel.key.active_low,
+            max_key_s=channel.tot_s + GUARD_MARGIN_S,
         )
         for channel in config.channels
         if channel.key is not None and channel.enabled

@@ -40,7 +40,7 @@ from echostream.wire import signalling_v1 as signalling
 
 log = logging.getLogger(__name__)
 
-KEEP_ALIVE = "keep-alive"
+KEEP_ALIVE = ("keep-alive",)  # no channel id: those are strings
 
 
 class Signalling(Protocol):

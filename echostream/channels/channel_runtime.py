@@ -65,7 +65,7 @@ class CosReaders(Protocol):
 
 
 class Outputs(Protocol):
-    """The lines that key radios."""
+    """The lines that key radios. LookupError for a channel whose line is not there."""
 
     def output(self, channel_id: str) -> PttOutput: ...
 
@@ -125,7 +125,7 @@ class ChannelRuntime:
         self.state = ChannelState(Settings(channel.tot_s, channel.duplex == "full"))
         self.members: tuple[Member, ...] = ()
         self.talkers: dict[str, Member] = {}
-        output = hardware.outputs.output(channel.id) if channel.key is not None else None
+        output = _keyed_line(channel, hardware.outputs)
         self.stream = AudioStream(
             transmit_settings(channel, audio),
             receive_settings(channel, audio),
@@ -204,3 +204,13 @@ class ChannelRuntime:
             self._lines.append(inputs.watch(pin, active_low=active_low, pull=pull, on_change=changed))
         except GpioError as error:
             log.error("channel %s: %s on BCM %d: %s", self.config.id, opener, pin, error)
+
+
+def _keyed_line(channel: Channel, outputs: Outputs) -> PttOutput | None:
+    if channel.key is None:
+        return None
+    try:
+        return outputs.output(channel.id)
+    except LookupError:  # said with its remedy when the lines were claimed
+        log.error("channel %s: its keyed line is not there: network audio plays without keying", channel.id)
+        return None

@@ -33,7 +33,7 @@ class _NoOutputs:
     """A member of files has no radio to key."""
 
     def output(self, channel_id: str) -> PttOutput:
-        raise GpioError(f"channel {channel_id}: a member made of files has no lines")
+        raise LookupError(f"channel {channel_id}: a member made of files has no lines")
 
 
 class _NoCosReaders:

@@ -19,14 +19,15 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from echostream.channels.channel_runtime import Cards, Inputs, Outputs
+from echostream.board import line_specs
+from echostream.channels.channel_runtime import Cards, Inputs
 from echostream.config.models import Channel, Config
 from echostream.errors import LibraryMissing
 from echostream.hardware.alsa_library import AlsaLibrary
 from echostream.hardware.card_identity import Kernel, find_card, may_be_pcm
 from echostream.hardware.gpio_chips import list_chips
 from echostream.hardware.gpio_mock import MockGpioInputs
-from echostream.hardware.ptt_mock import MockPttLines
+from echostream.hardware.ptt_client import MockPttLines
 from echostream.instance import runtime_dir
 from echostream.simulator.button import RhythmicHand
 from echostream.simulator.file_cards import FileCards, Voice, read_wav
@@ -42,7 +43,7 @@ CHILD_STOP_S = 2.0
 
 
 class Stage:
-    """`adapt` gives a configuration in which every missing part is a simulated one; `start` brings it to life.
+    """`adapt` gives a configuration with a simulated part for each missing one; `start` brings it to life.
 
     cards, inputs, outputs: the simulated parts, None where the real one is used.
     """
@@ -54,7 +55,7 @@ class Stage:
         self._renamed: dict[str, str] = {}
         self.cards: Cards | None = None
         self.inputs: Inputs | None = None
-        self.outputs: Outputs | None = None
+        self.outputs: MockPttLines | None = None
         self._simulate_cards(config)
         self._simulate_lines(config)
         self._simulate_server(config)
@@ -122,11 +123,13 @@ class Stage:
     def _simulate_lines(self, config: Config) -> None:
         if not self._everything and list_chips():
             return
-        inputs = MockGpioInputs(config.gpio.debounce_ms, config.gpio.reread_ms)
+        inputs = MockGpioInputs(config.gpio.chip, config.gpio.debounce_ms, config.gpio.reread_ms)
         inputs.start()
         self._closers.append(inputs.close)
         self.inputs = inputs
-        self.outputs = MockPttLines([channel.id for channel in config.channels])
+        self.outputs = MockPttLines(line_specs(config))
+        self.outputs.start()
+        self._closers.append(self.outputs.close)
         pressed = [channel for channel in config.channels if channel.ptt is not None and channel.enabled]
         levels = {channel.ptt.pin: _pressed_level(channel) for channel in pressed if channel.ptt is not None}
 
