@@ -1,6 +1,6 @@
 """The kernel's GPIO character device, version 2 (linux/gpio.h, Linux 5.10 and newer), by ioctl alone.
 
-No library, no thread, next to no imports: the guard that holds the keyed outputs stands on this, and so does
+No library, no thread, next to no imports (dataclasses alone would cost the guard 1.4 MB): the guard that holds the keyed outputs stands on this, and so does
 the question which chips there are and who holds a line. Every function raises the kernel's own OSError.
 """
 
@@ -9,8 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 GET_CHIPINFO: Final = 0x8044B401
 GET_LINEINFO: Final = 0xC100B405
@@ -37,8 +36,7 @@ _REQUEST = struct.Struct("<I252s32s272sII20si")
 assert (_CHIP.size, _LINE_INFO.size, _VALUES.size, _CONFIG.size, _REQUEST.size) == (68, 256, 16, 272, 592)
 
 
-@dataclass(frozen=True, slots=True)
-class ChipInfo:
+class ChipInfo(NamedTuple):
     """One GPIO chip: /dev path, the driver's label, number of lines."""
 
     path: str
@@ -46,8 +44,7 @@ class ChipInfo:
     lines: int
 
 
-@dataclass(frozen=True, slots=True)
-class LineInfo:
+class LineInfo(NamedTuple):
     """One line as the kernel sees it. `consumer`: who holds it, "" when nobody says."""
 
     used: bool
