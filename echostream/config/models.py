@@ -1,56 +1,82 @@
-"""The configuration as frozen models. Field docstrings become docs/configuration.md and the JSON Schema."""
+"""The configuration as frozen models. The text under each field becomes the reference and the JSON Schema.
+
+Ranges that a single value can break are here. What takes the whole file to see (a pin used twice, two
+channels on one card) is in `checks`, so that a program can build parts of a configuration without a file.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
-from echostream.audio.format import FRAME_MS_CHOICES
+from echostream.config.base import (
+    HEADER_PATTERN,
+    URL_PATTERN,
+    BcmPin,
+    FilePath,
+    FrameMs,
+    GainDb,
+    Label,
+    Name,
+    Port,
+    PreRollMs,
+    Pull,
+    Secret,
+    Section,
+    broken,
+)
+from echostream.config.tone_models import AlertTone, ToneFilter, TonePlan
 
-BcmPin = Annotated[int, Field(ge=0, le=53)]
-Hertz = Annotated[float, Field(gt=0, le=24_000)]
-Name = Annotated[str, Field(min_length=1, max_length=128)]
-FrameMs = Literal[10, 20, 40, 60]
-assert FRAME_MS_CHOICES == (10, 20, 40, 60)
+__all__ = [
+    "MAX_CHANNELS",
+    "NOT_BUILT",
+    "S3",
+    "AlertTone",
+    "Audio",
+    "Channel",
+    "Config",
+    "ControlServer",
+    "Cos",
+    "Esp32",
+    "Gateway",
+    "Gpio",
+    "Key",
+    "Mqtt",
+    "Ptt",
+    "Recording",
+    "Secret",
+    "Section",
+    "Tls",
+    "ToneFilter",
+    "TonePlan",
+    "Vox",
+]
 
-
-class Section(BaseModel):
-    """Common behaviour: frozen, unknown keys are errors, docstrings are the documentation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Secret(Section):
-    """Where a secret is read from, exactly one of the three; the secret itself never stands here."""
-
-    file: str | None = None
-    """Path of a file that holds the secret."""
-    env: str | None = None
-    """Name of an environment variable that holds the secret."""
-    credential: str | None = None
-    """Name of a systemd credential (a file below $CREDENTIALS_DIRECTORY)."""
+MAX_CHANNELS: Final = 16
+NOT_BUILT: Final[frozenset[str]] = frozenset({"esp32", "mqtt", "s3", "recording"})
+"""Sections this version reads and validates but does not act on yet; enabling one gives a warning."""
 
 
 class Gateway(Section):
     """Who this gateway is to the control server and to subscribers."""
 
-    id: Name
+    id: Name = Field(examples=["station-7"])
     """Unique id of this gateway (`unique_id` of the field's devices)."""
-    affiliation_id: Name
+    affiliation_id: Name = Field(examples=["station-7"])
     """The id under which the control server knows this member."""
     user_name: Name = "EchoStream"
     """The name that other members see."""
-    agency_name: str = ""
+    agency_name: Label = Field(default="", examples=["County Fire"])
     """The agency that other members see."""
 
 
 class Tls(Section):
     """How a wss:// server is verified. With nothing set: the system's certificate authorities."""
 
-    ca_file: str | None = None
+    ca_file: FilePath | None = None
     """PEM file of the authorities to trust instead of the system's."""
-    fingerprint_sha256: str | None = None
+    fingerprint_sha256: str | None = Field(default=None, examples=["5E:1B:0A:…"])
     """SHA-256 of the server's certificate (64 hex digits, colons allowed): any other is refused."""
     server_name: str | None = None
     """Name to verify instead of the URL's host."""
@@ -59,19 +85,26 @@ class Tls(Section):
 class ControlServer(Section):
     """The WebSocket control server."""
 
-    url: Annotated[str, Field(pattern=r"^wss?://.+")]
-    """ws:// or wss:// address."""
+    url: Annotated[str, Field(max_length=2048, pattern=URL_PATTERN)] = Field(
+        examples=["wss://control.example.org/ws"]
+    )
+    """ws:// or wss:// address. A token belongs into `token`, not into the address."""
     protocol: Literal["v1"] = "v1"
     """Version of the protocol that the server speaks."""
-    aes_key: Secret | None = None
+    aes_key: Secret | None = Field(default=None, examples=[{"credential": "echostream-aes-key"}])
     """Pre-shared key (base64 of 32 bytes), used while the server offers "N/A"."""
-    token: Secret | None = None
-    """Access token of deployments that ask for one."""
-    token_header: str | None = None
-    """Header that carries the token, e.g. Authorization; the value is sent as it is."""
-    token_query: str | None = None
+    token: Secret | None = Field(default=None, examples=[{"file": "/etc/echostream/token"}])
+    """Access token of deployments that ask for one; it goes into `token_header` or `token_query`."""
+    token_header: Annotated[str, Field(max_length=128, pattern=HEADER_PATTERN)] | None = Field(
+        default=None, examples=["Authorization"]
+    )
+    """Header that carries the token; the value is sent as it is."""
+    token_query: Annotated[str, Field(max_length=128, pattern=HEADER_PATTERN)] | None = Field(
+        default=None, examples=["access_token"]
+    )
     """URL query key that carries the token."""
     tls: Tls = Tls()
+    """How a wss:// server is verified."""
     keep_alive_s: Annotated[float, Field(gt=0, le=25)] = 10.0
     """Period of `connect` per channel and of the UDP heartbeat; the server drops a client after 30 s."""
     ping_s: Annotated[float, Field(gt=0, le=300)] = 20.0
@@ -83,15 +116,21 @@ class ControlServer(Section):
     probe_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Longest wait between knocks on a server that does not answer at all."""
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.reconnect_min_s > self.reconnect_max_s:
+            broken("at least reconnect_min_s", "raise it, or lower reconnect_min_s", "reconnect_max_s")
+        return self
+
 
 class Ptt(Section):
     """The push-to-talk button."""
 
-    pin: BcmPin
-    """BCM number of the GPIO line."""
+    pin: BcmPin = Field(examples=[20])
+    """BCM number of the GPIO line (not the number of the header pin)."""
     active_low: bool = True
     """A pressed button pulls the line to ground."""
-    pull: Literal["up", "down", "none"] = "up"
+    pull: Pull = "up"
     """Bias resistor."""
 
 
@@ -104,8 +143,13 @@ class Cos(Section):
     """Read the volume-down line of a CM108-type card instead of a pin."""
     active_low: bool = True
     """The radio pulls the line to ground while it receives."""
-    pull: Literal["up", "down", "none"] = "up"
+    pull: Pull = "up"
     """Bias resistor."""
+
+    @model_validator(mode="after")
+    def _one_line(self) -> Self:
+        _one_of_pin_and_card(self.pin, self.cm108)
+        return self
 
 
 class Key(Section):
@@ -124,15 +168,26 @@ class Key(Section):
     courtesy_tone: bool = False
     """A short beep before the line drops."""
 
+    @model_validator(mode="after")
+    def _one_line(self) -> Self:
+        _one_of_pin_and_card(self.pin, self.cm108)
+        return self
+
+
+def _one_of_pin_and_card(pin: int | None, cm108: bool) -> None:
+    if (pin is not None) == cm108:
+        broken("exactly one of a pin and cm108: true", "a pin of the board or the card's own line")
+
 
 class Vox(Section):
     """Voice-operated valve."""
 
     enabled: bool = False
+    """Open the valve by voice."""
     threshold_dbfs: Annotated[float, Field(ge=-90, le=0)] = -40.0
     """RMS level that opens it, after input gain."""
     attack_ms: Annotated[int, Field(ge=0, le=1000)] = 40
-    """The level must hold for this long."""
+    """The level must hold for this long; the pre-roll gives it back."""
     hang_ms: Annotated[int, Field(ge=0, le=10_000)] = 800
     """It stays open for this long below the threshold."""
 
@@ -140,19 +195,23 @@ class Vox(Section):
 class Channel(Section):
     """One voice channel: a card, its lines, and where it goes."""
 
-    id: Name
+    id: Name = Field(examples=["fire-dispatch"])
     """The control server's channel id."""
-    name: str = ""
+    name: Label = Field(default="", examples=["Fire dispatch"])
     """What people call it."""
     enabled: bool = True
-    card: Name
-    """ALSA id ("Device", "alsa:Device"), USB port path ("usb:1-1.2") or an ALSA PCM name; never an index."""
+    """false keeps the entry and leaves the channel off; its pins and card are free for others."""
+    card: Name = Field(examples=["usb:1-1.2", "Device", "alsa:Device"])
+    """ALSA id ("Device", "alsa:Device"), USB port path ("usb:1-1.2") or an ALSA PCM name; never an index,
+    which changes at every boot. `echostream devices` lists the cards."""
     side: Literal["mono", "left", "right"] = "mono"
     """Which half of a stereo card: two channels can share one."""
     duplex: Literal["half", "full"] = "half"
     """half: nothing is played while this channel transmits."""
-    input_gain_db: Annotated[float, Field(ge=-60, le=60)] = 0.0
-    output_gain_db: Annotated[float, Field(ge=-60, le=60)] = 0.0
+    input_gain_db: GainDb = 0.0
+    """Gain of what the card hears; a limiter follows."""
+    output_gain_db: GainDb = 0.0
+    """Gain of what the card plays; a limiter follows."""
     high_pass_hz: Annotated[float, Field(ge=0, le=1000)] = 80.0
     """Corner of the input high-pass (second-order Butterworth); 0 switches it off."""
     de_emphasis: bool = False
@@ -160,12 +219,16 @@ class Channel(Section):
     pre_emphasis: bool = False
     """Raise the treble of the output by 6 dB per octave (direct modulation input)."""
     ptt: Ptt | None = None
+    """The push-to-talk button; null: none."""
     cos: Cos | None = None
+    """The radio's squelch line as a way to open the valve; null: none."""
     vox: Vox = Vox()
+    """Voice as a way to open the valve."""
     key: Key | None = None
+    """PTT out, keys the radio; null: none."""
     tot_s: Annotated[float, Field(gt=0, le=3600)] = 180.0
     """Time-out timer: a transmission ends after this and stays latched until everything is released."""
-    pre_roll_ms: Annotated[int, Field(ge=0, le=1000)] | None = None
+    pre_roll_ms: PreRollMs | None = None
     """Overrides audio.pre_roll_ms for this channel."""
 
 
@@ -175,6 +238,7 @@ class Audio(Section):
     frame_ms: FrameMs = 20
     """Length of a captured and played frame. Packets are as long, but at least 20 ms."""
     bitrate_bps: Annotated[int, Field(ge=6_000, le=510_000)] = 24_000
+    """Opus bit rate."""
     complexity: Annotated[int, Field(ge=0, le=10)] = 5
     """Opus complexity: CPU against quality."""
     fec: bool = True
@@ -183,18 +247,24 @@ class Audio(Section):
     """Discontinuous transmission: send next to nothing in pauses."""
     expected_loss_percent: Annotated[int, Field(ge=0, le=100)] = 10
     """What the encoder's FEC prepares for."""
-    pre_roll_ms: Annotated[int, Field(ge=0, le=1000)] = 200
+    pre_roll_ms: PreRollMs = 200
     """Audio from before the key-up that is sent with it: the first syllable."""
     jitter_min_ms: Annotated[int, Field(ge=20, le=500)] = 20
     """Least depth of the jitter buffer."""
     jitter_max_ms: Annotated[int, Field(ge=20, le=1000)] = 320
-    """Greatest depth of the jitter buffer."""
+    """Greatest depth of the jitter buffer; at least jitter_min_ms."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.jitter_min_ms > self.jitter_max_ms:
+            broken("at least jitter_min_ms", "raise it, or lower jitter_min_ms", "jitter_max_ms")
+        return self
 
 
 class Gpio(Section):
     """GPIO of the board."""
 
-    chip: str = "auto"
+    chip: Name = Field(default="auto", examples=["auto", "pinctrl-rp1", "/dev/gpiochip0"])
     """auto finds the header's chip by its label (also on a Pi 5); else a label or /dev/gpiochipN."""
     debounce_ms: Annotated[int, Field(ge=0, le=500)] = 20
     """After an edge, further ones are ignored for this long; then the level is read again."""
@@ -202,97 +272,78 @@ class Gpio(Section):
     """Period of the slow re-read that catches a missed edge."""
 
 
-class AlertTone(Section):
-    """One two-tone page to listen for."""
-
-    tone_id: Name
-    tone_a_hz: Hertz
-    tone_b_hz: Hertz
-    tone_a_length_s: Annotated[float, Field(gt=0, le=60)] = 0.8
-    """Least length of tone A."""
-    tone_b_length_s: Annotated[float, Field(gt=0, le=60)] = 2.0
-    """Least length of tone B."""
-    tone_a_range_hz: Annotated[float, Field(gt=0, le=200)] = 10.0
-    tone_b_range_hz: Annotated[float, Field(gt=0, le=200)] = 10.0
-    record_length_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
-    """How long to record and pass through after the page."""
-    alert: str = ""
-    """Name of the alert (`detection_tone_alert`)."""
-
-
-class ToneFilter(Section):
-    """One continuous filter in front of the detector."""
-
-    filter_id: str = ""
-    type: Literal["below", "above", "center"]
-    """below/above remove what lies below/above the frequency; center removes frequency ± range."""
-    frequency_hz: Hertz
-    range_hz: Annotated[float, Field(ge=0, le=5000)] = 0.0
-
-
-class TonePlan(Section):
-    """What one channel listens for."""
-
-    detect: bool = True
-    passthrough: bool = False
-    passthrough_channel: str | None = None
-    """Id of the channel that a page is passed through to."""
-    alert_tones: tuple[AlertTone, ...] = ()
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
-    gain: Annotated[float, Field(ge=0, le=100)] = 0.4
-    level_db: Annotated[float, Field(ge=-120, le=0)] = -45.0
-    detect_new_tones: bool = False
-    new_tone_length_s: Annotated[float, Field(gt=0, le=60)] = 2.0
-    new_tone_range_hz: Annotated[float, Field(gt=0, le=200)] = 10.0
-    filters: tuple[ToneFilter, ...] = ()
-
-
 class Esp32(Section):
     """ESP32 microphones over TCP."""
 
     enabled: bool = False
-    tcp_port: Annotated[int, Field(ge=1, le=65535)] = 9000
+    """Listen for devices."""
+    tcp_port: Port = 9000
+    """Port they connect to."""
 
 
 class Mqtt(Section):
     """Events to MQTT subscribers."""
 
     enabled: bool = False
-    host: str = ""
-    port: Annotated[int, Field(ge=1, le=65535)] = 8883
-    username: str | None = None
+    """Publish events."""
+    host: Label = Field(default="", examples=["mqtt.example.org"])
+    """The broker."""
+    port: Port = 8883
+    """Port of the broker (TLS)."""
+    username: Label | None = None
+    """User at the broker; null: none."""
     password: Secret | None = None
+    """Password at the broker; null: none."""
 
 
 class S3(Section):
     """Recordings to an S3 bucket."""
 
     enabled: bool = False
-    bucket: str = ""
-    region: str | None = None
-    endpoint_url: str | None = None
+    """Upload recordings."""
+    bucket: Label = Field(default="", examples=["county-recordings"])
+    """Name of the bucket."""
+    region: Label | None = Field(default=None, examples=["us-east-1"])
+    """Region; null: what the environment says."""
+    endpoint_url: Annotated[str, Field(max_length=2048)] | None = Field(
+        default=None, examples=["https://s3.example.org"]
+    )
+    """Address of a server that is not Amazon's; null: Amazon's."""
     access_key_id: Secret | None = None
+    """Access key id; null: what the machine's own identity gives."""
     secret_access_key: Secret | None = None
+    """Secret access key; null: what the machine's own identity gives."""
 
 
 class Recording(Section):
     """The recorder."""
 
     enabled: bool = False
-    directory: str = "/var/lib/echostream/recordings"
+    """Record every channel."""
+    directory: FilePath = "/var/lib/echostream/recordings"
+    """Where recordings are kept."""
 
 
 class Config(Section):
     """The whole configuration of one gateway."""
 
     gateway: Gateway
+    """Who this gateway is to the control server and to subscribers."""
     control_server: ControlServer
-    channels: tuple[Channel, ...]
+    """The WebSocket control server."""
+    channels: tuple[Channel, ...] = Field(json_schema_extra={"minItems": 1, "maxItems": MAX_CHANNELS})
+    """The voice channels, in the order in which they are shown."""
     audio: Audio = Audio()
+    """What holds for the audio of every channel."""
     gpio: Gpio = Gpio()
-    tones: dict[str, TonePlan] = {}
+    """GPIO of the board."""
+    tones: dict[str, TonePlan] = Field(default_factory=dict)
     """Tone plan of a channel, by channel id."""
     esp32: Esp32 = Esp32()
+    """ESP32 microphones over TCP."""
     mqtt: Mqtt = Mqtt()
+    """Events to MQTT subscribers."""
     s3: S3 = S3()
+    """Recordings to an S3 bucket."""
     recording: Recording = Recording()
+    """The recorder."""
