@@ -10,7 +10,6 @@ from echostream.channels.channel_runtime import Cards, Hardware, Inputs, Line, O
 from echostream.config.models import Channel, Config
 from echostream.errors import GpioError, LibraryMissing
 from echostream.hardware.audio_hardware import AudioHardware
-from echostream.hardware.cm108 import Cm108Cos, find_hidraw
 from echostream.hardware.gpio import GpioInputs
 from echostream.hardware.ptt_client import MockPttLines, PttLines, PttLineSpec
 
@@ -32,6 +31,7 @@ class _CosReaders:
     """Squelch lines of CM108-type cards; one reader thread each."""
 
     def watch_cos(self, card: str, *, active_low: bool, on_change: Callable[[bool, float], None]) -> Line:
+        from echostream.hardware.cm108 import Cm108Cos, find_hidraw
         return Cm108Cos(find_hidraw(card), active_low=active_low, on_change=on_change)
 
 

@@ -130,8 +130,7 @@ class Gateway:
         """A validated new configuration, on the coordinator's thread: only what changed is touched."""
         self._reap()
         now = time.monotonic()
-        old_server, old_gateway = self.config.control_server, self.config.gateway
-        new_secrets = secrets != self._secrets
+        new_signalling = changes.touches_signalling or secrets != self._secrets
         self.config, self._secrets = config, secrets
         gone = set(changes.channels_removed) | set(changes.channels_changed)
         for channel_id in gone & set(self.manager.channels):
@@ -141,7 +140,7 @@ class Gateway:
         for channel in config.channels:
             if channel.enabled and channel.id in wanted:
                 self._add(channel, now)
-        if old_server != config.control_server or old_gateway != config.gateway or new_secrets:
+        if new_signalling:
             self._replace_signalling(now)
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from echostream.board import Board
 from echostream.channels.channel_runtime import Hardware
 from echostream.config.changes import compare
 from echostream.config.load import InvalidConfig, LoadedConfig, load_config
@@ -165,8 +166,6 @@ class GatewayProcess:
     # ---- building
 
     def _plug_in(self, config: Config) -> tuple[Hardware, Config]:
-        from echostream.hardware.board import Board
-
         if self._options.simulate == "none":
             self._stage = None
         else:

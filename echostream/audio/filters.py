@@ -223,7 +223,8 @@ class _GainAndFilters:
             return self._chain.process(x).astype(np.float32)
         if self._unity:
             return x.astype(np.float32)
-        return np.multiply(x, self._gain, dtype=np.float32)
+        scaled: Float32 = np.multiply(x, self._gain, dtype=np.float32)
+        return scaled
 
     def reset(self) -> None:
         """Forget the past: after a gap in the audio."""

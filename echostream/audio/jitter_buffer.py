@@ -27,6 +27,8 @@ LOSS_PAUSE_TICKS: Final = 10
 """A longer gap after speech is a pause of the sender and no loss."""
 QUIET_PAUSE_TICKS: Final = 3
 """The same after silence, where the sender may have stopped sending (DTX)."""
+BURST_MS: Final = 1300
+"""What is held at most: a pre-roll of 1,000 ms comes in a burst, and its first syllable is what it is for."""
 _REMEMBERED: Final = 64
 _FEC_ON, _FEC_OFF = 0.015, 0.005
 
@@ -82,7 +84,7 @@ def tick_distance(a: int, b: int, bits: int = TICK_BITS) -> int:
 class JitterBuffer:
     """push() what arrives; ask start_in_ms() until a talk-spurt may begin, begin() it, then next() each time.
 
-    min_ms, max_ms: bounds of the depth; max_ms also bounds the audio that is held.
+    min_ms, max_ms: bounds of the depth that is aimed at. What is held for a time (a burst) is bounded by BURST_MS.
     frame_ms: length of a pull; its end must have arrived when it starts.
     tick_samples: length of one tick at 48 kHz.
     counts: a gap in the ticks shows loss; without, they only put packets end to end, and a gap is a pause.
@@ -289,7 +291,7 @@ class JitterBuffer:
         self._arrivals.note(media_ms, now_ms, ticks * self._tick_ms)
 
     def _move_window(self) -> None:
-        limit_ms = max(self._max_ms, 2 * self.packet_ms)
+        limit_ms = max(self._max_ms, BURST_MS)
         while self._held_ticks * self._tick_ms > limit_ms:
             oldest = self._store.pop(min(self._store))
             self._held_ticks -= oldest.ticks

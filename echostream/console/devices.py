@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
@@ -38,7 +39,7 @@ def devices(config_path: Path | None, *, as_json: bool, out: TextIO) -> int:
     if as_json:
         document = {
             "cards": [{**asdict(card), "channels": _users(card, channels)} for card in cards],
-            "gpio_chips": [asdict(chip) for chip in chips],
+            "gpio_chips": [chip._asdict() for chip in chips],
             "missing": [{"channel": channel.id, "card": channel.card} for channel in missing],
         }
         out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -76,7 +77,7 @@ def _print_chips(chips: list[ChipInfo], out: TextIO) -> None:
     _print_rows([(chip.path, chip.label, f"{chip.lines} lines") for chip in chips], out)
 
 
-def _print_rows(rows: list[tuple[str, ...]], out: TextIO) -> None:
+def _print_rows(rows: Sequence[tuple[str, ...]], out: TextIO) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

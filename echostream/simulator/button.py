@@ -13,7 +13,7 @@ class Rhythm:
 
     first_s: float = 1.0
     press_s: float = 4.0
-    cycle_s: float = 14.0
+    cycle_s: float = 18.0
     stagger_s: float = 1.5
 
 

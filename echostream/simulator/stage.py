@@ -15,6 +15,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -40,6 +42,7 @@ SPEECH = Path(__file__).parent / "speech"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROBE_S = 0.5
 CHILD_STOP_S = 2.0
+SERVER_START_S = 5.0
 
 
 class Stage:
@@ -53,6 +56,7 @@ class Stage:
         self._closers: list[Callable[[], object]] = []
         self._people: list[Callable[[], object]] = []
         self._renamed: dict[str, str] = {}
+        self._pause = threading.Event()
         self.cards: Cards | None = None
         self.inputs: Inputs | None = None
         self.outputs: MockPttLines | None = None
@@ -157,6 +161,9 @@ class Stage:
             "a server of our own, and a second gateway that answers",
         )
         self._child("server", "--host", host, "--port", str(port))
+        until_s = time.monotonic() + SERVER_START_S
+        while not _answers(host, port) and time.monotonic() < until_s:
+            self._pause.wait(0.05)
         self._people.append(
             lambda: self._child("answer", config.control_server.url, *channels, "--name", "Second gateway")
         )

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echostream.audio.jitter_buffer import (
+    BURST_MS,
     QUIET_PAUSE_TICKS,
     Empty,
     JitterBuffer,
@@ -163,12 +164,13 @@ def test_packets_of_100_ms_advance_five_ticks() -> None:
 
 def test_overflow_moves_the_window_to_the_newest() -> None:
     buffer = JitterBuffer(max_ms=320)
-    for tick in range(40):
+    fits = BURST_MS // 20
+    for tick in range(fits + 24):
         buffer.push(tick, PLAIN, 1.0)
-    assert buffer.held_ms == 320
+    assert buffer.held_ms == BURST_MS
     assert buffer.counters.dropped == 24
     buffer.begin()
-    assert played(drain(buffer)) == list(range(24, 40))
+    assert played(drain(buffer)) == list(range(24, fits + 24))
     assert buffer.counters.lost == 0
 
 
@@ -291,7 +293,7 @@ def test_every_packet_is_accounted_for_once(start: int, steps: list[tuple[int, b
         at = (at + step) % WRAP
         now += 0.013
         buffer.push(at, payload, now)
-        assert buffer.held_ms <= 320
+        assert buffer.held_ms <= BURST_MS
         if ask:
             if not begun and buffer.start_in_ms(now) is not None:
                 buffer.begin()
