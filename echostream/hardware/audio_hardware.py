@@ -25,6 +25,7 @@ from echostream.hardware.card_identity import (
     CardInfo,
     Half,
     Kernel,
+    card_behind,
     find_card,
     may_be_pcm,
     refuse_index,
@@ -76,13 +77,15 @@ class AudioHardware:
         """A card's microphone, running. DeviceMissing when it is absent, DeviceLost when it won't open."""
         if spec.side != "mono":
             return self._shared.open_source(spec)
-        return CardSource(self._open_raw(spec, True), spec, self._gone(spec.name))
+        gone = self._gone(spec.name)
+        return CardSource(self._open_raw(spec, True), spec, gone)
 
     def open_sink(self, spec: CardSpec) -> AudioSink:
         """A card's loudspeaker, running. DeviceMissing when it is absent, DeviceLost when it won't open."""
         if spec.side != "mono":
             return self._shared.open_sink(spec)
-        return CardSink(self._open_raw(spec, False), spec, self._gone(spec.name))
+        gone = self._gone(spec.name)
+        return CardSink(self._open_raw(spec, False), spec, gone)
 
     def present(self, name: str) -> bool:
         """Whether the card is there now, be it in use. ConfigError for an index."""
@@ -160,7 +163,7 @@ class AudioHardware:
 
     def _gone(self, name: str) -> Callable[[], bool]:
         """A test whether the card as it is now has left since; never true for what is not the kernel's."""
-        card = find_card(name, self._kernel.cards())
+        card = card_behind(name, self._kernel.cards())
         if card is None:
             return lambda: False
         return lambda: self._kernel.born(card.index) != card.born

@@ -33,6 +33,8 @@ LATENCY_S: Final = 0.1
 """Depth of a stream's ring beyond one period: what a thread may be late before audio is lost."""
 _PERIODS: Final = 16
 """PortAudio divides the ring by this and rounds up to whole frames: large, so that a period is one frame."""
+_BUSY_RETRIES: Final = 5
+"""At 10 ms each: a busy card must not keep others from being opened for PortAudio's whole second."""
 _LOCK_WAIT_S: Final = 5.0
 _CLOSE_WAIT_S: Final = 1.0
 _INVALID_RATE: Final = -9997
@@ -139,6 +141,8 @@ class PortAudio:
         except OSError as error:
             raise AudioError(f"PortAudio could not be initialised: {error}") from error
         self._library = _loaded_library()
+        self._open: set[Any] = set()
+        """PyAudio's streams that are not closed yet."""
         self._indices: dict[str, int] = {}
         self.devices: tuple[ListedDevice, ...] = tuple(self._listed(pyaudio.paALSA))
 
@@ -170,6 +174,7 @@ class PortAudio:
             stream = self._pa.open(rate_hz, channels, self._format, frames_per_buffer=period, **direction)
         except OSError as error:
             raise _refusal(error, rate_hz, channels) from error
+        self._open.add(stream)
         return RawStream(self, stream, rate_hz=rate_hz, channels=channels, period=period, capture=capture)
 
     def close_stream(self, stream: Any) -> None:
@@ -178,7 +183,7 @@ class PortAudio:
         PortAudio takes the stream off its list first, so after the bound the lock can be given back.
         """
         with self.exclusive("a stream"):
-            closer = threading.Thread(target=_close, args=(stream,), name="audio-close", daemon=True)
+            closer = threading.Thread(target=self._close, args=(stream,), name="audio-close", daemon=True)
             closer.start()
             closer.join(_CLOSE_WAIT_S)
         if closer.is_alive():
@@ -187,9 +192,19 @@ class PortAudio:
                 _CLOSE_WAIT_S,
             )
 
+    def _close(self, stream: Any) -> None:
+        try:
+            stream.close()
+        except OSError as error:
+            log.debug("closing a stream: %s", error)
+        self._open.discard(stream)
+
     def terminate(self) -> None:
-        """Give PortAudio back. Its streams must be closed."""
+        """Give PortAudio back, unless a stream was left behind: its driver still works on that memory."""
         with self.exclusive("PortAudio"):
+            if self._open:
+                log.error("%d sound card streams are still open, PortAudio is not ended", len(self._open))
+                return
             self._pa.terminate()
 
     @contextlib.contextmanager
@@ -206,17 +221,11 @@ class PortAudio:
         if self._library is None:
             return
         self._library.PaAlsa_SetNumPeriods(_PERIODS)
+        self._library.PaAlsa_SetRetriesBusy(_BUSY_RETRIES)
         info = self._library.Pa_GetDeviceInfo(index)
         if info:
             info.contents.low_input_latency_s = LATENCY_S
             info.contents.low_output_latency_s = LATENCY_S
-
-
-def _close(stream: Any) -> None:
-    try:
-        stream.close()
-    except OSError as error:
-        log.debug("closing a stream: %s", error)
 
 
 def _refusal(error: OSError, rate_hz: int, channels: int) -> AudioError:
@@ -239,6 +248,7 @@ def _loaded_library() -> Any:
         library.Pa_GetDeviceInfo.restype = ctypes.POINTER(_DeviceInfo)
         library.Pa_GetDeviceInfo.argtypes = (ctypes.c_int,)
         library.PaAlsa_SetNumPeriods.argtypes = (ctypes.c_int,)
+        library.PaAlsa_SetRetriesBusy.argtypes = (ctypes.c_int,)
     except (OSError, AttributeError) as error:
         log.debug("PortAudio keeps its own latency: %s", error)
         return None

@@ -164,6 +164,12 @@ def find_card(name: str, cards: tuple[AlsaCard, ...]) -> AlsaCard | None:
     return next((card for card in cards if card.alsa_id == alsa_id), None)
 
 
+def card_behind(name: str, cards: tuple[AlsaCard, ...]) -> AlsaCard | None:
+    """As find_card, also for a PCM whose name says its card ("plughw:CARD=Device", "hw:Device,0")."""
+    match = re.search(r"\bCARD=([^,]+)", name) or re.match(r"(?:plug)?hw:([^,]+)", name)
+    return find_card(match[1] if match else name, cards)
+
+
 def refuse_index(name: str) -> None:
     """ConfigError where a card is named by its number, which another card will have after the next boot."""
     if re.fullmatch(r"\d+|(plug)?hw:\d+(,\d+)*|alsa:\d+", name):

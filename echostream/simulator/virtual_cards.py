@@ -232,7 +232,10 @@ class VirtualCards:
     def environment(self) -> dict[str, str]:
         """Variables under which ALSA knows the cards by their names."""
         previous = os.environ.get("ALSA_CONFIG_PATH") or _STOCK_CONFIG
-        return {"ALSA_CONFIG_PATH": f"{previous}:{self._config}", "PULSE_COOKIE": str(self._cookie)}
+        variables = {"ALSA_CONFIG_PATH": f"{previous}:{self._config}", "PULSE_COOKIE": str(self._cookie)}
+        if "XDG_RUNTIME_DIR" not in os.environ:
+            variables["PULSE_RUNTIME_PATH"] = str(self._config.parent)  # else it makes one in the home folder
+        return variables
 
     def pull(self, name: str) -> None:
         """Unplug a card."""

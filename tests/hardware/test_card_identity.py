@@ -13,6 +13,7 @@ from echostream.hardware.card_identity import (
     AlsaCard,
     Half,
     Kernel,
+    card_behind,
     find_card,
     may_be_pcm,
     parse_cards,
@@ -105,6 +106,15 @@ def test_twins_are_told_apart_by_port_in_any_order(tmp_path: Path, shuffled: boo
     assert right is not None
     assert (left.alsa_id, right.alsa_id) == (("Device_1", "Device") if shuffled else ("Device", "Device_1"))
     assert left.pcm(capture=False) == f"hw:CARD={left.alsa_id},DEV=0"
+
+
+@pytest.mark.parametrize(
+    "name", ["hw:CARD=Device,DEV=0", "plughw:Device,0", "sysdefault:CARD=Device", "Device"]
+)
+def test_card_behind_a_pcm_name_is_watched(tmp_path: Path, name: str) -> None:
+    cards = pi(tmp_path, [*BUILT_IN, usb("Device", "1-1.2")]).cards()
+    assert card_behind(name, cards) == cards[2]
+    assert card_behind("usb0", cards) is None
 
 
 def test_absent_card_and_absent_kernel(tmp_path: Path) -> None:
