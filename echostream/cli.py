@@ -1,4 +1,4 @@
-"""The command line: each command is a thin call into a room. Heavy imports wait until a command needs them."""
+"""The command line: each command is a thin call into a room, imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -49,16 +49,17 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--simulate",
         choices=("none", "missing", "all"),
         default="none",
-        help="none: wait for real hardware (default); missing: simulate what is not there; all: touch nothing real",
+        help="none: wait for real hardware (default); missing: simulate what is not there; "
+        "all: touch nothing real",
     )
     run.add_argument("--for", dest="for_s", type=_seconds, metavar="SECONDS", help="end by itself")
     run.add_argument("--summary", type=Path, metavar="FILE", help="write a JSON summary at the end")
     view = run.add_mutually_exclusive_group()
     view.add_argument("--live", dest="live", action="store_true", default=None, help="force the live view")
     view.add_argument("--no-live", dest="live", action="store_false", help="plain lines, also on a terminal")
-    run.add_argument("--log", choices=("auto", "lines", "json"), default="auto", help="auto: JSON to the journal")
+    run.add_argument("--log", choices=("auto", "lines", "json"), default="auto", help="auto: JSON to journald")
     run.add_argument("--verbose", action="store_true", help="log more")
-    run.add_argument("--instance", default="echostream", help="name, where several gateways run on one machine")
+    run.add_argument("--instance", default="echostream", help="name, where several run on one machine")
     run.set_defaults(action=_run)
 
 
@@ -69,7 +70,7 @@ def _add_reload(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="Apply what changed in the configuration; channels that did not change are not touched. "
         "A configuration that does not hold is refused and the old one stays (see the gateway's log).",
     )
-    reload.add_argument("--config", type=Path, help="check this file first, and send nothing when it is refused")
+    reload.add_argument("--config", type=Path, help="check this file first; send nothing when it is refused")
     reload.add_argument("--instance", default="echostream")
     reload.set_defaults(action=_reload)
 

@@ -102,8 +102,8 @@ class Gateway:
     def channels(self) -> list[ChannelRuntime]:
         """The running channels, in the order of the configuration; safe to call from any thread."""
         running = dict(self.manager.channels)
-        order = [channel.id for channel in self.config.channels]
-        return sorted(running.values(), key=lambda r: order.index(r.config.id) if r.config.id in order else 999)
+        order = {channel.id: position for position, channel in enumerate(self.config.channels)}
+        return sorted(running.values(), key=lambda runtime: order.get(runtime.config.id, len(order)))
 
     def post(self, event: Event) -> None:
         """Hand an event to the coordinator from any thread."""

@@ -1,4 +1,4 @@
-"""The running gateway's own file: who runs, so that `echostream reload` finds it and two never share a card."""
+"""Who runs: a locked file, so that `echostream reload` finds the gateway and two never share a card."""
 
 from __future__ import annotations
 

@@ -87,9 +87,9 @@ def report(loaded: LoadedConfig) -> None:
 
 
 def read_secrets(config: Config) -> Secrets:
-    """Resolve what the configuration refers to. A key that cannot be read is an error only if nothing offers one.
+    """Resolve what the configuration refers to.
 
-    The control server usually offers the key, so a missing pre-shared key is said and not fatal.
+    The control server usually offers the key, so a pre-shared one that cannot be read is said and not fatal.
     """
     server = config.control_server
     key = None

@@ -84,7 +84,7 @@ def tick_distance(a: int, b: int, bits: int = TICK_BITS) -> int:
 class JitterBuffer:
     """push() what arrives; ask start_in_ms() until a talk-spurt may begin, begin() it, then next() each time.
 
-    min_ms, max_ms: bounds of the depth that is aimed at. What is held for a time (a burst) is bounded by BURST_MS.
+    min_ms, max_ms: bounds of the depth that is aimed at; a burst may be held beyond it, up to BURST_MS.
     frame_ms: length of a pull; its end must have arrived when it starts.
     tick_samples: length of one tick at 48 kHz.
     counts: a gap in the ticks shows loss; without, they only put packets end to end, and a gap is a pause.

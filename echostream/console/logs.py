@@ -1,4 +1,4 @@
-"""Where log lines go: readable on a terminal, JSON to the journal, never a traceback because a disk is full."""
+"""Log lines: readable on a terminal, JSON to the journal, no traceback because a disk is full."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LineFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `ts` (Unix seconds), `priority` (syslog), `level`, `logger`, `thread`, `message`."""
+    """One JSON object a line: ts (Unix seconds), priority (syslog), level, logger, thread, message."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {

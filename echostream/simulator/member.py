@@ -145,7 +145,7 @@ def say(member: Member, channel_id: str, voice: Voice) -> bool:
 
 
 class Answerer:
-    """Answers every transmission of somebody else on its channels with a recording. Thread `answer-CHANNEL`."""
+    """Answers every transmission of somebody else with a recording. One thread `answer-CHANNEL` each."""
 
     def __init__(
         self,

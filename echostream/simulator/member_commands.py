@@ -152,7 +152,7 @@ class _WavEar:
 
     def __enter__(self) -> _WavEar:
         try:
-            self._file = wave.open(str(self._path), "wb")  # noqa: SIM115 - closed in __exit__
+            self._file = wave.open(str(self._path), "wb")
         except OSError as error:
             raise AudioError(f"{self._path}: cannot be written: {error}") from error
         self._file.setnchannels(1)
