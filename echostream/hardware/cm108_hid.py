@@ -84,7 +84,7 @@ class Cm108Line:
 
     def __init__(self, card: str, *, active_low: bool, sysfs: str = SYSFS) -> None:
         self._active_low = active_low
-        self._fd = os.open(find_hidraw(card, sysfs), os.O_WRONLY | os.O_CLOEXEC)
+        self._fd = os.open(find_hidraw(card, sysfs), os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
         try:
             self.set(False)
         except OSError:
