@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 URL_PATTERN: Final = r"^wss?://[^/\s].*$"
 ENV_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 CREDENTIAL_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.@:-]*$"
-PRINTABLE_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"
+PRINTABLE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 HEADER_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 _KEY_OF_32_BYTES = re.compile(r"[A-Za-z0-9+/_-]{43}=|(?!/)[A-Za-z0-9+/_-]{43}|[0-9A-Fa-f]{64}")
 

@@ -27,20 +27,16 @@ class Taken:
         self._halves: dict[tuple[str, str], int] = {}
         self._card_lines: dict[tuple[str, str], int] = {}
 
-    def accept(self, index: int, channel: Channel) -> list[Finding]:
-        """Nothing, and the channel has its parts; or why it cannot have them, and nothing is taken."""
+    def conflicts(self, index: int, channel: Channel) -> list[Finding]:
+        """Why this channel cannot have what it asks for; nothing is taken yet."""
         place: Place = ("channels", index)
         if channel.id in self._ids:
             hint = f"channels[{self._ids[channel.id]}] has it; this one is left out"
             path = path_of((*place, "id"))
             return [Finding(path, shown(channel.id), "an id of its own", hint, Severity.DROPPED)]
         if not channel.enabled:
-            self._ids[channel.id] = index
             return []
-        findings = [*_card_name(place, channel), *self._card(place, channel), *self._lines(place, channel)]
-        if not findings:
-            self._take(index, channel)
-        return findings
+        return [*_card_name(place, channel), *self._card(place, channel), *self._lines(place, channel)]
 
     def _card(self, place: Place, channel: Channel) -> list[Finding]:
         card = _card_key(channel.card)
@@ -76,10 +72,13 @@ class Taken:
             own.setdefault(pin, path)
         return findings
 
-    def _take(self, index: int, channel: Channel) -> None:
+    def take(self, index: int, channel: Channel) -> None:
+        """From now on these parts are this channel's; of a channel that is off only the id."""
+        self._ids[channel.id] = index
+        if not channel.enabled:
+            return
         place: Place = ("channels", index)
         card = _card_key(channel.card)
-        self._ids[channel.id] = index
         self._pins |= {pin: path_of((*place, kind, "pin")) for kind, pin in pins(channel)}
         self._halves[card, channel.side] = index
         for kind, line in (("key", channel.key), ("cos", channel.cos)):

@@ -133,9 +133,9 @@ def _summary(loaded: LoadedConfig | None, findings: Sequence[Finding]) -> str:
     told = [
         f"{counts[severity]} {word}"
         for severity, word in (
-            (Severity.REFUSED, "errors that refuse it"),
+            (Severity.REFUSED, "refused"),
             (Severity.DROPPED, "left out"),
-            (Severity.WARNING, "warnings"),
+            (Severity.WARNING, "to look at"),
         )
         if counts[severity]
     ]

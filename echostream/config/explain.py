@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from echostream.config.base import Section
+from echostream.config.base import URL_PATTERN, Section
 from echostream.config.describe import field_names, is_secret, keys_at, node_at, objects, resolved, words
 from echostream.config.findings import MISSING, Finding, Place, Severity, path_of, shown
 
 Model = TypeVar("Model", bound=Section)
 
-SECRET_REMEDY = (
+_ROUNDS: Final = 3
+SECRET_REMEDY: Final = (
     "the secret itself never stands in the configuration: write it into a file of mode 0600 and name the file"
 )
-_HOMES = {
+_HOMES: Final = {
     "Config": "the top level",
     "ControlServer": "control_server",
     "Tls": "control_server.tls",
@@ -35,45 +38,100 @@ _HOMES = {
 """Where a model's keys stand, where that is not its name in small letters."""
 
 
-def read(
-    model: type[Model], value: object, place: Place, severity: Severity
-) -> tuple[Model | None, list[tuple[Place, Finding]]]:
-    """The section, or None and what is wrong with it, each with its place below `value`'s.
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Model]):
+    """What came of a section.
+
+    section: None when something is wrong with it. rest: what is left when every bad field has its default,
+    None where nothing can be; for finding further errors, and where a bad field may be left out.
+    """
+
+    section: Model | None
+    wrong: list[Finding]
+    rest: Model | None
+
+
+def read(model: type[Model], value: object, place: Place, severity: Severity) -> Outcome[Model]:
+    """The section at a place of the document.
 
     `value` is tidy JSON. It is read as JSON, strictly: "20" is no number and 1 is no boolean, because whoever
     wrote that may have meant something else.
     """
     try:
-        return model.model_validate_json(json.dumps(value), strict=True), []
+        section = _validated(model, value)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        return None, [_explained(detail, value, place, severity) for detail in details]
+        return _salvaged(model, value, place, severity, details)
+    return Outcome(section, [], section)
 
 
-def _explained(
-    detail: ErrorDetails, value: object, place: Place, severity: Severity
-) -> tuple[Place, Finding]:
+def _validated(model: type[Model], value: object) -> Model:
+    return model.model_validate_json(json.dumps(value), strict=True)
+
+
+def _salvaged(
+    model: type[Model], value: object, place: Place, severity: Severity, details: list[ErrorDetails]
+) -> Outcome[Model]:
+    """Every error: rules over several fields are only looked at once the fields themselves hold."""
+    wrong = [_explained(detail, value, place, severity) for detail in details]
+    rest = value
+    seen: list[tuple[int | str, ...]] = []
+    for _ in range(_ROUNDS):
+        places = [detail["loc"] for detail in details]
+        seen += places
+        rest = _without(rest, places)
+        try:
+            return Outcome(None, wrong, _validated(model, rest))
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            fresh = [detail for detail in details if _is_fresh_rule(detail, seen)]
+            wrong += [_explained(detail, value, place, severity) for detail in fresh]
+    return Outcome(None, wrong, None)
+
+
+def _is_fresh_rule(detail: ErrorDetails, seen: list[tuple[int | str, ...]]) -> bool:
+    """Whether a rule is broken that is no mere consequence of a field having been left out."""
+    if detail["type"] != "rule":
+        return False
+    at = detail["loc"]
+    named = detail["ctx"]["field"]
+    if named:
+        return at not in seen and (*at, named) not in seen
+    return all(place[: len(at)] != at for place in seen)
+
+
+def _without(value: object, places: list[tuple[int | str, ...]]) -> object:
+    """A copy in which the fields at these places are not there."""
+    pruned = copy.deepcopy(value)
+    for *above, last in (place for place in places if place):
+        holder = _value_at(pruned, tuple(above))
+        if isinstance(holder, dict):
+            holder.pop(str(last), None)
+    return pruned
+
+
+def _explained(detail: ErrorDetails, value: object, place: Place, severity: Severity) -> Finding:
     inner: Place = tuple(detail["loc"])
     context: dict[str, Any] = detail.get("ctx", {})
     if detail["type"] == "rule":
         return _broken_rule(context, value, place, inner, severity)
     at = (*place, *inner)
     if detail["type"] == "extra_forbidden":
-        return inner, unknown_key(at, detail["input"], severity)
+        return unknown_key(at, detail["input"], severity)
     node = node_at(at)
     expected = words(node, at[-1] if at else "") if node is not None else "something else"
     if detail["type"] == "missing":
-        return inner, Finding(path_of(at), MISSING, expected, f"add {at[-1]}", severity)
+        return Finding(path_of(at), MISSING, expected, f"add {at[-1]}", severity)
     given = detail["input"]
     hidden = is_secret(node) or is_secret(node_at(at[:-1]))
     if detail["type"] in ("too_long", "string_too_long") and isinstance(given, (str, list)):
         expected = f"{expected} (it has {len(given)})"
-    return inner, Finding(path_of(at), shown(given, at, hidden), expected, _hint(node, given, at), severity)
+    return Finding(path_of(at), shown(given, at, hidden), expected, _hint(node, given, at), severity)
 
 
 def _broken_rule(
     context: dict[str, Any], value: object, place: Place, inner: Place, severity: Severity
-) -> tuple[Place, Finding]:
+) -> Finding:
     """A rule over several fields: it names the field to point at, where there is one."""
     if context["field"]:
         inner = (*inner, context["field"])
@@ -84,7 +142,7 @@ def _broken_rule(
         given = node.get("default") if node is not None else None
     secret = is_secret(node_at(at))
     text = shown(given, at, secret and not isinstance(given, dict))
-    return inner, Finding(path_of(at), text, context["expected"], context["hint"], severity)
+    return Finding(path_of(at), text, context["expected"], context["hint"], severity)
 
 
 def _value_at(value: object, inner: Place) -> object:
@@ -131,6 +189,8 @@ def _hint(node: dict[str, Any] | None, given: object, at: Place) -> str:
     texts = [choice for choice in choices if isinstance(choice, str)]
     if texts and isinstance(given, str):
         return did_you_mean(given, texts)
+    if isinstance(given, str) and given.lower().startswith("http") and kind.get("pattern") == URL_PATTERN:
+        return "write ws:// for http:// and wss:// for https://"
     if kind.get("type") in ("integer", "number") and isinstance(given, str):
         return "write the number without quotes" if _numeric(given) else ""
     if kind.get("type") == "boolean":

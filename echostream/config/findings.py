@@ -104,12 +104,12 @@ def masked_url(text: str) -> str:
 
 def shown(value: object, place: Place = (), secret: bool = False) -> str:
     """A value as it may be shown: on one line, short, never a secret and never what a container holds."""
-    if secret or (place and secret_like(place[-1])):
-        return "null" if value is None else HIDDEN
     if isinstance(value, dict):
-        return "{} (an empty object)" if not value else f"{{…}} (an object of {_count(value, 'key')})"
+        return f"{{…}} (an object of {len(value)})" if value else "{} (an empty object)"
     if isinstance(value, (list, tuple)):
-        return "[] (an empty list)" if not value else f"[…] (a list of {_count(value, 'entry')})"
+        return f"[…] (a list of {len(value)})" if value else "[] (an empty list)"
+    if value is not None and (secret or (place and secret_like(place[-1]))):
+        return HIDDEN
     if isinstance(value, str):
         if looks_like_a_key(value):
             return HIDDEN
@@ -121,12 +121,6 @@ def shown(value: object, place: Place = (), secret: bool = False) -> str:
     if value is None or isinstance(value, (bool, int, float)):
         return json.dumps(value)
     return f"a {type(value).__name__}"
-
-
-def _count(values: dict[object, object] | list[object] | tuple[object, ...], noun: str) -> str:
-    if len(values) == 1:
-        return f"1 {noun}"
-    return f"{len(values)} {noun[:-1] + 'ies' if noun.endswith('y') and noun != 'key' else noun + 's'}"
 
 
 def _quoted(text: str) -> str:

@@ -18,6 +18,11 @@ LONGEST_NUMBER: Final = 400
 _WINDOW = 50
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\]]|-?Infinity|NaN', re.S)
 _WORDS = re.compile(r'[^\s"{}\[\]:,]+')
+_EXPECTED: Final = {
+    "',' delimiter": "a comma or a closing bracket",
+    "':' delimiter": "a colon",
+    "property name enclosed in double quotes": "a key in double quotes",
+}
 _PUBLIC = frozenset({"true", "false", "null"})
 
 
@@ -105,7 +110,7 @@ def _explained(error: json.JSONDecodeError) -> tuple[str, str]:
     text, at = error.doc, error.pos
     rest, before = text[at : at + 40].lstrip(), text[max(0, at - 200) : at].rstrip()
     expected = error.msg[0].lower() + error.msg[1:].removesuffix(":").removesuffix(" starting at")
-    expected = expected.removeprefix("expecting ")
+    expected = _EXPECTED.get(expected.removeprefix("expecting "), expected.removeprefix("expecting "))
     if not text.strip():
         return "a JSON object", "the file is empty"
     if rest.startswith(("//", "/*", "#")):

@@ -130,8 +130,6 @@ class _Reading:
                 self._findings.append(unknown_key((key,), value, Severity.REFUSED))
         gateway = self._section(Gateway, "gateway")
         server = self._section(ControlServer, "control_server")
-        if server is not None:
-            self._findings += check_server(server)
         audio = self._section(Audio, "audio")
         gpio = self._section(Gpio, "gpio")
         channels = self._channels()
@@ -161,15 +159,17 @@ class _Reading:
             keys = ", ".join(key for key, field in model.model_fields.items() if field.is_required())
             self._findings.append(Finding(name, MISSING, f"an object with {keys}", f"add {name}"))
             return None
-        section, wrong = read(model, self._document.get(name, {}), (name,), Severity.REFUSED)
-        self._findings += [finding for _, finding in wrong]
-        return section
+        outcome = read(model, self._document.get(name, {}), (name,), Severity.REFUSED)
+        self._findings += outcome.wrong
+        if isinstance(outcome.rest, ControlServer):
+            self._findings += check_server(outcome.rest)
+        return outcome.section
 
     def _feature(self, model: type[Model], name: str) -> Model:
         """A section beside the voice path: what is wrong with it switches that feature off."""
-        section, wrong = read(model, self._document.get(name, {}), (name,), Severity.DROPPED)
-        self._findings += [finding for _, finding in wrong]
-        return section if section is not None else model()
+        outcome = read(model, self._document.get(name, {}), (name,), Severity.DROPPED)
+        self._findings += outcome.wrong
+        return outcome.section if outcome.section is not None else model()
 
     def _channels(self) -> list[Channel]:
         value = self._document.get("channels")
@@ -196,11 +196,15 @@ class _Reading:
         return kept
 
     def _channel(self, index: int, item: object, taken: Taken) -> tuple[Channel | None, list[Finding]]:
-        channel, wrong = read(Channel, item, ("channels", index), Severity.DROPPED)
-        if channel is None:
-            return None, [finding for _, finding in wrong]
-        findings = taken.accept(index, channel)
-        return (None if findings else channel), findings
+        outcome = read(Channel, item, ("channels", index), Severity.DROPPED)
+        if outcome.section is not None:
+            findings = taken.conflicts(index, outcome.section)
+            if findings:
+                return None, findings
+            taken.take(index, outcome.section)
+            return outcome.section, []
+        rest = outcome.rest
+        return None, outcome.wrong + (taken.conflicts(index, rest) if rest is not None else [])
 
     def _note_left_out(self, item: object) -> None:
         if isinstance(item, dict) and isinstance(item.get("id"), str):

@@ -106,7 +106,7 @@ def _path(ref: Secret, where: str) -> Path:
     if not directory:
         raise SecretError(
             f"{where}: the credential {ref.credential!r} is not there: ${CREDENTIALS_DIRECTORY} is not set. "
-            f"Under systemd add LoadCredential={ref.credential}:/etc/echostream/{ref.credential} to the unit; "
+            f"Under systemd add LoadCredential={ref.credential}:/etc/echostream/{ref.credential}; "
             "elsewhere set that variable to the folder of the file, or name a file or env instead"
         )
     return Path(directory) / ref.credential

@@ -41,28 +41,25 @@ def read_plans(
 
 
 def _read_plan(value: object, place: Place) -> tuple[TonePlan | None, list[Finding]]:
-    plan, wrong = read(TonePlan, value, place, DROPPED)
-    if plan is not None:
-        tones, findings = _unique(dict(enumerate(plan.alert_tones)), place)
-        return plan.model_copy(update={"alert_tones": tones}), findings
+    outcome = read(TonePlan, value, place, DROPPED)
+    if outcome.section is not None:
+        tones, findings = _unique(dict(enumerate(outcome.section.alert_tones)), place)
+        return outcome.section.model_copy(update={"alert_tones": tones}), findings
     if not isinstance(value, dict):
-        return None, [finding for _, finding in wrong]
+        return None, outcome.wrong
     return _read_piecewise(value, place)
 
 
 def _read_piecewise(value: dict[str, object], place: Place) -> tuple[TonePlan, list[Finding]]:
     """What holds of a plan: a bad setting has its default, a bad entry is left out."""
     settings = {key: item for key, item in value.items() if key not in ("alert_tones", "filters")}
-    plan, wrong = read(TonePlan, settings, place, DROPPED)
-    findings = [finding for _, finding in wrong]
-    if plan is None:
-        bad = {inner[0] for inner, _ in wrong}
-        plan = TonePlan.model_validate({key: item for key, item in settings.items() if key not in bad})
+    outcome = read(TonePlan, settings, place, DROPPED)
+    plan = outcome.rest if outcome.rest is not None else TonePlan()
     entries, wrong_tones = _entries(AlertTone, value, (*place, "alert_tones"), MAX_ALERT_TONES)
     filters, wrong_filters = _entries(ToneFilter, value, (*place, "filters"), MAX_FILTERS)
     tones, doubled = _unique(entries, place)
     kept = plan.model_copy(update={"alert_tones": tones, "filters": tuple(filters.values())})
-    return kept, findings + wrong_tones + doubled + wrong_filters
+    return kept, outcome.wrong + wrong_tones + doubled + wrong_filters
 
 
 def _entries(
@@ -79,10 +76,10 @@ def _entries(
         found = f"a list of {len(value)} entries"
         findings.append(Finding(path_of(place), found, f"at most {most}", hint, DROPPED))
     for at, item in enumerate(value[:most]):
-        entry, wrong = read(model, item, (*place, at), DROPPED)
-        findings += [finding for _, finding in wrong]
-        if entry is not None:
-            kept[at] = entry
+        outcome = read(model, item, (*place, at), DROPPED)
+        findings += outcome.wrong
+        if outcome.section is not None:
+            kept[at] = outcome.section
     return kept, findings
 
 
