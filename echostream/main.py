@@ -7,12 +7,10 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from echostream.board import Board
@@ -26,6 +24,7 @@ from echostream.console.snapshot import channel_snapshot, summary
 from echostream.errors import EchoStreamError, LibraryMissing, SecretError
 from echostream.gateway import Gateway, Secrets
 from echostream.instance import Instance, InstanceError, runtime_dir
+from echostream.signals import Waker
 from echostream.wire.crypto import parse_key
 
 if TYPE_CHECKING:
@@ -118,7 +117,9 @@ class GatewayProcess:
         self._secrets = secrets
         self._handler = handler
         self._stack = stack
-        self._wake = threading.Event()
+        self._waker = stack.enter_context(
+            Waker((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), self._on_signal)
+        )
         self._stop_reason: str | None = None
         self._reload_asked = False
         self._exit_code = EXIT_OK
@@ -126,7 +127,6 @@ class GatewayProcess:
 
     def run(self) -> int:
         started_s = time.monotonic()
-        self._catch_signals()
         hardware, config = self._plug_in(self._file_config)
         gateway = Gateway(config, self._secrets, hardware, on_shutdown=self._failed)
         self._start_simulated_people(gateway)
@@ -141,27 +141,20 @@ class GatewayProcess:
             write_summary(self._options.summary_path, result)
         return self._exit_code
 
-    # ---- signals: handlers only set flags
+    # ---- signals only set flags
 
-    def _catch_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_stop_signal)
-        signal.signal(signal.SIGHUP, self._on_hangup)
-
-    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._stop_reason is not None:
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._reload_asked = True
+        elif self._stop_reason is None:
+            self._stop_reason = signal.Signals(number).name
+        else:
             os._exit(128 + number)  # asked twice: the guard drops the lines when this process is gone
-        self._stop_reason = signal.Signals(number).name
-        self._wake.set()
-
-    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
-        self._reload_asked = True
-        self._wake.set()
 
     def _failed(self, reason: str) -> None:
         self._stop_reason = reason
         self._exit_code = EXIT_FAILED
-        self._wake.set()
+        self._waker.wake()
 
     # ---- building
 
@@ -195,8 +188,7 @@ class GatewayProcess:
                 if until_s is not None and now >= until_s:
                     break
                 wait_s = period_s if until_s is None else min(period_s, until_s - now)
-                if self._wake.wait(wait_s):
-                    self._wake.clear()
+                if self._waker.wait(wait_s):
                     if self._reload_asked:
                         self._reload_asked = False
                         self._reload(gateway)

@@ -89,7 +89,7 @@ class Voice:
 
 
 class _Pace:
-    """Waits for the next frame period of the monotonic clock: never drifts, bursts by no more than it lost."""
+    """Waits for the next frame period of the monotonic clock: no drift; makes up at most what it lost."""
 
     def __init__(self, frame_ms: int) -> None:
         self._period_s = frame_ms / 1000

@@ -27,6 +27,7 @@ from echostream.simulator.file_cards import FileCards, Voice
 log = logging.getLogger(__name__)
 
 ANSWER_AFTER_S = 0.7
+INTERRUPT_POLL_S = 0.1
 
 
 class _NoOutputs:
@@ -111,6 +112,10 @@ class Member:
             self._interrupted = True
             self._changed.notify_all()
 
+    @property
+    def interrupted(self) -> bool:
+        return self._interrupted
+
     def _notify(self, event: Event, now: float) -> None:
         with self._changed:
             self._changed.notify_all()
@@ -138,10 +143,18 @@ def say(member: Member, channel_id: str, voice: Voice) -> bool:
         member.release(channel_id)
         return False
     voice.speak()
-    finished = voice.spoken.wait(voice.duration_s + 5.0)
+    finished = _spoken(member, voice)
     member.release(channel_id)
     member.wait_for(lambda: member.phase(channel_id) is Phase.IDLE, 2.0)
     return finished
+
+
+def _spoken(member: Member, voice: Voice) -> bool:
+    until_s = time.monotonic() + voice.duration_s + 5.0
+    while not voice.spoken.wait(INTERRUPT_POLL_S):
+        if member.interrupted or time.monotonic() > until_s:
+            return False
+    return True
 
 
 class Answerer:

@@ -10,7 +10,6 @@ import threading
 import wave
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from echostream.audio.format import RATE_HZ, Samples
 from echostream.audio.ports import AudioSink, CardSpec
@@ -19,11 +18,13 @@ from echostream.config.secrets import read_secret
 from echostream.console import logs
 from echostream.errors import AudioError, EchoStreamError
 from echostream.gateway import Secrets
+from echostream.signals import Waker
 from echostream.simulator.file_cards import FileCards, Voice, read_wav
 from echostream.simulator.member import Answerer, Member, MemberIdentity, say, silent_voice
 from echostream.wire.crypto import parse_key
 
 ONLINE_S = 10.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ANSWER_WAV = Path(__file__).parent / "speech" / "answer.wav"
 _PLAY_QUEUE_FRAMES = 25
 
@@ -56,23 +57,21 @@ def _talk(args: argparse.Namespace) -> int:
     voice = Voice(read_wav(args.file))
     cards = FileCards({args.channel: voice})
     member = Member(server_of(args), [args.channel], _identity(args), secrets_of(args), cards)
-    on_stop(member.interrupt)
-    member.start()
-    try:
-        if not member.wait_for(lambda: member.online(args.channel), ONLINE_S):
-            return _not_online(args, member)
-        said = say(member, args.channel, voice)
-    finally:
-        member.stop()
+    with Waker(STOP_SIGNALS, lambda number: member.interrupt()):
+        member.start()
+        try:
+            if not member.wait_for(lambda: member.online(args.channel), ONLINE_S):
+                return _not_online(args, member)
+            said = say(member, args.channel, voice)
+        finally:
+            member.stop()
     sent = member.stats(args.channel).packets_sent
     print(f"{args.file}: {voice.duration_s:.1f} s said on {args.channel} in {sent} packets", file=sys.stderr)
     return 0 if said and sent else 1
 
 
 def _listen(args: argparse.Namespace) -> int:
-    stop = threading.Event()
-    on_stop(stop.set)
-    with _ear(args) as ear:
+    with Waker(STOP_SIGNALS, _ignore) as waker, _ear(args) as ear:
         cards = FileCards({args.channel: silent_voice()}, lambda _card, samples: ear.hear(samples))
         member = Member(server_of(args), [args.channel], _identity(args), secrets_of(args), cards)
         member.start()
@@ -80,7 +79,7 @@ def _listen(args: argparse.Namespace) -> int:
             if not member.wait_for(lambda: member.online(args.channel), ONLINE_S):
                 return _not_online(args, member)
             print(f"listening to {args.channel}; Ctrl-C ends", file=sys.stderr)
-            stop.wait(args.for_s)
+            waker.wait(args.for_s)
         finally:
             member.stop()
     heard = member.received(args.channel)
@@ -89,34 +88,27 @@ def _listen(args: argparse.Namespace) -> int:
 
 
 def _answer(args: argparse.Namespace) -> int:
-    stop = threading.Event()
-    on_stop(stop.set)
     recording = read_wav(args.file or ANSWER_WAV)
     voices = {channel: Voice(recording) for channel in args.channel}
     answerer = Answerer(server_of(args), voices, _identity(args), secrets_of(args))
-    answerer.start()
-    try:
-        print(f"answering on {', '.join(args.channel)}; Ctrl-C ends", file=sys.stderr)
-        stop.wait()
-    finally:
-        answerer.stop()
+    with Waker(STOP_SIGNALS, _ignore) as waker:
+        answerer.start()
+        try:
+            print(f"answering on {', '.join(args.channel)}; Ctrl-C ends", file=sys.stderr)
+            waker.wait(None)
+        finally:
+            answerer.stop()
     return 0
+
+
+def _ignore(number: int) -> None:
+    """The waker wakes; there is nothing else to do."""
 
 
 def _not_online(args: argparse.Namespace, member: Member) -> int:
     reason = member.gateway.signalling.last_failure or "the server made no offer with a key"
     print(f"{args.url}: not on the channel after {ONLINE_S:.0f} s: {reason}", file=sys.stderr)
     return 1
-
-
-def on_stop(callback: Callable[[], None]) -> None:
-    """SIGINT and SIGTERM call `callback`, which only sets a flag."""
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        callback()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handler)
 
 
 def server_of(args: argparse.Namespace) -> ControlServer:

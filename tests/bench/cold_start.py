@@ -47,7 +47,7 @@ def _one_start() -> float:
 
 def _first_audio_s(server: ControlServer, began_s: float) -> float:
     while time.monotonic() - began_s < WAIT_S:
-        if server.stats().audio_received:
+        if server.stats().counts.get("datagrams_out_of_audio", 0):
             return time.monotonic() - began_s
         time.sleep(0.005)
     return WAIT_S
