@@ -14,5 +14,5 @@ pytestmark = pytest.mark.real_gpio
 @pytest.mark.parametrize("trial", kill_bench.TRIALS)
 @pytest.mark.parametrize("persist", [True, False], ids=["persist", "release"])
 def test_lines_are_down_within_250_ms(trial: str, persist: bool, tmp_path: Path) -> None:
-    seconds = kill_bench.run(trial, 5 if persist else 2, tmp_path, persist)
+    seconds = kill_bench.run(trial, 4 if persist else 1, tmp_path, persist)
     assert max(seconds) <= 0.25, seconds
