@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Protocol
 
-from echostream.channels.channel_runtime import Cards, Hardware, Inputs, Line, Outputs
+from echostream.channels.channel_runtime import Cards, Hardware, Inputs, Outputs
 from echostream.config.models import Channel, Config
 from echostream.errors import GpioError, LibraryMissing
 from echostream.hardware.audio_hardware import AudioHardware
+from echostream.hardware.cm108 import Cm108CosReaders
 from echostream.hardware.gpio import GpioInputs
 from echostream.hardware.ptt_client import MockPttLines, PttLines, PttLineSpec
 
@@ -27,20 +27,13 @@ class Simulated(Protocol):
     outputs: MockPttLines | None
 
 
-class _CosReaders:
-    """Squelch lines of CM108-type cards; one reader thread each."""
-
-    def watch_cos(self, card: str, *, active_low: bool, on_change: Callable[[bool, float], None]) -> Line:
-        from echostream.hardware.cm108 import Cm108Cos, find_hidraw
-        return Cm108Cos(find_hidraw(card), active_low=active_low, on_change=on_change)
-
-
 class Board:
     """Builds the hardware in order, closes it in reverse. What is missing is said once, with its remedy."""
 
     def __init__(self, config: Config, simulated: Simulated | None) -> None:
         self._audio: AudioHardware | None = None
         self._gpio: GpioInputs | None = None
+        self._cos_readers = Cm108CosReaders(config.gpio.debounce_ms)
         self._lines: PttLines | MockPttLines | None = simulated.outputs if simulated is not None else None
         cards = simulated.cards if simulated is not None else None
         inputs = simulated.inputs if simulated is not None else None
@@ -54,7 +47,7 @@ class Board:
         except BaseException:
             self.close()
             raise
-        self.hardware = Hardware(cards, inputs, outputs, _CosReaders())
+        self.hardware = Hardware(cards, inputs, outputs, self._cos_readers)
 
     def _open_inputs(self, config: Config) -> Inputs | None:
         if not any(_input_pins(channel) for channel in config.channels):
@@ -100,7 +93,7 @@ class Board:
 
     def close(self) -> None:
         """Lines first: a transmitter must not wait for a sound card."""
-        for part in (self._lines, self._gpio, self._audio):
+        for part in (self._lines, self._cos_readers, self._gpio, self._audio):
             if part is not None:
                 part.close()
 
