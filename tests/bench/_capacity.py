@@ -1,4 +1,4 @@
-"""How many channels one core carries: capture workers as the gateway has them, until a frame is not done in time.
+"""How many channels one core carries: the gateway's capture workers, until a frame is not done in time.
 
 Every channel has its capture worker, transmit path, encoder (with the gateway's settings: FEC on) and uplink;
 all of them live in one process that is held on one core. A source hands a frame over every 20 ms of its own
@@ -40,9 +40,7 @@ def rows() -> list[Row]:
     drain = Drain()
     command = [sys.executable, "-m", "tests.bench._capacity", str(drain.port)]
     try:
-        done = subprocess.run(
-            pinned(command), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
+        done = subprocess.run(pinned(command), capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         return [skipped("cpu", WHAT, f"not done in {TIMEOUT_S:.0f} s")]
     finally:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from echostream.audio.format import Frame, Samples, samples_per_frame
 from echostream.audio.ports import CardSpec
+from echostream.channels.audio_stream import PttOutput
 from echostream.channels.channel_runtime import Hardware, Inputs, Line
 from echostream.config.models import Audio, Channel, Config, ControlServer
 from echostream.config.models import Gateway as Identity
@@ -21,11 +22,20 @@ WAIT_S = 5.0
 Speak = Callable[[int], Samples]
 """The samples of frame number n."""
 
-__all__ = ["FRAME_S", "PacedCards", "PacedSink", "PacedSource", "running", "wait_until"]
+__all__ = [
+    "FRAME_S",
+    "NoCosReaders",
+    "NoOutputs",
+    "PacedCards",
+    "PacedSink",
+    "PacedSource",
+    "running",
+    "wait_until",
+]
 
 
 class _Pace:
-    """Instants 20 ms apart, `phase_s` into the frame periods of the clock; a late caller is not waited for."""
+    """Instants 20 ms apart, `phase_s` into the periods of the clock; nobody waits for a late caller."""
 
     def __init__(self, phase_s: float) -> None:
         periods = math.ceil((time.monotonic() - phase_s) / FRAME_S)
@@ -95,12 +105,12 @@ class PacedCards:
         return self.sinks.setdefault(spec.name, PacedSink(self._phases_s[spec.name][1]))
 
 
-class _NoOutputs:
-    def output(self, channel_id: str) -> None:
+class NoOutputs:
+    def output(self, channel_id: str) -> PttOutput:
         raise GpioError(f"channel {channel_id}: no line here")
 
 
-class _NoCosReaders:
+class NoCosReaders:
     def watch_cos(self, card: str, *, active_low: bool, on_change: Callable[[bool, float], None]) -> Line:
         raise GpioError(f"card {card}: no line here")
 
@@ -116,7 +126,7 @@ def running(
         channels=tuple(channels),
         audio=Audio(),
     )
-    hardware = Hardware(cards, inputs, _NoOutputs(), _NoCosReaders())
+    hardware = Hardware(cards, inputs, NoOutputs(), NoCosReaders())
     gateway = Gateway(config, Secrets(), hardware, on_shutdown=lambda reason: None)
     gateway.start()
     try:

@@ -25,8 +25,10 @@ def cpu_s(pid: int) -> float:
 
 def rss_mb(pid: int) -> float:
     """Resident memory in MB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():  # exact, unlike statm
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise OSError(f"/proc/{pid}/smaps_rollup: no line of Rss")
 
 
 def children(name: str) -> list[int]:

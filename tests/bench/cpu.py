@@ -1,4 +1,4 @@
-"""What a channel's transmit path costs: against GStreamer doing the same, per frame, and how many fit a core."""
+"""What a transmit path costs: against GStreamer doing the same, for each frame, and how many fit a core."""
 
 from __future__ import annotations
 
@@ -153,9 +153,7 @@ def _compare(
         f"(least of {ROUNDS}; all: {_listed(own)} over {_listed(others)})"
     )
     if least.server_s or other.server_s:
-        note += (
-            f"; sound server beside: {least.server_s * per_minute:.2f}, {other.server_s * per_minute:.2f}"
-        )
+        note += f"; sound server beside: {least.server_s * per_minute:.2f}, {other.server_s * per_minute:.2f}"
     own_us = 1e6 * (least.cpu_s - least.libopus_s) / max(1, least.frames)
     libopus_us = 1e6 * least.libopus_s / max(1, least.frames)
     return [

@@ -105,7 +105,9 @@ def _take(url: str, random: np.random.Generator) -> list[_Taken]:
     channels = [Channel(id=name, card=name, duplex="full") for name in CHANNELS]
     noise = random.normal(0.0, NOISE_LEVEL, TICK_SAMPLES)
     phases = {name: tuple(random.uniform(0.0, 0.02, 2)) for name in CHANNELS}
-    speaker = PacedCards(lambda number: _frame(number, noise), {n: (float(a), 0.0) for n, (a, _) in phases.items()})
+    speaker = PacedCards(
+        lambda number: _frame(number, noise), {n: (float(a), 0.0) for n, (a, _) in phases.items()}
+    )
     hearer = PacedCards(lambda number: _quiet(), {n: (0.0, float(b)) for n, (_, b) in phases.items()})
     with running(url, "hearer", channels, hearer), running(url, "speaker", channels, speaker) as gateway:
         time.sleep(KEY_DOWN_S)
@@ -160,7 +162,7 @@ def _find_marks(source: PacedSource, sink: PacedSink, key_down_s: float, key_up_
         if hz is None or not key_down_s - 0.1 < complete_s < key_up_s - 0.05:
             continue
         first, last = np.searchsorted(written, [complete_s, complete_s + LONGEST_S])
-        # The last sample is in none that was written before `complete_s`, so the first is at most one frame back.
+        # No sample of it was written before `complete_s`; one frame back, for the rounding of clocks.
         low = max(0, int(first) - 1) * TICK_SAMPLES
         field = envelopes[hz][low : int(last) * TICK_SAMPLES]
         if not field.size or float(field.max()) < least:

@@ -82,7 +82,8 @@ def _servo_day(drift: float) -> tuple[float, float, float]:
 
 def _path_row(ppm: float, minutes: int) -> Row:
     packets = encode(speech(SPEECH_S)[: int(SPEECH_S * RATE_HZ)], gateway_encoder())
-    once = decode(packets * 2).astype(np.float32)[-len(packets) * TICK_SAMPLES :]  # as from the second round on
+    twice = decode(packets * 2).astype(np.float32)
+    once = twice[-len(packets) * TICK_SAMPLES :]  # as it sounds from the second round on
     drift = ppm / 1e6
     path = receive_path()
     track: list[tuple[float, float]] = []

@@ -7,8 +7,9 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from functools import partial
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from echostream.audio.format import RATE_HZ, TICK_SAMPLES, Frame, Samples
 from echostream.audio.opus_codec import EncoderSettings, OpusEncoder
 from echostream.channels import transmit_path
+from echostream.channels.channel_runtime import ChannelRuntime
 from echostream.channels.channel_state import Phase
 from echostream.channels.transmit_path import TransmitPath, TransmitSettings
 from echostream.config.models import Audio, Channel, Ptt
@@ -115,8 +117,7 @@ def _latency_row() -> Row:
         time.sleep(0.5)
         for number in range(KEY_UPS):
             name = list(CHANNELS)[number % len(CHANNELS)]
-            state = runtimes[name]
-            if not wait_until(lambda state=state: state.state.phase is Phase.IDLE, WAIT_S):  # type: ignore[misc]
+            if not wait_until(partial(_idle, runtimes[name]), WAIT_S):
                 return skipped("key_up", what, f"channel {name} did not fall idle")
             time.sleep(float(random.uniform(0, FRAME_S)))
             edge_s = time.monotonic()
@@ -135,9 +136,13 @@ def _latency_row() -> Row:
         f"p50 {p50:.1f} ms, p99 {p99:.1f} ms",
         f"p99 <= {GOAL_MS:.0f} ms",
         p99 <= GOAL_MS and not lost,
-        f"{len(delays_ms)} key-ups at random phase on {len(CHANNELS)} channels; worst {max(delays_ms):.1f} ms; "
-        f"{lost} without a datagram",
+        f"{len(delays_ms)} key-ups at random phase on {len(CHANNELS)} channels; "
+        f"worst {max(delays_ms):.1f} ms; {lost} without a datagram",
     )
+
+
+def _idle(runtime: ChannelRuntime) -> bool:
+    return runtime.state.phase is Phase.IDLE
 
 
 # ---- pre-roll
@@ -166,23 +171,13 @@ class _NotingUplink:
         return len(opus)
 
 
-@contextmanager
-def _noting_encoder() -> Iterator[None]:
-    original = transmit_path.OpusEncoder
-    transmit_path.OpusEncoder = _NotingEncoder  # type: ignore[misc]
-    try:
-        yield
-    finally:
-        transmit_path.OpusEncoder = original  # type: ignore[misc]
-
-
 def _pre_roll_row() -> Row:
     """Key-ups one after another in one stream of numbered samples, in simulated time."""
     random = np.random.default_rng(12)
     pre_roll = Audio().pre_roll_ms * RATE_HZ // 1000
     worst = total = wrong_ticks = 0
     uplink = _NotingUplink()
-    with _noting_encoder():
+    with mock.patch.object(transmit_path, "OpusEncoder", _NotingEncoder):
         path = TransmitPath(
             TransmitSettings(high_pass_hz=0.0, encoder=EncoderSettings(complexity=0)),
             on_vox=lambda active, at_s: None,
