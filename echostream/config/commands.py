@@ -75,7 +75,8 @@ def convert(path: Path, output: Path | None, *, out: TextIO, defaults: ShadowDef
     except InvalidConfig as error:
         return _refused(error)
     findings += conversion.traced((*loaded.dropped, *loaded.warnings))
-    own = loaded.config.model_dump(mode="json", exclude_unset=True)
+    dumped = loaded.config.model_dump(mode="json", exclude_unset=True)
+    own = {name: section for name, section in dumped.items() if section}
     if output is None:
         _dump(own, out)
         _print_findings(findings, sys.stderr)

@@ -114,20 +114,15 @@ def _path(ref: Secret, where: str) -> Path:
 
 def _from_file(path: Path, where: str) -> str:
     try:
-        # A FIFO or a device in its place must not hang the start.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise SecretError(f"{where}: {path} is no regular file; write the secret into one")
-            data = file.read(MAX_SECRET_BYTES + 1)
+        data = _read(path)
     except (OSError, ValueError) as error:
-        if isinstance(error, SecretError):
-            raise
         reason = getattr(error, "strerror", None) or "not a path"
         raise SecretError(
             f"{where}: {path} cannot be read ({reason}); "
             "write the secret into it, readable by the gateway's user"
         ) from None
+    if data is None:
+        raise SecretError(f"{where}: {path} is no regular file; write the secret into one")
     if len(data) > MAX_SECRET_BYTES:
         raise SecretError(f"{where}: {path} is longer than {MAX_SECRET_BYTES} bytes: is this the right file?")
     try:
@@ -135,6 +130,17 @@ def _from_file(path: Path, where: str) -> str:
     except UnicodeDecodeError:
         raise SecretError(f"{where}: {path} holds no text; write a key in base64") from None
     return _checked(text, f"{where}: {path}")
+
+
+def _read(path: Path) -> bytes | None:
+    """What a regular file holds, None for anything else: a FIFO in its place must not hang the start."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return os.read(descriptor, MAX_SECRET_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _checked(text: str, place: str) -> str:
