@@ -182,14 +182,16 @@ class _Reading:
             self._drop(("channels",), f"a list of {len(value)} entries", f"at most {MAX_CHANNELS}", hint)
         kept: list[Channel] = []
         taken = Taken()
-        for index, item in enumerate(value):
+        for index, item in enumerate(value[:MAX_CHANNELS]):
             channel, findings = self._channel(index, item, taken)
-            if channel is None or index >= MAX_CHANNELS:
+            self._findings += findings
+            if channel is None:
                 self._note_left_out(item)
             else:
                 kept.append(channel)
                 self._index_of[channel.id] = index
-            self._findings += findings if index < MAX_CHANNELS else []
+        for item in value[MAX_CHANNELS:]:
+            self._note_left_out(item)
         if not kept:
             none = Finding("channels", "no channel that holds", "one at least", "repair one of them")
             self._findings.append(none)
