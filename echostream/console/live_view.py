@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import Console, Group, RenderableType
+from rich import box
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -12,45 +13,55 @@ from rich.text import Text
 from echostream.channels.channel_state import Phase
 from echostream.console.snapshot import ChannelSnapshot
 
-REFRESH_HZ = 8
-_METER_CELLS = 12
+WIDE_COLUMNS = 110
 _METER_FLOOR_DBFS = -60.0
+_COLUMNS = ("channel", "PTT", "mic dBFS", "speaker dBFS", "talking", "sent", "heard", "lost", "delay")
+_NUMBERS = ("sent", "heard", "lost", "delay")
+_STRETCH = ("channel", "talking")
 
 
 class LiveView:
     """Owns the screen between `start` and `stop`; `update` redraws."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._console = console or Console()
+        self._live = Live(console=self._console, auto_refresh=False, transient=False)
 
     def start(self) -> None:
         self._live.start()
 
     def update(self, title: str, channels: list[ChannelSnapshot], lines: Iterable[str]) -> None:
-        self._live.update(render(title, channels, lines), refresh=True)
+        self._live.update(render(title, channels, lines, self._console.width), refresh=True)
 
     def stop(self) -> None:
         self._live.stop()
 
 
-def render(title: str, channels: list[ChannelSnapshot], lines: Iterable[str]) -> RenderableType:
+def render(
+    title: str, channels: list[ChannelSnapshot], lines: Iterable[str], width_columns: int = 80
+) -> RenderableType:
     """The whole picture: a table of the channels and the last log lines below it."""
-    table = Table(title=title, title_justify="left", expand=True)
-    for heading in ("channel", "PTT", "mic", "loudspeaker", "talking", "sent", "received", "lost", "delay"):
-        right = heading in ("sent", "received", "lost", "delay")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    table = Table(title=title, title_justify="left", expand=True, box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in _COLUMNS:
+        justify: JustifyMethod = "right" if heading in _NUMBERS else "left"
+        if heading in _STRETCH:
+            table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1)
+        else:
+            table.add_column(heading, justify=justify, no_wrap=True)
+    cells = 10 if width_columns >= WIDE_COLUMNS else 5
     for channel in channels:
-        table.add_row(*_row(channel))
+        table.add_row(*_row(channel, cells))
     return Group(table, *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines))
 
 
-def _row(channel: ChannelSnapshot) -> list[Text]:
+def _row(channel: ChannelSnapshot, cells: int) -> list[Text]:
     sent, received = channel.transmit, channel.receive
+    speaker = channel.output_level
     return [
         Text(channel.name, style="bold" if channel.online else "dim"),
         _ptt(channel),
-        _meter(sent.level.rms_dbfs, sent.level.peak_dbfs, channel.capture_present),
-        _meter(channel.output_level.rms_dbfs, channel.output_level.peak_dbfs, channel.playback_present),
+        _meter(sent.level.rms_dbfs, sent.level.peak_dbfs, channel.capture_present, cells),
+        _meter(speaker.rms_dbfs, speaker.peak_dbfs, channel.playback_present, cells),
         Text(", ".join(channel.talkers) or "-", style="cyan" if channel.talkers else "dim"),
         Text(str(sent.packets_sent)),
         Text(str(received.packets_received)),
@@ -63,21 +74,21 @@ def _ptt(channel: ChannelSnapshot) -> Text:
     if channel.latched:
         return Text("TIMED OUT", style="bold white on red")
     if channel.phase in (Phase.STARTING, Phase.OPEN):
-        return Text("ON AIR " + "+".join(channel.openers), style="bold white on red")
+        return Text("ON AIR", style="bold white on red")
     if channel.keyed:
-        return Text("keys radio", style="bold black on yellow")
+        return Text("KEYED", style="bold black on yellow")
     if not channel.online:
         return Text("offline", style="dim")
     return Text("ready", style="green")
 
 
-def _meter(rms_dbfs: float, peak_dbfs: float, present: bool) -> Text:
+def _meter(rms_dbfs: float, peak_dbfs: float, present: bool, cells: int) -> Text:
     if not present:
         return Text("no card", style="red")
     share = max(0.0, min(1.0, 1 - rms_dbfs / _METER_FLOOR_DBFS))
-    filled = round(share * _METER_CELLS)
+    filled = round(share * cells)
     colour = "red" if peak_dbfs > -1.5 else "yellow" if peak_dbfs > -6 else "green"
     meter = Text("█" * filled, style=colour)
-    meter.append("░" * (_METER_CELLS - filled), style="dim")
-    meter.append(f" {max(rms_dbfs, -99):4.0f}")
+    meter.append("░" * (cells - filled), style="dim")
+    meter.append(f" {max(rms_dbfs, -99):3.0f}")
     return meter
