@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Iterator
 
 import leaks
@@ -40,3 +43,15 @@ def module_leaves_nothing(session_leaves_nothing: None) -> Iterator[None]:
 def test_leaves_nothing(module_leaves_nothing: None) -> Iterator[None]:
     """A test ends what it starts; pytest takes this fixture down after all others of the test."""
     yield from _leaves_nothing("this test", orphans=False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A thread that was left running, and reported above, must not keep the interpreter from ending."""
+    others = [one for one in threading.enumerate() if one is not threading.main_thread()]
+    running = [one.name for one in others if not one.daemon]
+    if running:
+        sys.stdout.flush()
+        sys.stderr.write(f"ended by force: still running are {', '.join(running)}\n")
+        sys.stderr.flush()
+        os._exit(pytest.ExitCode.TESTS_FAILED)

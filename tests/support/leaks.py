@@ -70,20 +70,25 @@ class Snapshot:
         return cls(frozenset([*_threads(), *_descriptors(), *_processes(orphans)]))
 
 
+_reported: set[tuple[str, tuple[object, ...]]] = set()
+"""A test's leak is not its module's once more."""
+
+
 def mark_this_run() -> None:
     """Let every process that starts from now on be found, wherever it goes."""
     os.environ[MARK] = str(os.getpid())
 
 
 def leaks_since(before: Snapshot, grace_s: float, orphans: bool = False) -> list[str]:
-    """Describe what is held now and was not held `before`, once `grace_s` brought no end to it."""
-    known = {(leak.kind, leak.identity) for leak in before.held}
+    """Describe what is held now and was not `before`, once `grace_s` brought no end to it; each leak once."""
+    known = {(leak.kind, leak.identity) for leak in before.held} | _reported
     deadline_s = time.monotonic() + grace_s
     collected = False
     while True:
         now = Snapshot.take(orphans).held
         left = [leak for leak in now if (leak.kind, leak.identity) not in known and not leak.allowed]
         if not left or time.monotonic() >= deadline_s:
+            _reported.update((leak.kind, leak.identity) for leak in left)
             return sorted(_report(leak) for leak in left)
         if not collected:
             gc.collect()  # a socket in a cycle of references is warned of, and the warning is an error

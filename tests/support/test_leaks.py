@@ -23,7 +23,7 @@ def nap():
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
 
 def test_thread():
-    threading.Thread(target=stop.wait, args=(20,), name="forgotten", daemon=True).start()
+    threading.Thread(target=stop.wait, args=(600,), name="forgotten").start()
 
 def test_socket():
     KEEP.append(socket.socket())
@@ -115,7 +115,7 @@ def left_behind(outcome: str, test: str) -> str:
 @pytest.mark.parametrize(
     ("test", "said"),
     [
-        ("test_thread", "threading.Thread 'forgotten' daemon"),
+        ("test_thread", "threading.Thread 'forgotten'"),
         ("test_socket", "socket:["),
         ("test_pipe_and_file", "pipe:["),
         ("test_pipe_and_file", "/log"),
@@ -131,6 +131,14 @@ def test_what_is_left_behind_fails_the_test_by_name(outcome: str, test: str, sai
 
 def test_a_thread_is_shown_with_its_stack(outcome: str) -> None:
     assert "in wait" in left_behind(outcome, "test_thread"), outcome
+
+
+def test_a_thread_that_runs_on_does_not_keep_pytest_from_ending(outcome: str) -> None:
+    assert "ended by force: still running are forgotten" in outcome
+
+
+def test_a_leak_is_reported_once(outcome: str) -> None:
+    assert outcome.count("thread threading.Thread 'forgotten'") == 1, outcome
 
 
 def test_tidy_tests_pass(outcome: str) -> None:
