@@ -21,7 +21,7 @@ from echostream.config.models import Config
 from echostream.config.secrets import read_secret
 from echostream.console import logs
 from echostream.console.snapshot import channel_snapshot, summary
-from echostream.errors import EchoStreamError, LibraryMissing, SecretError
+from echostream.errors import ConfigError, EchoStreamError, LibraryMissing, SecretError, WireError
 from echostream.gateway import Gateway, Secrets
 from echostream.instance import Instance, InstanceError, runtime_dir
 from echostream.signals import Waker
@@ -69,7 +69,7 @@ def run(options: RunOptions) -> int:
             log.error("%s: %s", options.config_path, finding)
         log.error("%s was refused; `echostream config check %s` shows why", *[options.config_path] * 2)
         return EXIT_CONFIG
-    except SecretError as error:
+    except ConfigError as error:
         log.error("%s", error)
         return EXIT_CONFIG
     except (LibraryMissing, InstanceError) as error:
@@ -83,6 +83,16 @@ def report(loaded: LoadedConfig) -> None:
         log.error("left out: %s", finding)
     for finding in loaded.warnings:
         log.warning("%s", finding)
+    listening = sorted(channel for channel, plan in loaded.config.tones.items() if plan.detect)
+    if listening:
+        log.warning("tone detection is not built yet: the plans of %s are not in force", ", ".join(listening))
+
+
+def _refuse_lost_channels(loaded: LoadedConfig) -> None:
+    """At start a bad channel costs only itself. On reload it may be on the air: a slip must not end it."""
+    lost = [finding for finding in loaded.dropped if finding.path.startswith("channels[")]
+    if lost:
+        raise InvalidConfig("reload", lost)
 
 
 def read_secrets(config: Config) -> Secrets:
@@ -94,11 +104,22 @@ def read_secrets(config: Config) -> Secrets:
     key = None
     if server.aes_key is not None:
         try:
-            key = parse_key(read_secret(server.aes_key, "control_server.aes_key"))
+            text = read_secret(server.aes_key, "control_server.aes_key")
         except SecretError as error:
             log.warning("%s; channels transmit only while the server offers a key", error)
+        else:
+            key = _key(text)
     token = read_secret(server.token, "control_server.token") if server.token is not None else None
     return Secrets(key, token)
+
+
+def _key(text: str) -> bytes:
+    try:
+        return parse_key(text)
+    except WireError as error:
+        raise SecretError(
+            f"control_server.aes_key: {error}; `openssl rand -base64 32` makes one"
+        ) from None
 
 
 class GatewayProcess:
@@ -239,6 +260,7 @@ class GatewayProcess:
         try:
             loaded = load_config(self._options.config_path)
             report(loaded)
+            _refuse_lost_channels(loaded)
             secrets = read_secrets(loaded.config)
         except EchoStreamError as error:
             log.error("reload refused, the old configuration stays: %s", error)

@@ -11,6 +11,8 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from echostream.audio.format import RATE_HZ, Samples
 from echostream.audio.ports import AudioSink, CardSpec
 from echostream.config.models import ControlServer, Secret, Tls
@@ -51,6 +53,10 @@ def _guarded(name: str, args: argparse.Namespace, command: Callable[[argparse.Na
     except EchoStreamError as error:
         print(f"echostream {name}: {error}", file=sys.stderr)
         return 3 if isinstance(error, (AudioError, ImportError)) else 2
+    except ValidationError as error:  # an address or a channel id that no configuration could hold either
+        for detail in error.errors():
+            print(f"echostream {name}: {detail['input']!r}: {detail['msg']}", file=sys.stderr)
+        return 2
 
 
 def _talk(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from echostream.audio.format import FRAME_MS_CHOICES, TICK_MS
+from echostream.audio.format import TICK_MS
 from echostream.errors import StateError
 
 PREFIX_BYTES: Final = 6
@@ -51,33 +51,3 @@ def first_tick(unix_ms: int) -> int:
     A clock that was never set is no error: uniqueness rests on the prefix.
     """
     return min(max(unix_ms // TICK_MS, 0), _LATEST_START)
-
-
-class TickClock:
-    """Gives every packet of a stream its tick: following the frames, never back, never twice.
-
-    A source that was opened again counts its frames from 0: the clock then goes on where it stood.
-    """
-
-    def __init__(self, start_tick: int) -> None:
-        if not 0 <= start_tick <= MAX_TICK:
-            raise StateError(f"start tick {start_tick} is outside 0 to 2^48-1")
-        self._base = start_tick
-        self._next = start_tick
-
-    def tick_of_frame(self, frame_index: int, frame_ms: int) -> int:
-        """The tick of the packet whose first frame has this index.
-
-        Frames of 10 ms travel in pairs: ask for the first of each pair. 40 ms advances by 2, 60 ms by 3.
-        Raises ValueError for a length that is not offered, StateError when the 48 bits are used up.
-        """
-        if frame_ms not in FRAME_MS_CHOICES:
-            raise ValueError(f"frame_ms {frame_ms}: expected one of {FRAME_MS_CHOICES}")
-        tick = self._base + frame_index * frame_ms // TICK_MS
-        if tick < self._next:
-            self._base += self._next - tick
-            tick = self._next
-        if tick > MAX_TICK:
-            raise StateError("the tick clock is used up: start a new session")
-        self._next = tick + max(1, frame_ms // TICK_MS)
-        return tick

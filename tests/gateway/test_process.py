@@ -150,6 +150,41 @@ def test_reload_of_a_configuration_that_does_not_hold_changes_nothing(
         run.end()
 
 
+def test_reload_with_a_bad_channel_does_not_take_it_off_the_air(tmp_path: Path, server: ControlServer) -> None:
+    run = Run(tmp_path, server.url)
+    try:
+        run.wait_for("channel ems: transmitting")
+        run.document["channels"][1]["tot_s"] = -1
+        run.save()
+        assert run.reload().returncode == 0
+        run.wait_for("reload refused, the old configuration stays")
+        assert "channels[1].tot_s" in run.log()
+        assert "transmission ended" not in run.log()
+    finally:
+        run.end()
+
+
+def test_key_file_that_holds_no_key_is_refused_without_showing_it(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("bm90IGEga2V5\n", "ascii")
+    key.chmod(0o600)
+    config = tmp_path / "config.json"
+    document = {
+        "gateway": {"id": "x", "affiliation_id": "x"},
+        "control_server": {"url": "ws://127.0.0.1:1", "aes_key": {"file": str(key)}},
+        "channels": [{"id": "fire", "card": "A"}],
+    }
+    config.write_text(json.dumps(document), "utf-8")
+    result = subprocess.run(
+        [sys.executable, "-m", "echostream", "run", "--config", str(config), "--simulate", "all"],
+        env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}, capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "control_server.aes_key" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "bm90" not in result.stderr
+
+
 def test_new_channel_is_taken_up_and_an_old_one_left_by_reload(tmp_path: Path, server: ControlServer) -> None:
     run = Run(tmp_path, server.url, "--verbose")
     try:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echostream.audio.format import FRAME_MS_CHOICES
 from echostream.errors import StateError
-from echostream.wire.counted_iv import MAX_TICK, TickClock, first_tick, make_iv, new_prefix, split_iv
+from echostream.wire.counted_iv import MAX_TICK, first_tick, make_iv, new_prefix, split_iv
 
 PREFIX = b"\x01\x02\x03\x04\x05\x06"
 
@@ -65,54 +62,3 @@ def test_first_tick_is_unix_time_in_20_ms() -> None:
 @given(st.integers())
 def test_any_clock_gives_a_first_tick_with_years_to_go(unix_ms: int) -> None:
     assert 0 <= first_tick(unix_ms) <= MAX_TICK // 2 + 1
-
-
-@pytest.mark.parametrize(("frame_ms", "step"), [(20, 1), (40, 2), (60, 3)])
-def test_a_longer_frame_advances_by_its_length(frame_ms: int, step: int) -> None:
-    clock = TickClock(1000)
-    assert [clock.tick_of_frame(n, frame_ms) for n in range(4)] == [1000 + n * step for n in range(4)]
-
-
-def test_frames_of_10_ms_travel_in_pairs() -> None:
-    clock = TickClock(1000)
-    assert [clock.tick_of_frame(n, 10) for n in (0, 2, 4, 6)] == [1000, 1001, 1002, 1003]
-
-
-def test_silence_counts_on() -> None:
-    clock = TickClock(1000)
-    assert [clock.tick_of_frame(n, 20) for n in (0, 1, 500)] == [1000, 1001, 1500]
-
-
-def test_a_source_that_starts_over_goes_on_where_the_clock_stood() -> None:
-    clock = TickClock(1000)
-    ticks = [clock.tick_of_frame(n, 40) for n in (0, 1, 2, 0, 1, 2)]
-    assert ticks == [1000, 1002, 1004, 1006, 1008, 1010]
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from(FRAME_MS_CHOICES)), max_size=50),
-    st.integers(0, 2**47),
-)
-def test_never_back_never_twice(frames: list[tuple[int, int]], start: int) -> None:
-    clock = TickClock(start)
-    ticks = [clock.tick_of_frame(index, frame_ms) for index, frame_ms in frames]
-    assert all(after > before for before, after in itertools.pairwise(ticks))
-    assert all(tick >= start for tick in ticks)
-
-
-def test_the_last_tick_is_given_and_then_no_more() -> None:
-    clock = TickClock(MAX_TICK)
-    assert clock.tick_of_frame(0, 20) == MAX_TICK
-    with pytest.raises(StateError, match="used up"):
-        clock.tick_of_frame(1, 20)
-
-
-def test_frame_length_that_is_not_offered_is_refused() -> None:
-    with pytest.raises(ValueError, match="frame_ms 30"):
-        TickClock(0).tick_of_frame(0, 30)
-
-
-@pytest.mark.parametrize("start", [-1, MAX_TICK + 1])
-def test_start_beyond_48_bits_is_refused(start: int) -> None:
-    with pytest.raises(StateError, match="start tick"):
-        TickClock(start)
