@@ -34,8 +34,9 @@ torture: setup-dev ## kill the gateway while it keys a radio, a hundred times
 hwtest: setup-dev ## the tests on a real Raspberry Pi; skips, with the reason, what is not wired
 	@$(PY) -m pytest hwtests -rs $(ARGS)
 
-docs: setup-run ## write docs/configuration.md and docs/config.schema.json from the models
-	@$(PY) -m echostream.config.reference $(ARGS)
+docs: setup-run ## write docs/configuration.md from the configuration's models
+	@$(PY) -m echostream.config.reference > docs/configuration.md.new
+	@mv docs/configuration.md.new docs/configuration.md
 
 clean: ## remove what make made: .venv, caches
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info .lgd-nfy*
