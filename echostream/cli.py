@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from echostream import __version__
+from echostream.errors import EchoStreamError, LibraryMissing
 
 EXAMPLES = """\
 examples:
@@ -57,7 +58,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     view = run.add_mutually_exclusive_group()
     view.add_argument("--live", dest="live", action="store_true", default=None, help="force the live view")
     view.add_argument("--no-live", dest="live", action="store_false", help="plain lines, also on a terminal")
-    run.add_argument("--log", choices=("auto", "lines", "json"), default="auto", help="auto: JSON to journald")
+    run.add_argument("--log", choices=("auto", "lines", "json"), default="auto", help="auto: JSON to journal")
     run.add_argument("--verbose", action="store_true", help="log more")
     run.add_argument("--instance", default="echostream", help="name, where several run on one machine")
     run.set_defaults(action=_run)
@@ -243,6 +244,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code: int = args.action(args)
         sys.stdout.flush()
+    except EchoStreamError as error:  # a library that is missing says so when its room is imported
+        print(f"echostream {args.command}: {error}", file=sys.stderr)
+        return 3 if isinstance(error, LibraryMissing) else 2
     except BrokenPipeError:  # `echostream devices | head`
         sys.stderr.close()
         return 0

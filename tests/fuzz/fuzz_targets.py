@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fuzz_audio import generate_opus, generate_stream, generate_talk, run_framer, run_opus, run_talk
+from fuzz_config import generate_config, run_config
 from fuzz_guard import generate_program, run_program
 from fuzz_mutate import Generator
 from fuzz_packets import generate_datagram, generate_key, generate_sealed, run_datagram, run_key, run_opener
 from fuzz_signalling import generate_client, generate_server, run_client, run_server
 
-from echostream.errors import DecryptError, WireError
+from echostream.errors import CodecError, ConfigError, DecryptError, WireError
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Target:
 
     run: takes any bytes; returns whether they were accepted, or raises one of `allowed`. It checks what must
     hold of what was accepted with `assert`. Anything else that it raises is a finding.
+    share: of the inputs asked for, where each one is a whole conversation.
     generate: one input from a seeded random.Random; fuzz_mutate and fuzz_json have the parts.
     """
 
@@ -26,6 +29,7 @@ class Target:
     run: Callable[[bytes], bool]
     generate: Generator
     allowed: tuple[type[Exception], ...]
+    share: float = 1.0
 
 
 TARGETS: tuple[Target, ...] = (
@@ -35,4 +39,8 @@ TARGETS: tuple[Target, ...] = (
     Target("key", run_key, generate_key, (WireError,)),
     Target("opener", run_opener, generate_sealed, (DecryptError,)),
     Target("replay_guard", run_program, generate_program, ()),
+    Target("opus", run_opus, generate_opus, (CodecError,)),
+    Target("framer", run_framer, generate_stream, ()),
+    Target("receive_path", run_talk, generate_talk, (), share=0.01),
+    Target("config", run_config, generate_config, (ConfigError,)),
 )

@@ -98,7 +98,8 @@ def shrink(target: Target, data: bytes, trace: str) -> bytes:
 
 def fuzz_by_name(name: str, inputs: int, seed: int) -> Outcome:
     """What a worker process runs: a target itself cannot be sent to it."""
-    return fuzz(next(target for target in TARGETS if target.name == name), inputs, seed)
+    target = next(target for target in TARGETS if target.name == name)
+    return fuzz(target, max(1, int(inputs * target.share)), seed)
 
 
 def report(outcome: Outcome) -> None:

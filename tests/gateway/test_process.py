@@ -23,6 +23,18 @@ SUMMARY_KEYS = {
 }  # fmt: skip
 
 
+def echostream(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """One command, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "echostream", *arguments],
+        env={**os.environ, "RUNTIME_DIRECTORY": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
 class Run:
     """One gateway process with a configuration of its own; `log` is what it has said so far."""
 
@@ -64,9 +76,7 @@ class Run:
             time.sleep(0.02)
 
     def reload(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.command, "reload"], env=self.environment, capture_output=True, text=True, timeout=20
-        )
+        return echostream(self.folder, "reload")
 
     def end(self) -> int:
         if self.process.poll() is None:
@@ -150,7 +160,7 @@ def test_reload_of_a_configuration_that_does_not_hold_changes_nothing(
         run.end()
 
 
-def test_reload_with_a_bad_channel_does_not_take_it_off_the_air(tmp_path: Path, server: ControlServer) -> None:
+def test_reload_with_a_bad_channel_leaves_it_on_the_air(tmp_path: Path, server: ControlServer) -> None:
     run = Run(tmp_path, server.url)
     try:
         run.wait_for("channel ems: transmitting")
@@ -175,10 +185,7 @@ def test_key_file_that_holds_no_key_is_refused_without_showing_it(tmp_path: Path
         "channels": [{"id": "fire", "card": "A"}],
     }
     config.write_text(json.dumps(document), "utf-8")
-    result = subprocess.run(
-        [sys.executable, "-m", "echostream", "run", "--config", str(config), "--simulate", "all"],
-        env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}, capture_output=True, text=True, timeout=20,
-    )  # fmt: skip
+    result = echostream(tmp_path, "run", "--config", str(config), "--simulate", "all")
     assert result.returncode == 2
     assert "control_server.aes_key" in result.stderr
     assert "Traceback" not in result.stderr
@@ -203,10 +210,7 @@ def test_second_gateway_of_the_same_name_is_refused(tmp_path: Path, server: Cont
     run = Run(tmp_path, server.url)
     try:
         run.wait_for("EchoStream runs")
-        second = subprocess.run(
-            [*run.command, "run", "--config", str(run.config), "--simulate", "all"],
-            env=run.environment, capture_output=True, text=True, timeout=20,
-        )  # fmt: skip
+        second = echostream(tmp_path, "run", "--config", str(run.config), "--simulate", "all")
         assert second.returncode == 3
         assert "runs already" in second.stderr
     finally:
@@ -214,21 +218,16 @@ def test_second_gateway_of_the_same_name_is_refused(tmp_path: Path, server: Cont
 
 
 def test_reload_without_a_gateway_says_so(tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "echostream", "reload"],
-        env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}, capture_output=True, text=True, timeout=20,
-    )  # fmt: skip
+    result = echostream(tmp_path, "reload")
     assert result.returncode == 3
     assert "no gateway runs here" in result.stderr
 
 
 def test_refused_configuration_ends_with_two_and_every_error(tmp_path: Path) -> None:
     config = tmp_path / "config.json"
-    config.write_text('{"gateway": {"idd": "x"}, "control_server": {"url": "http://x"}, "channels": []}', "utf-8")
-    result = subprocess.run(
-        [sys.executable, "-m", "echostream", "run", "--config", str(config), "--simulate", "all"],
-        env={**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}, capture_output=True, text=True, timeout=20,
-    )  # fmt: skip
+    document = {"gateway": {"idd": "x"}, "control_server": {"url": "http://x"}, "channels": []}
+    config.write_text(json.dumps(document), "utf-8")
+    result = echostream(tmp_path, "run", "--config", str(config), "--simulate", "all")
     assert result.returncode == 2
     for place in ("gateway.idd", "control_server.url", "channels"):
         assert place in result.stderr
@@ -255,3 +254,21 @@ def test_json_log_is_one_object_a_line(tmp_path: Path, server: ControlServer) ->
     assert run.process.wait(15) == 0
     entries = [json.loads(line) for line in run.log().splitlines()]
     assert {"ts", "level", "message"} <= set(entries[0])
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "package"),
+    [
+        ("opuslib", "raise Exception('Could not find Opus library.')", "libopus0"),
+        ("pyaudio", "raise ImportError('libportaudio.so.2: cannot open shared object')", "libportaudio2"),
+    ],
+)
+def test_missing_library_names_the_package_to_install(
+    tmp_path: Path, module: str, text: str, package: str
+) -> None:
+    (tmp_path / f"{module}.py").write_text(text, "utf-8")
+    search = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH"), str(Path.cwd())])])
+    result = echostream(tmp_path, "run", "--config", "config.json", "--for", "2", PYTHONPATH=search)
+    assert result.returncode == 3
+    assert package in result.stderr
+    assert "Traceback" not in result.stderr
