@@ -94,6 +94,7 @@ class WebSocketClient:
         self._outbox = Outbox()
         self._stop = threading.Event()
         self._nudge = threading.Event()  # something happened: look again before the wait is over
+        self._leaving = False  # the end of the connection is what we want from here on
         self._hurry = False
         self._hurried_at = -HURRY_AGAIN_S
         self._guard = threading.Lock()
@@ -114,6 +115,7 @@ class WebSocketClient:
 
         False: one outlived its join, which is logged as the bug it is.
         """
+        self._leaving = True
         self._outbox.close()
         if self._tx.is_alive():
             self._tx.join(timeout_s)
@@ -175,7 +177,7 @@ class WebSocketClient:
                 log.exception("signalling failed unexpectedly")
                 self.counters.errors += 1
                 outcome = _Outcome(Attempt.ANSWERED, f"internal error: {type(error).__name__}")
-            if self._stop.is_set():
+            if self._leaving:
                 return
             wait_s = self._backoff.wait_s(outcome.attempt, outcome.took_s, outcome.held_s)
             self._report(outcome, wait_s)

@@ -154,7 +154,8 @@ def test_the_client_survives_and_finds_the_healthy_server_after_it(name: str) ->
         signalling.start()
         events.wait(SessionOffered)
         assert signalling.counters.errors == 0, "it was survived by luck, not by design"
-        assert signalling.counters.failed_handshakes + signalling.counters.lost == 1
+        counters = signalling.counters  # a reset may come so early that nobody seems to have answered
+        assert counters.failed_handshakes + counters.lost + counters.unanswered == 1
         assert signalling.stop()
 
 

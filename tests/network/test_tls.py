@@ -11,9 +11,10 @@ from servers import Events, client, eventually, make_certificates, settings
 
 from echostream.config.models import Tls
 from echostream.errors import ConfigError
-from echostream.events import SessionOffered, SignallingUp
+from echostream.events import PeersChanged, SessionOffered, SignallingLost, SignallingUp
 from echostream.network.tls import PinMismatch, build_context, check_pin, pin
 from echostream.simulator.control_server import ControlServer
+from echostream.wire.signalling_v1 import Identity, connect
 
 
 def serve(server_file: str) -> ControlServer:
@@ -91,6 +92,26 @@ def test_the_token_never_reaches_a_server_with_the_wrong_certificate(
     assert server.stats().counts.get("unauthorized", 0) == 0  # not even a request arrived
     assert server.stop()
     assert "s3cret" not in caplog.text
+
+
+def test_both_directions_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """OpenSSL allows no two calls at once on one connection, and two threads use this one."""
+    made = make_certificates(tmp_path)
+    server = serve(made.server_file)
+    events = Events()
+    to = settings(server.url, tls=Tls(ca_file=made.ca_file), ping_s=0.1)
+    signalling = client(to, events)
+    signalling.start()
+    events.wait(SessionOffered)
+    me = Identity("a1", "Porch", "Fire")
+    for number in range(40):
+        assert signalling.send(connect(me, f"C{number}", 1))
+        if number % 10 == 9:
+            events.wait(PeersChanged, number + 1)
+    assert signalling.counters.connected == 1
+    assert events.of(SignallingLost) == []
+    assert signalling.stop()
+    assert server.stop()
 
 
 def test_a_server_without_tls_behind_wss_is_survived() -> None:

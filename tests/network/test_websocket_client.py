@@ -278,7 +278,7 @@ def test_a_server_that_does_not_read_overflows_the_outbox_and_nothing_blocks() -
             return bool(events.of(SignallingLost))
 
         assert eventually(send_until_lost, 3.0)
-        assert slowest_s < 0.2
+        assert slowest_s < QUICK.send_s * 0.8  # it never waited for the socket
         assert events.of(OutboxOverflowed)
         assert "timed out" in events.wait(SignallingLost).reason
         assert stopped_in_time(signalling)

@@ -8,12 +8,13 @@ import hashlib
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,8 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from echostream.config.models import ControlServer as Settings
 from echostream.config.models import Tls
 from echostream.events import Event
+from echostream.network.udp_manager import UdpManager
 from echostream.network.websocket_client import WebSocketClient
 from echostream.network.ws_connection import Timing
+from echostream.simulator.control_server import ControlServer
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 OFFER = '{"udp_port": 51234, "udp_host": "127.0.0.1", "websocket_id": 51234, "aes_key": "N/A"}'
@@ -51,6 +54,29 @@ class Events:
             came = self._changed.wait_for(lambda: len(self.of(kind)) >= count, timeout_s)
         assert came, f"no {kind.__name__} number {count} within {timeout_s} s; seen: {self.seen}"
         return self.of(kind)[count - 1]
+
+
+def stop_what_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Body of a fixture: a test that fails half way must not leave threads that keep pytest from ending.
+
+    Stopping twice is allowed, so what the test stopped itself is stopped again.
+    """
+    made: list[WebSocketClient | ControlServer | UdpManager] = []
+
+    def remembering(real: Callable[..., None]) -> Callable[..., None]:
+        def remember(self: WebSocketClient | ControlServer | UdpManager, *args: Any, **options: Any) -> None:
+            real(self, *args, **options)
+            made.append(self)
+
+        return remember
+
+    for kind in (WebSocketClient, ControlServer, UdpManager):
+        monkeypatch.setattr(kind, "__init__", remembering(kind.__init__))
+    before = set(threading.enumerate())
+    yield
+    for one in made:
+        assert one.stop()
+    assert eventually(lambda: not set(threading.enumerate()) - before), "a thread outlived its test"
 
 
 def eventually(condition: Callable[[], bool], timeout_s: float = 2.0) -> bool:
