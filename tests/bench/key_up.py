@@ -197,7 +197,7 @@ def _pre_roll_row() -> Row:
         f"{total}",
         "0",
         total == 0 and wrong_ticks == 0,
-        f"from the edge less the pre-roll to the end; worst key-up {worst}; {wrong_ticks} breaks in the ticks",
+        f"from the edge less the pre-roll to the end; worst {worst}; {wrong_ticks} breaks in the ticks",
     )
 
 
