@@ -59,10 +59,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where another sound server holds PulseAudio's place, `make` leaves it there; CI always has PulseAudio."""
+    """Where another sound server is installed, `make` leaves it there, and PulseAudio out; CI has PulseAudio."""
     if shutil.which("pulseaudio") is not None or "CI" in os.environ:
         return
-    skip = pytest.mark.skip(reason="no pulseaudio here (see what make says of it): real PortAudio is not tested")
+    skip = pytest.mark.skip(reason="no pulseaudio here: `make` says why, and real PortAudio is not tested")
     for item in items:
         if item.get_closest_marker("real_audio") is not None:
             item.add_marker(skip)
