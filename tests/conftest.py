@@ -59,7 +59,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where another sound server is installed, `make` leaves it there, and PulseAudio out; CI has PulseAudio."""
+    """Where another sound server is installed, `make` leaves it, and PulseAudio out; CI has PulseAudio."""
     if shutil.which("pulseaudio") is not None or "CI" in os.environ:
         return
     skip = pytest.mark.skip(reason="no pulseaudio here: `make` says why, and real PortAudio is not tested")

@@ -21,6 +21,7 @@ from typing import cast
 GRACE_S = 1.0
 """How long an end that was asked for may take: a socket of a joined thread, a child that was killed."""
 POLL_S = 0.02
+PF_KTHREAD = 0x00200000  # include/linux/sched.h: a thread of the kernel, not a program
 MARK = "ECHOSTREAM_TEST_RUN"
 """Environment variable of every descendant of this test run, daemons that left their parent included."""
 
@@ -133,7 +134,8 @@ def _processes(orphans: bool) -> list[Leak]:
             # `pid (name) state ppid ...`: the name may hold spaces and brackets.
             fields = (process / "stat").read_bytes().rpartition(b")")[2].split()
             state, parent, started = fields[0].decode(), int(fields[1]), int(fields[19])
-            if parent != own and not (orphans and mark in (process / "environ").read_bytes() + b"\0"):
+            user_program = state != "Z" and not int(fields[6]) & PF_KTHREAD
+            if parent != own and not (orphans and user_program and mark in _environment(process)):
                 continue
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -141,6 +143,16 @@ def _processes(orphans: bool) -> list[Leak]:
         what = "ended, but nobody waited for it" if state == "Z" else command or "no command line"
         found.append(Leak("process", (int(entry), started), f"process {entry}: {what}"))
     return found
+
+
+def _environment(process: Path) -> bytes:
+    """`NAME=value\\0...`. It reads as empty for the moment in which a process becomes another program."""
+    for _ in range(5):
+        environment = (process / "environ").read_bytes()
+        if environment:
+            break
+        time.sleep(0.002)
+    return environment + b"\0"
 
 
 def _has_children() -> bool:
