@@ -138,6 +138,10 @@ class CardWorker(Worker):
             except AudioError as error:
                 if not self._stopping.is_set():
                     self._away(str(error))
+            except BaseException:
+                # A bug of ours: the channel must not believe in a source that is not read any more.
+                self._away("its worker failed")
+                raise
             finally:
                 with self._device_lock:
                     self._device = None

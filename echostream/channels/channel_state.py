@@ -50,6 +50,7 @@ class ChannelState:
     transmission: int = 0
     held_since_s: float = 0.0
     drain_until_s: float = 0.0
+    retry_at_s: float = 0.0
 
     @property
     def wants_to_talk(self) -> bool:
@@ -71,7 +72,7 @@ class ChannelState:
             return self.drain_until_s
         if self.phase in (Phase.STARTING, Phase.OPEN):
             return self.held_since_s + self.settings.tot_s
-        return None
+        return self.retry_at_s if self.wants_to_talk and self.online else None
 
 
 # ---- inputs
@@ -174,6 +175,7 @@ Command = Arm | Announce | OpenValve | CloseValve | AbortValve | AnnounceEnd | T
 Stepped = tuple[ChannelState, list[Command]]
 
 DRAIN_LIMIT_S = 1.0
+RETRY_S = 0.2
 
 
 def step(state: ChannelState, event: Input, now: float) -> Stepped:
@@ -205,7 +207,7 @@ def step(state: ChannelState, event: Input, now: float) -> Stepped:
 
 def _settle(state: ChannelState, at_s: float, now: float) -> Stepped:
     """Start or stop a transmission so that it agrees with what the openers say."""
-    if state.phase is Phase.IDLE and state.wants_to_talk and state.online:
+    if state.phase is Phase.IDLE and state.wants_to_talk and state.online and now >= state.retry_at_s:
         number = state.transmission + 1
         state = replace(state, phase=Phase.STARTING, transmission=number)
         return state, [Arm(number, at_s), Announce(number)]
@@ -222,8 +224,10 @@ def _drain(state: ChannelState, now: float) -> Stepped:
 def _announced(state: ChannelState, transmission: int, sent: bool, now: float) -> Stepped:
     if state.phase is not Phase.STARTING or transmission != state.transmission:
         return state, []
-    if not sent:  # the connection is going: OnlineChanged(False) follows and the next session starts afresh
-        return replace(state, phase=Phase.IDLE), [AbortValve(transmission)]
+    if not sent:
+        # The outbox was full, or the connection is going. A key that is still down must not be forgotten.
+        state = replace(state, phase=Phase.IDLE, retry_at_s=now + RETRY_S)
+        return state, [AbortValve(transmission)]
     state = replace(state, phase=Phase.OPEN)
     if state.wants_to_talk:
         return state, [OpenValve(transmission)]
@@ -253,6 +257,8 @@ def _tick(state: ChannelState, now: float) -> Stepped:
     due = state.due_at_s
     if due is None or now < due:
         return state, []
+    if state.phase is Phase.IDLE:
+        return _settle(state, now, now)
     if state.phase is Phase.DRAINING:
         abort = AbortValve(state.transmission)
         state, commands = _ended(state, now)

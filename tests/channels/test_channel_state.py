@@ -123,6 +123,20 @@ def test_announcement_that_could_not_be_sent_opens_nothing() -> None:
     assert state.phase is Phase.IDLE
 
 
+def test_key_that_is_still_down_is_announced_again_after_a_failed_announcement() -> None:
+    state, _ = run(online(), PRESS, Announced(1, False))
+    state, commands = run(state, Tick(), now=10.1)
+    assert commands == []
+    assert state.due_at_s is not None
+    state, commands = run(state, Tick(), now=state.due_at_s)
+    assert Announce(2) in commands
+
+
+def test_key_that_went_up_after_a_failed_announcement_is_not_announced_again() -> None:
+    state, _ = run(online(), PRESS, Announced(1, False), RELEASE)
+    assert state.due_at_s is None
+
+
 def test_drain_that_never_comes_ends_by_itself() -> None:
     state, _ = run(online(), PRESS, Announced(1, True), RELEASE)
     assert state.due_at_s is not None
@@ -208,4 +222,5 @@ def test_any_order_of_events_keeps_the_order_on_the_wire(inputs: list[Input], fu
         if state.phase is Phase.OPEN:
             assert state.wants_to_talk
             assert state.online
-        assert (state.due_at_s is None) == (state.phase is Phase.IDLE)
+        if state.phase is not Phase.IDLE:
+            assert state.due_at_s is not None

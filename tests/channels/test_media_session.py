@@ -37,9 +37,9 @@ class Pair:
         self.receiver.set_listeners({"fire": self.fire, "ems": self.ems})
 
     def uplink(self, channel: str = "fire") -> ChannelUplink:
-        return self.sender.uplink(channel, 1_000_000, self._take)
+        return self.sender.uplink(channel, 1_000_000, self.take)
 
-    def _take(self, datagram: bytes) -> bool:
+    def take(self, datagram: bytes) -> bool:
         self.sent.append(datagram)
         return True
 
@@ -107,9 +107,7 @@ def test_wrong_key_tampered_and_truncated_only_count() -> None:
     uplink.send_packet(50_000, OPUS)
     stranger = MediaSession(random.Random(9).randbytes, lambda: 0.0)
     stranger.start(bytes(32))
-    stranger.uplink("fire", 1_000_000, lambda datagram: pair.sent.append(datagram) is None).send_packet(
-        50_001, OPUS
-    )
+    stranger.uplink("fire", 1_000_000, pair.take).send_packet(50_001, OPUS)
     pair.receiver.on_datagram(pair.sent[1], 1.0)
     assert pair.receiver.counters("fire").undecryptable == 1
     good = pair.sent[0]
