@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -20,6 +21,15 @@ def cpu_s(pid: int) -> float:
     except (OSError, ValueError):
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total_ns / 1e9
+
+
+def waited_s(pid: int) -> float:
+    """Seconds that the threads of a process were ready and got no core; 0 where the kernel does not say."""
+    total_ns = 0
+    with contextlib.suppress(OSError, ValueError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            total_ns += int((task / "schedstat").read_text().split()[1])
     return total_ns / 1e9
 
 

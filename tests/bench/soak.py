@@ -24,7 +24,7 @@ from echostream.simulator.member import Member, MemberIdentity
 from echostream.simulator.microphone import Microphone
 from echostream.simulator.server_loop import ControlServer
 from echostream.simulator.virtual_cards import VirtualCards
-from tests.bench._processes import cpu_s, rss_mb, stop
+from tests.bench._processes import cpu_s, rss_mb, stop, waited_s
 from tests.bench._speech import speech
 from tests.bench.rows import Row, skipped
 
@@ -99,7 +99,7 @@ def _watch(process: subprocess.Popen[str], what: str, duration_s: float) -> list
     time.sleep(OPEN_S)
     began_s = time.monotonic()
     first = _look(process)
-    busy_s = cpu_s(process.pid)
+    busy_s, ready_s = cpu_s(process.pid), waited_s(process.pid)
     settled_mb = peak_mb = 0.0
     while (elapsed_s := time.monotonic() - began_s) < duration_s:
         time.sleep(min(LOOK_EVERY_S, duration_s - elapsed_s))
@@ -110,11 +110,16 @@ def _watch(process: subprocess.Popen[str], what: str, duration_s: float) -> list
     last = _look(process)
     last_mb = rss_mb(process.pid)
     busy = (cpu_s(process.pid) - busy_s) / duration_s
-    return _rows(what, first, last, (settled_mb, last_mb, peak_mb), busy)
+    waited = (waited_s(process.pid) - ready_s) / duration_s
+    return _rows(what, first, last, (settled_mb, last_mb, peak_mb), (busy, waited))
 
 
 def _rows(
-    what: str, first: Counters, last: Counters, memory_mb: tuple[float, float, float], busy: float
+    what: str,
+    first: Counters,
+    last: Counters,
+    memory_mb: tuple[float, float, float],
+    share: tuple[float, float],
 ) -> list[Row]:
     overruns, underruns = _grown(first, last, "overruns"), _grown(first, last, "underruns")
     settled_mb, last_mb, peak_mb = memory_mb
@@ -147,7 +152,13 @@ def _rows(
             growth_mb <= FLAT_MB,
             f"{settled_mb:.1f} MB then, {last_mb:.1f} MB at the end, {peak_mb:.1f} MB at most",
         ),
-        Row("soak", "CPU of the gateway with four channels both ways", f"{100 * busy:.0f} % of a core"),
+        Row(
+            "soak",
+            "CPU of the gateway with four channels both ways",
+            f"{100 * share[0]:.0f} % of a core",
+            note=f"its threads were ready and waited for a core {100 * share[1]:.1f} % of the time: "
+            "what others on the machine took",
+        ),
     ]
 
 
