@@ -8,6 +8,8 @@ from enum import Enum, auto
 from typing import Final
 
 HELD_S: Final = 30.0  # a connection that held this long proves the server healthy
+OF_USE_S: Final = 3.0  # one that held this long carried speech
+AFTER_USE_S: Final = 2.0
 MIN_PAUSE_S: Final = 0.1  # between knocks, however long the last one took
 
 
@@ -26,12 +28,15 @@ class Backoff:
     A server that *answers and then fails* is overloaded, misconfigured or refuses us: every further attempt
     costs it a handshake. Those attempts back off: `min_s` doubling to `max_s`, each drawn from [0, limit]
     ("full jitter", so that a fleet of gateways that lost the same server does not return in step). A
-    connection that held 30 s sets it back.
+    connection that held 30 s sets it back. One that held 3 s was of use: it does not count as a failure, and
+    the wait after it is 2 s at most, for a server that is restarted now and then is not a server that fails.
 
     A server that *does not answer at all* costs nothing to try: one SYN, and no process to be overloaded by
     it. Backing off there would only keep radios off the air after the server is back. So we knock with a
     period drawn from [probe_s / 2, probe_s], the time the attempt itself took included: with 2 s we are back
     within 3 s of the server's return. Silence also sets the back-off back: who answers next was just started.
+    For the same reason a long back-off is interrupted by knocks that open and close a TCP connection and
+    nothing more: a server that went away meanwhile is then waited for in the second rhythm.
     """
 
     def __init__(
@@ -51,10 +56,16 @@ class Backoff:
         """
         if attempt is Attempt.UNANSWERED:
             self._failures = 0
-            period_s = self._probe_s * (0.5 + 0.5 * self._rng())
-            return max(MIN_PAUSE_S, period_s - took_s)
+            return max(MIN_PAUSE_S, self.knock_s() - took_s)
         if held_s >= HELD_S:
             self._failures = 0
         limit_s = min(self._max_s, self._min_s * 2.0 ** min(self._failures, 32))
-        self._failures += 1
+        if held_s >= OF_USE_S:
+            limit_s = min(limit_s, AFTER_USE_S)
+        else:
+            self._failures += 1
         return limit_s * self._rng()
+
+    def knock_s(self) -> float:
+        """Seconds between two knocks."""
+        return self._probe_s * (0.5 + 0.5 * self._rng())

@@ -37,8 +37,8 @@ def build_context(tls: Tls) -> ssl.SSLContext:
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.ca_file:
-        # Python 3.13 began to demand every extension of RFC 5280 by default; authorities made by hand often lack
-        # the key identifiers. The chain, the name and the dates are verified all the same.
+        # Python 3.13 began to demand every extension of RFC 5280 by default; authorities made by hand often
+        # lack the key identifiers. The chain, the name and the dates are verified all the same.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if tls.fingerprint_sha256 and not tls.ca_file:
         context.check_hostname = False

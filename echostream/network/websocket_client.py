@@ -28,6 +28,7 @@ from echostream.network.ws_connection import (
     Timing,
     Unanswered,
     WsConnection,
+    knock,
     open_connection,
 )
 from echostream.wire.signalling_v1 import Ignored, parse_server_message
@@ -181,7 +182,8 @@ class WebSocketClient:
                 return
             wait_s = self._backoff.wait_s(outcome.attempt, outcome.took_s, outcome.held_s)
             self._report(outcome, wait_s)
-            self._pause(wait_s)
+            while (away := self._pause(wait_s)) is not None:
+                wait_s = self._backoff.wait_s(away.attempt, away.took_s)
 
     def _report(self, outcome: _Outcome, wait_s: float) -> None:
         """A reason that repeats is logged once: a server that is away for a night is one line."""
@@ -191,14 +193,36 @@ class WebSocketClient:
             level, "control server %s: %s; next attempt in %.1f s", self._endpoint.shown, outcome.why, wait_s
         )
 
-    def _pause(self, wait_s: float) -> None:
+    def _pause(self, wait_s: float) -> _Outcome | None:
+        """Wait, and knock now and then when it is long. Returns the knock that nobody answered, or None."""
         until = time.monotonic() + wait_s
-        while not self._stop.is_set() and not self._hurry:
-            remaining_s = until - time.monotonic()
-            if remaining_s <= 0:
-                return
-            self._nudge.wait(remaining_s)
+        knock_at = time.monotonic() + self._backoff.knock_s()
+        while not self._leaving and not self._hurry:
+            now = time.monotonic()
+            if now >= until:
+                return None
+            if now >= knock_at:
+                away = self._knock()
+                if away is not None:
+                    return away
+                knock_at = time.monotonic() + self._backoff.knock_s()
+                continue
+            self._nudge.wait(min(until, knock_at) - now)
             self._nudge.clear()
+        return None
+
+    def _knock(self) -> _Outcome | None:
+        """Is somebody there? One TCP connection, closed at once."""
+        began = time.monotonic()
+        try:
+            knock(self._resolve(), self._timing, self._register)
+        except Unanswered as error:
+            if self._leaving:
+                return None
+            self.counters.unanswered += 1
+            self._last_why = str(error)
+            return _Outcome(Attempt.UNANSWERED, str(error), took_s=time.monotonic() - began)
+        return None
 
     def _attempt(self) -> _Outcome:
         """Connect and stay. Returns when it is over."""

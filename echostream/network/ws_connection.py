@@ -226,6 +226,11 @@ def open_connection(
     return WsConnection(stream, library)
 
 
+def knock(addresses: list[Address], timing: Timing, on_stream: Callable[[Stream], None]) -> None:
+    """Find out whether somebody accepts, and leave. Raises Unanswered."""
+    _first_that_accepts(addresses, timing, on_stream).release()
+
+
 class Unanswered(Exception):
     """Nobody accepted the connection, or a proxy said so for the server behind it."""
 

@@ -31,7 +31,16 @@ def test_a_connection_that_held_30_s_starts_again_at_the_minimum() -> None:
     backoff = latest()
     limits(backoff, 5)
     assert backoff.wait_s(Attempt.ANSWERED, held_s=HELD_S) == 1
-    assert backoff.wait_s(Attempt.ANSWERED, held_s=HELD_S - 0.01) == 2
+    assert backoff.wait_s(Attempt.ANSWERED) == 1
+    assert backoff.wait_s(Attempt.ANSWERED) == 2
+
+
+def test_a_connection_that_was_of_use_is_not_counted_as_a_failure_and_the_wait_stays_short() -> None:
+    backoff = latest()
+    assert limits(backoff, 20, held_s=5.0) == [1] * 20
+    limits(backoff, 5)
+    assert backoff.wait_s(Attempt.ANSWERED, held_s=5.0) == 2
+    assert backoff.wait_s(Attempt.ANSWERED) == 32
 
 
 def test_jitter_is_full_and_spreads_a_fleet() -> None:

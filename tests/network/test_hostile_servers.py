@@ -25,7 +25,7 @@ from servers import (
 
 from echostream.events import PeersChanged, SessionOffered, SignallingLost
 from echostream.network.websocket_client import MAX_FRAMES_PER_S
-from echostream.network.ws_connection import MAX_MESSAGE_BYTES
+from echostream.network.ws_connection import MAX_MESSAGE_BYTES, Timing
 
 
 def healthy(sock: socket.socket) -> None:
@@ -66,6 +66,7 @@ def and_stay(*pieces: bytes) -> Script:
 
 def endless_header(sock: socket.socket) -> None:
     read_request(sock)
+    sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\n")
     while True:
         sock.sendall(b"X-Filler: " + b"y" * 1000 + b"\r\n")
 
@@ -296,6 +297,38 @@ def test_random_bytes_after_the_handshake_never_end_the_client() -> None:
         signalling.start()
         events.wait(SessionOffered, timeout_s=6.0)
         assert signalling.counters.errors == 0
+        assert signalling.stop()
+
+
+def test_silence_after_the_handshake_is_left_even_when_pings_are_due_much_later() -> None:
+    events = Events()
+    with ScriptedServer(and_stay()) as server:
+        signalling = client(settings(server.url), events)
+        signalling.start()
+        assert "nothing from the server" in events.wait(SignallingLost).reason
+        assert signalling.stop()
+
+
+def test_a_frame_without_end_is_cut_off_at_the_bound_and_not_by_a_timeout() -> None:
+    def endless(sock: socket.socket) -> None:
+        shake_hands(sock)
+        sock.sendall(frame(OFFER) + b"\x81\x7f\x7f" + b"\xff" * 7)
+        while True:
+            sock.sendall(b"x" * 65_536)
+
+    events = Events()
+    with ScriptedServer(endless) as server:
+        signalling = client(settings(server.url), events)
+        signalling.start()
+        assert "more bytes" in events.wait(SignallingLost).reason
+        assert signalling.stop()
+
+
+def test_a_header_without_end_is_cut_off_at_the_bound_and_not_by_a_timeout() -> None:
+    with ScriptedServer(endless_header) as server:
+        signalling = client(settings(server.url), Events(), Timing(handshake_s=60.0))
+        signalling.start()
+        assert eventually(lambda: "more bytes" in signalling.last_failure)
         assert signalling.stop()
 
 

@@ -35,6 +35,7 @@ from echostream.events import (
     SignallingLost,
     SignallingUp,
 )
+from echostream.network.backoff import Backoff
 from echostream.network.websocket_client import WebSocketClient
 from echostream.network.ws_connection import Timing
 from echostream.simulator.control_server import ControlServer, Limits
@@ -124,6 +125,27 @@ def test_three_crashes_in_a_row_do_not_lengthen_the_absence() -> None:
     assert kinds == [SignallingUp, SignallingLost] * 4
 
 
+def test_a_server_that_goes_away_during_a_long_back_off_is_met_again_at_once() -> None:
+    events = Events()
+    server = ControlServer()
+    server.start()
+    port = server.port
+    backoff = Backoff(60, 60, 0.1, rng=lambda: 0.9)
+    signalling = WebSocketClient(settings(server.url), None, events.post, backoff=backoff)
+    signalling.start()
+    events.wait(SessionOffered)
+    server.drop_clients()  # it fails: 54 s of back-off begin, in which it is left alone
+    events.wait(SignallingLost)
+    assert not eventually(lambda: signalling.counters.connected > 1, 0.3)
+    assert server.stop()  # it goes away, and returns
+    assert eventually(lambda: signalling.counters.unanswered > 0)
+    again = ControlServer(port=port)
+    again.start()
+    events.wait(SessionOffered, 2, timeout_s=1.0)
+    assert stopped_in_time(signalling)
+    assert again.stop()
+
+
 def test_a_draining_server_is_told_of_and_left_at_once() -> None:
     moment = [0.0]
     server = ControlServer(clock=lambda: moment[0], limits=Limits(idle_s=1e9))
@@ -155,16 +177,17 @@ def test_reconnect_now_skips_the_wait_but_cannot_be_made_to_spin() -> None:
     server = ControlServer()
     server.start()
     events = Events()
-    slow = Settings(url=server.url, reconnect_min_s=60, reconnect_max_s=60)
-    signalling = WebSocketClient(slow, None, events.post)
+    slow = Backoff(60, 60, 2, rng=lambda: 0.9)
+    signalling = WebSocketClient(settings(server.url), None, events.post, backoff=slow)
     signalling.start()
     events.wait(SessionOffered)
     signalling.reconnect_now()
     events.wait(SessionOffered, 2, timeout_s=0.5)
+    signalling.reconnect_now()
+    assert events.wait(SignallingLost, 2).reason == "left on request"
     for _ in range(50):
         signalling.reconnect_now()
-    events.wait(SignallingLost, 2)
-    assert signalling.counters.connected <= 3
+    assert not eventually(lambda: signalling.counters.connected > 2, 0.2)
     assert stopped_in_time(signalling)
     assert server.stop()
 
