@@ -42,10 +42,16 @@ class Lookup:
         self.key = (host, port, kind)
         self.addresses: list[Address] = numeric(host, port, kind)
         self.error = ""
+        self.taken = False
         self.done = bool(self.addresses)
         self._on_done = on_done
         if not self.done:
             threading.Thread(target=self._run, name=f"dns-{host}", daemon=True).start()
+
+    def result(self) -> list[Address]:
+        """The addresses once it is done, an empty list when there are none (then `error` says why)."""
+        self.taken = True
+        return self.addresses
 
     def _run(self) -> None:
         try:
@@ -67,14 +73,12 @@ class Resolver:
     def ask(self, host: str, port: int, kind: socket.SocketKind) -> Lookup | None:
         """A lookup of this name, perhaps one that is already under way; None while an older name blocks.
 
-        A lookup that is done is handed out once; the next call asks again.
+        One whose result was taken is not handed out again: the next call asks anew.
         """
         current = self._current
-        if current is not None and not current.done:
-            return current if current.key == (host, port, kind) else None
-        if current is not None and current.key == (host, port, kind):
-            self._current = None
+        if current is not None and current.key == (host, port, kind) and not current.taken:
             return current
-        lookup = Lookup(host, port, kind, self._on_done)
-        self._current = None if lookup.done else lookup
-        return lookup
+        if current is not None and not current.done:
+            return None
+        self._current = Lookup(host, port, kind, self._on_done)
+        return self._current

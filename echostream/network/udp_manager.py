@@ -239,11 +239,12 @@ class UdpManager:
         self._next_lookup = now + RETRY_S
         if lookup is None or not lookup.done:
             return
-        if not lookup.addresses:
+        addresses = lookup.result()
+        if not addresses:
             self._count("lookups_failed")
             log.warning("lookup of the audio server %s failed: %s", wanted[0], lookup.error)
             return
-        family, address = lookup.addresses[0]
+        family, address = addresses[0]
         self._next_lookup = float("inf")
         sock = self._sock
         if sock is None or sock.family != family:

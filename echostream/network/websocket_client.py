@@ -182,8 +182,9 @@ class WebSocketClient:
                 return
             wait_s = self._backoff.wait_s(outcome.attempt, outcome.took_s, outcome.held_s)
             self._report(outcome, wait_s)
-            while (away := self._pause(wait_s)) is not None:
-                wait_s = self._backoff.wait_s(away.attempt, away.took_s)
+            away = self._pause(wait_s, knocking=outcome.attempt is Attempt.ANSWERED)
+            if away is not None:
+                self._pause(self._backoff.wait_s(away.attempt, away.took_s), knocking=False)
 
     def _report(self, outcome: _Outcome, wait_s: float) -> None:
         """A reason that repeats is logged once: a server that is away for a night is one line."""
@@ -193,10 +194,10 @@ class WebSocketClient:
             level, "control server %s: %s; next attempt in %.1f s", self._endpoint.shown, outcome.why, wait_s
         )
 
-    def _pause(self, wait_s: float) -> _Outcome | None:
-        """Wait, and knock now and then when it is long. Returns the knock that nobody answered, or None."""
+    def _pause(self, wait_s: float, knocking: bool) -> _Outcome | None:
+        """Wait; `knocking`: on a server that answered. Returns the knock that nobody answered, or None."""
         until = time.monotonic() + wait_s
-        knock_at = time.monotonic() + self._backoff.knock_s()
+        knock_at = time.monotonic() + self._backoff.knock_s() if knocking else until
         while not self._leaving and not self._hurry:
             now = time.monotonic()
             if now >= until:
@@ -249,20 +250,20 @@ class WebSocketClient:
     def _resolve(self) -> list[Address]:
         """The server's addresses. Raises Unanswered; waits for at most resolve_s, less when stopped."""
         until = time.monotonic() + self._timing.resolve_s
-        while not self._stop.is_set():
-            lookup = self._resolver.ask(self._endpoint.host, self._endpoint.port, SOCK_STREAM)
-            while lookup is not None and not lookup.done and not self._stop.is_set():
-                remaining_s = until - time.monotonic()
-                if remaining_s <= 0:
-                    break
-                self._nudge.wait(remaining_s)
-                self._nudge.clear()
-            if lookup is None or not lookup.done:
-                raise Unanswered(f"no answer to the lookup of {self._endpoint.host}")
-            if lookup.addresses:
-                return lookup.addresses
-            raise Unanswered(f"lookup of {self._endpoint.host}: {lookup.error}")
-        raise Unanswered("stopping")
+        host = self._endpoint.host
+        lookup = self._resolver.ask(host, self._endpoint.port, SOCK_STREAM)
+        while lookup is not None and not lookup.done and not self._stop.is_set():
+            remaining_s = until - time.monotonic()
+            if remaining_s <= 0:
+                break
+            self._nudge.wait(remaining_s)
+            self._nudge.clear()
+        if lookup is None or not lookup.done:
+            raise Unanswered(f"no answer to the lookup of {host}")
+        addresses = lookup.result()
+        if not addresses:
+            raise Unanswered(f"lookup of {host}: {lookup.error}")
+        return addresses
 
     def _stay(self, connection: WsConnection) -> str:
         """Receive until the connection ends; returns why."""
