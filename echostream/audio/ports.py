@@ -34,6 +34,10 @@ class AudioSource(Protocol):
 class AudioSink(Protocol):
     """Frames out, at the pace of the sink's own clock."""
 
+    def wait_for_room(self) -> None:
+        """Block until the device wants a frame, so that it is mixed at the last moment. Raises as write()."""
+        ...
+
     def write(self, samples: Samples) -> None:
         """Block until the device took the frame. Raises DeviceLost, SourceClosed."""
         ...

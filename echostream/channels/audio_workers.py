@@ -95,6 +95,7 @@ class CardWorker(Worker):
         self._open_device = open_device
         self._device: AudioSource | AudioSink | None = None
         self._device_lock = threading.Lock()
+        self._closer: threading.Thread | None = None
         self._present: bool | None = None
         self.frames = 0
         self.overruns = 0
@@ -111,14 +112,31 @@ class CardWorker(Worker):
         stalled_s = now - self.last_frame_at_s
         log.error("%s: no frame for %.1f s, closing the card to free it", self.name, stalled_s)
         self.last_frame_at_s = now
+        self._away(f"no frame for {stalled_s:.1f} s")
         self._unblock()
         return True
 
+    def join(self, timeout_s: float) -> bool:
+        """As Worker.join; a thread that still closes the device counts as well."""
+        deadline_s = time.monotonic() + timeout_s
+        if not super().join(timeout_s):
+            return False
+        if self._closer is not None:
+            self._closer.join(max(0.0, deadline_s - time.monotonic()))
+            return not self._closer.is_alive()
+        return True
+
     def _unblock(self) -> None:
+        """Closing the device frees the thread that waits for it.
+
+        Thread `close-...`: a driver that hangs holds whoever closes it, and that must not be the coordinator
+        or the stall watch, for which other channels wait. A daemon, because such a driver may never return.
+        """
         with self._device_lock:
             device = self._device
-        if device is not None:
-            device.close()
+        if device is not None and (self._closer is None or not self._closer.is_alive()):
+            self._closer = threading.Thread(target=device.close, name=f"close-{self.name}", daemon=True)
+            self._closer.start()
 
     def _work(self) -> None:
         while not self._stopping.is_set():
@@ -201,6 +219,7 @@ class PlaybackWorker(CardWorker):
         sink: AudioSink = device  # type: ignore[assignment]
         next_frame = self._stream.next_frame
         while not self._stopping.is_set():
+            sink.wait_for_room()  # first: a frame that waits here is as much older when it is heard
             sink.write(next_frame(time.monotonic()))
             self._moved()
 

@@ -155,6 +155,9 @@ class CardSink(_Stream):
         self._empty = device_frame(raw.rate_hz, 1)
         """So little in the ring counts as none: plugins round by a sample or two."""
         self._running = False
+        self._has_room = False
+        """A wait has ended and its frame is not written yet."""
+        self._room_at_s = 0.0
 
     def write(self, samples: Samples) -> None:
         """Block until the card took the frame. DeviceLost, SourceClosed."""
@@ -166,15 +169,18 @@ class CardSink(_Stream):
         frames = len(data) // self._frame_bytes
         if frames > self._block:
             raise StateError(f"card {self._name}: {frames} samples at once, its frames have {self._block}")
-        ready_s = self.wait_for_room()
+        self.wait_for_room()
         with self._inside:
             self._refuse_closed()
             self._raw.write(data, frames)
-        self._pacer.ready(ready_s)
+        self._pacer.ready(self._room_at_s)
+        self._has_room = False
         self.last_frame_at_s = self._clock.now()
 
-    def wait_for_room(self) -> float:
-        """Block until the card wants the next frame; returns the instant. DeviceLost, SourceClosed."""
+    def wait_for_room(self) -> None:
+        """Block until the card wants the next frame. DeviceLost, SourceClosed."""
+        if self._has_room:
+            return
         now = self._clock.now()
         if self._running and (wait_s := self._pacer.wait_s(now)):
             self._wait(wait_s, now)
@@ -187,7 +193,8 @@ class CardSink(_Stream):
                     room = self._raw.available()
             now = self._clock.now()
             if self._raw.capacity - room <= self._cushion and room >= self._block:
-                return now
+                self._room_at_s, self._has_room = now, True
+                return
             self._wait(self._pacer.missed(now), now)
 
     def _prime(self) -> None:

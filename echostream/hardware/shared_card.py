@@ -127,13 +127,17 @@ class SideSink(_Side):
             self._ready.notify_all()
             return self._queue.popleft()
 
-    def write(self, samples: Samples) -> None:
+    def wait_for_room(self) -> None:
         with self._ready:
             while True:
                 self._refuse()
                 if len(self._queue) < self._bound:
-                    break
+                    return
                 self._ready.wait()
+
+    def write(self, samples: Samples) -> None:
+        self.wait_for_room()  # the card's thread only takes away: what there is room for now stays so
+        with self._ready:
             self._queue.append(samples)
         self.last_frame_at_s = time.monotonic()
 

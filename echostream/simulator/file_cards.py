@@ -134,9 +134,16 @@ class FileSink:
         self._name = name
         self._ear = ear
         self._pace = _Pace(frame_ms)
+        self._has_room = False
+
+    def wait_for_room(self) -> None:
+        if not self._has_room:
+            self._pace.wait()
+            self._has_room = True
 
     def write(self, samples: Samples) -> None:
-        self._pace.wait()
+        self.wait_for_room()
+        self._has_room = False
         if self._ear is not None:
             self._ear(self._name, samples)
 

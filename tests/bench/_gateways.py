@@ -78,9 +78,12 @@ class PacedSink:
         self._pace = _Pace(phase_s)
         self.heard: list[tuple[float, float, Samples]] = []
 
-    def write(self, samples: Samples) -> None:
-        handed_s = time.monotonic()
+    def wait_for_room(self) -> None:
         self._pace.wait()
+
+    def write(self, samples: Samples) -> None:
+        """As a card's: there is room after wait_for_room(), so it takes the frame at once."""
+        handed_s = time.monotonic()
         self.heard.append((handed_s, time.monotonic(), samples))
 
     def close(self) -> None:

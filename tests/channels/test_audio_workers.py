@@ -37,8 +37,10 @@ class Card:
         self.index += 1
         return Frame(silence(960), self.index, time.monotonic())
 
-    def write(self, samples: Samples) -> None:
+    def wait_for_room(self) -> None:
         self._pace()
+
+    def write(self, samples: Samples) -> None:
         self.played.append(samples)
 
     def close(self) -> None:
