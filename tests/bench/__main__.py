@@ -43,7 +43,11 @@ def main(argv: list[str] | None = None) -> int:
         rows += module.run(long=args.long)
         print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
     if args.json:
-        machine = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+        machine = {
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        }
         print(json.dumps({"host": machine, "rows": [row.as_dict() for row in rows]}, indent=2))
     else:
         print_table(rows)
@@ -54,7 +58,8 @@ def print_table(rows: list[Row]) -> None:
     """For people."""
     header = Row("bench", "what", "figure", "goal")
     widths = [
-        max(len(getattr(row, field)) for row in [header, *rows]) for field in ("bench", "what", "figure", "goal")
+        max(len(getattr(row, field)) for row in [header, *rows])
+        for field in ("bench", "what", "figure", "goal")
     ]
     for row in [header, *rows]:
         cells = [row.bench, row.what, row.figure, row.goal]

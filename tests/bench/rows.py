@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`goal`: in words. `met`: None where there is no goal, or the figure could not be taken (`note` says why)."""
+    """`goal`: in words. `met`: None where there is no goal, or no figure could be taken (`note` says why)."""
 
     bench: str
     what: str

@@ -173,7 +173,9 @@ def test_what_the_channel_plays_never_opens_it() -> None:
 
 
 def test_full_duplex_trusts_the_squelch_but_not_the_voice() -> None:
-    state, commands = run(online(full_duplex=True), PlayingChanged(True), OpenerChanged(Opener.VOX, True, 1.0))
+    state, commands = run(
+        online(full_duplex=True), PlayingChanged(True), OpenerChanged(Opener.VOX, True, 1.0)
+    )
     assert commands == []
     state, commands = run(state, OpenerChanged(Opener.COS, True, 1.0))
     assert Announce(1) in commands
@@ -197,7 +199,7 @@ INPUTS = st.one_of(
 
 @given(st.lists(INPUTS, max_size=60), st.booleans())
 def test_any_order_of_events_keeps_the_order_on_the_wire(inputs: list[Input], full_duplex: bool) -> None:
-    """Open never before the announcement, one at a time, each opened valve closed or aborted before the next."""
+    """Open never before the announcement, one at a time, each closed or aborted before the next."""
     state = ChannelState(Settings(tot_s=7.0, full_duplex=full_duplex))
     announced = 0
     opened: int | None = None
