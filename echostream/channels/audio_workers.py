@@ -134,7 +134,7 @@ class CardWorker(Worker):
         """
         with self._device_lock:
             device = self._device
-        if device is not None and (self._closer is None or not self._closer.is_alive()):
+        if device is not None:
             self._closer = threading.Thread(target=device.close, name=f"close-{self.name}", daemon=True)
             self._closer.start()
 
