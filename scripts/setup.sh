@@ -88,7 +88,6 @@ look_around() {
     need portaudio19-dev has_header portaudio.h
     need libportaudio2 has_library libportaudio.so.2
     need libopus0 has_library libopus.so.0
-    lgpio_has_wheel || need swig has_command swig
     # Virtual sound cards: what `make run` puts in the place of missing ones, and what the tests run on.
     want pulseaudio has_command pulseaudio
     want pulseaudio-utils has_command pacat
@@ -100,15 +99,6 @@ look_around() {
         want gstreamer1.0-plugins-good has_file "${plugins}rtp.so"
         want gstreamer1.0-alsa has_file "${plugins}alsa.so"
         want gstreamer1.0-pulseaudio has_file "${plugins}pulseaudio.so"
-    fi
-}
-
-lgpio_has_wheel() {
-    case $(uname -m) in x86_64 | aarch64 | armv7l) ;; *) return 1 ;; esac
-    if [[ -n $python ]]; then
-        python_has 'import sys; sys.exit(sys.version_info >= (3, 13))'
-    else
-        [[ $(apt-cache policy python3 2>/dev/null) != *"Candidate: 3.13"* ]]
     fi
 }
 
@@ -221,10 +211,10 @@ install_python() {
     local pins=() file
     for file in "${REQUIREMENTS[@]}"; do pins+=(-r "$file"); done
     local builders
-    mapfile -t builders < <(grep -hoE '^(setuptools|numpy|Cython)==[^ ]+' "${REQUIREMENTS[@]}")
+    mapfile -t builders < <(grep -hE '^(setuptools|swig|numpy|Cython)==' "${REQUIREMENTS[@]}" | sed 's/ *#.*//')
     say "installing the packages pinned in ${REQUIREMENTS[*]} (pip; some are compiled)"
     if ! { quietly "${pip[@]}" "${builders[@]}" \
-        && PYPI=1 quietly "${pip[@]}" --no-build-isolation --use-pep517 "${pins[@]}" \
+        && PATH="$PWD/$VENV/bin:$PATH" PYPI=1 quietly "${pip[@]}" --no-build-isolation --use-pep517 "${pins[@]}" \
         && quietly "${pip[@]}" --no-build-isolation --no-deps -e .; }; then
         die "pip could not install the packages: see above"
     fi
@@ -236,8 +226,6 @@ install_python() {
 look_around
 ((${#MISSING[@]} + ${#WANTED[@]} == 0)) || install_system
 look_around
-# Now that there is a Python, its version may ask for more.
-((${#MISSING[@]} == 0)) || { WANTED=(); install_system; look_around; }
 [[ -n $python ]] || die "EchoStream needs Python 3.11, 3.12 or 3.13; this system has $(python3 -V 2>&1 || true)"
 ((${#MISSING[@]} == 0)) || die "$python still lacks what these packages hold: ${MISSING[*]}"
 install_python
