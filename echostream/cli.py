@@ -102,7 +102,7 @@ def _add_devices(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_server(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from echostream.simulator.control_server import add_arguments
+    from echostream.simulator.control_server_options import add_arguments
 
     server = commands.add_parser(
         "server", help="a small control server", description="Signalling and UDP relay, protocol version 1."

@@ -28,6 +28,10 @@ def _addresses(host: str, port: int, kind: socket.SocketKind, flags: int = 0) ->
     for family, _, _, _, address in socket.getaddrinfo(host, port, type=kind, flags=flags):
         if (family, address) not in found:
             found.append((family, address))
+    if kind == socket.SOCK_DGRAM:
+        # UDP cannot tell that nobody listens, so the families cannot be tried in turn. Servers of the field
+        # take audio on IPv4; "localhost" would otherwise mean ::1 first.
+        found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     return found[:MAX_ADDRESSES]
 
 

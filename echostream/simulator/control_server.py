@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import ssl
-import sys
-import threading
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from echostream.console import logs
 from echostream.errors import ConfigError, EchoStreamError, SecretError
+from echostream.signals import Waker
 from echostream.simulator.control_server_options import add_arguments
 from echostream.simulator.server_loop import ControlServer
 from echostream.simulator.server_settings import Limits, ServerStats
@@ -40,18 +39,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(server: ControlServer, drain_s: float) -> int:
-    stop = threading.Event()
+    asked: list[int] = []
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            sys.exit(1)  # asked twice
-        stop.set()
+    def on_signal(number: int) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            os._exit(1)  # asked twice
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    server.start()
-    log.info("control server listens on %s", server.url)
-    stop.wait()
+    with Waker((signal.SIGINT, signal.SIGTERM), on_signal) as waker:
+        server.start()
+        log.info("control server listens on %s", server.url)
+        while not asked:
+            waker.wait(None)
+        return _end(server, drain_s)
+
+
+def _end(server: ControlServer, drain_s: float) -> int:
     server.drain(drain_s)
     server.drained.wait(drain_s + DRAIN_MARGIN_S)
     log.info(
