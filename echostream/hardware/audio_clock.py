@@ -7,12 +7,18 @@ import time
 from typing import Final, Protocol
 
 
+class Waitable(Protocol):
+    """An event, or a gate."""
+
+    def wait(self, timeout_s: float) -> bool: ...
+
+
 class Clock(Protocol):
     """Monotonic seconds, and a wait that ends early when an event is set."""
 
     def now(self) -> float: ...
 
-    def wait(self, event: threading.Event, duration_s: float) -> None: ...
+    def wait(self, event: Waitable, duration_s: float) -> None: ...
 
 
 class RealClock:
@@ -21,7 +27,7 @@ class RealClock:
     def now(self) -> float:
         return time.monotonic()
 
-    def wait(self, event: threading.Event, duration_s: float) -> None:
+    def wait(self, event: Waitable, duration_s: float) -> None:
         event.wait(duration_s)
 
 
@@ -44,7 +50,7 @@ class SteppedClock:
         with self._lock:
             return self._now_s
 
-    def wait(self, event: threading.Event, duration_s: float) -> None:
+    def wait(self, event: Waitable, duration_s: float) -> None:
         with self._lock:
             self._now_s += duration_s
             idle = self._now_s - self._moved_at_s > self.IDLE_S

@@ -6,6 +6,8 @@ from typing import Final
 
 _STEP_S: Final = 0.001
 """Between two looks while a frame is due: what the reader may be late."""
+_CREEP_S: Final = 0.0002
+"""After a look that succeeded at once the next comes this much earlier: each look that fails costs a wake-up."""
 _GUARD_S: Final = 0.0004
 """The first look comes this much before the frame is expected: the estimate stays on the early side."""
 _IDLE_AFTER_FRAMES: Final = 3
@@ -41,7 +43,7 @@ class Pacer:
         if self._failed or self._due_s is None:
             self._due_s = now + self._period_s - _GUARD_S
         else:
-            self._due_s = max(now, self._due_s + self._period_s - _STEP_S)
+            self._due_s = max(now, self._due_s + self._period_s - _CREEP_S)
         self._failed = False
 
     def wait_s(self, now: float) -> float:

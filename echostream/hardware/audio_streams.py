@@ -17,6 +17,7 @@ from echostream.errors import AudioError, DeviceLost, SourceClosed, StateError
 from echostream.hardware.audio_clock import REAL, Clock
 from echostream.hardware.audio_layout import Captured, CaptureLayout, PlaybackLayout, device_frame
 from echostream.hardware.audio_pacing import OverrunMeter, Pacer
+from echostream.hardware.gate import Gate
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class _Stream:
         self._gone = gone
         self._inside = threading.Lock()
         """Held around calls into the library, which return at once."""
-        self._closed = threading.Event()
+        self._closed = Gate()
         self._released = False
         self._block = device_frame(raw.rate_hz, spec.frame_ms)
         self._pacer = Pacer(spec.frame_ms / 1000)

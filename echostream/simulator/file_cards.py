@@ -17,6 +17,7 @@ from echostream.audio.format import RATE_HZ, Frame, Samples, samples_per_frame, 
 from echostream.audio.ports import CardSpec
 from echostream.audio.resampler import RationalResampler
 from echostream.errors import AudioError, SourceClosed
+from echostream.hardware.gate import Gate
 
 Ear = Callable[[str, Samples], None]
 """Called with the card's name and each frame that was played."""
@@ -94,7 +95,7 @@ class _Pace:
     def __init__(self, frame_ms: int) -> None:
         self._period_s = frame_ms / 1000
         self._due_s = time.monotonic() + self._period_s
-        self._closed = threading.Event()
+        self._closed = Gate()
 
     def wait(self) -> float:
         """Block until the next period has ended; returns its instant. SourceClosed after close()."""
