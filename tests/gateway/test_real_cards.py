@@ -91,14 +91,12 @@ def test_four_channels_carry_speech_both_ways_for_twenty_seconds() -> None:
             "others", {name: Voice(answers[name], loop=True) for name in pins if name != "one"}
         ):
             daemons = [cards[name].group for name in (*pins, "far")]
-            waits = ProcessorWaits([near.process.pid, far.process.pid, *daemons])
-            time.sleep(1.0)
-            began_s, first = time.monotonic(), {name: len(ear.heard()) for name, ear in ears.items()}
-            time.sleep(TALK_S)
-            ended_s, heard = (
-                time.monotonic(),
-                {name: ear.heard()[first[name] :] for name, ear in ears.items()},
-            )
+            with ProcessorWaits([near.process.pid, far.process.pid, *daemons]) as waits:
+                time.sleep(1.0)
+                began_s, first = time.monotonic(), {name: len(ear.heard()) for name, ear in ears.items()}
+                time.sleep(TALK_S)
+                ended_s = time.monotonic()
+                heard = {name: ear.heard()[first[name] :] for name, ear in ears.items()}
         summary, far_summary = near.end(), far.end()
         check_speech(heard["far"], voices["one"], waits)
         for name in pins:
