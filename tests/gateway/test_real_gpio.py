@@ -139,10 +139,12 @@ def test_radio_is_keyed_before_the_first_word_and_after_the_last(scene: Scene) -
         assert scene.chip.wait_level(KEYED, 0, HANG_S + LEAD_IN_S + SOON_S) is not None
     time.sleep(0.3)
     changes = [c for c in scene.chip.history if c.pin == KEYED and c.at_s >= since_s]
-    assert [change.level for change in changes] == [1, 0], [round(c.at_s - since_s, 3) for c in changes]
+    # A gateway that gets no processor for 0.2 s loses the line for a moment, and says so.
+    lapses = scene.station.log.count(f"keying was not renewed in time, BCM {KEYED}")
+    assert [change.level for change in changes] == [1, 0] * (1 + lapses)
     sounding = scene.ear_of_radio.sounding()
     assert sounding[0] - changes[0].at_s >= LEAD_IN_S - 0.02
-    assert changes[1].at_s - sounding[-1] == pytest.approx(HANG_S, abs=0.25)
+    assert changes[-1].at_s - sounding[-1] == pytest.approx(HANG_S, abs=0.25)
     assert [said.by for said in scene.spy.started("radio", since_s)] == ["talker"]
 
 
