@@ -49,8 +49,6 @@ SPEECH: Final = REPOSITORY / "echostream" / "simulator" / "speech"
 UP_S: Final = 15.0
 """How long a gateway may take to come up on a machine that is busy with other things."""
 HEARTBEAT_S: Final = 5.0
-URGENT: Final = -15
-"""Niceness."""
 Document = dict[str, Any]
 
 
@@ -265,18 +263,19 @@ class GatewayProcess:
 def urgent() -> Iterator[None]:
     """Before everybody else on this machine, where that is permitted: what begins meanwhile inherits it.
 
-    A real sound card asks nobody for the processor, a virtual one is a process like any other.
+    A real sound card asks nobody for the processor, a virtual one is a process like any other. Niceness
+    would not do: it counts within a session, and each card has a session of its own (sched(7), autogroup).
     """
-    before = os.getpriority(os.PRIO_PROCESS, 0)
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, URGENT)
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     except PermissionError:
         yield
         return
     try:
         yield
     finally:
-        os.setpriority(os.PRIO_PROCESS, 0, before)
+        os.sched_setscheduler(0, policy, parameters)
 
 
 class Site:
