@@ -124,7 +124,7 @@ class FieldClient:
                     found.append(body)
         return found
 
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
         with self._changed:
             came = self._changed.wait_for(condition, timeout_s)
         assert came, f"{self._name}: not within {timeout_s} s; last: {self.messages[-4:]}"

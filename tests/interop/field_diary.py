@@ -61,7 +61,7 @@ class Diary:
             self.happenings.append(happening)
             self._changed.notify_all()
 
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Until `condition` holds, asked after each happening; AssertionError after `timeout_s`."""
         with self._changed:
             came = self._changed.wait_for(condition, timeout_s)

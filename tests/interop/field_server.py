@@ -105,7 +105,7 @@ class FieldServer(Diary):
 
         self._jobs.put(work)
         self._wake_out.send(b"x")
-        assert done.wait(5), "the server's thread does not answer"
+        assert done.wait(30), "the server's thread does not answer"
 
     def say(self, text: str, opening: int | None = None) -> None:
         """A text frame to every client, or to one."""

