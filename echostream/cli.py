@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -244,6 +245,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code: int = args.action(args)
         sys.stdout.flush()
+        _forget_what_cannot_be_written()
     except EchoStreamError as error:  # a library that is missing says so when its room is imported
         print(f"echostream {args.command}: {error}", file=sys.stderr)
         return 3 if isinstance(error, LibraryMissing) else 2
@@ -253,6 +255,14 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _forget_what_cannot_be_written() -> None:
+    """A full disk behind stderr has been counted; at exit Python would make an error of it again."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 if __name__ == "__main__":

@@ -249,6 +249,8 @@ class ChannelManager:
         name = f"channel {event.channel_id}: {event.direction}"
         if event.present:
             log.info("%s: card is there", name)
+            if event.direction == "capture":
+                self._step(event.channel_id, cs.SourceBack(), now)
             return
         log.warning("%s: card is away: %s", name, event.detail)
         if event.direction == "capture":

@@ -45,6 +45,7 @@ class ChannelState:
     phase: Phase = Phase.IDLE
     active: frozenset[Opener] = frozenset()
     online: bool = False
+    source: bool = True
     playing: bool = False
     latched: bool = False
     transmission: int = 0
@@ -54,8 +55,8 @@ class ChannelState:
 
     @property
     def wants_to_talk(self) -> bool:
-        """Something that may open the valve is active and the time-out timer has not latched."""
-        return not self.latched and bool(self.active - self._inhibited)
+        """Something that may open the valve is active, there is a source to hear, and no latch."""
+        return self.source and not self.latched and bool(self.active - self._inhibited)
 
     @property
     def _inhibited(self) -> frozenset[Opener]:
@@ -114,11 +115,16 @@ class SourceLost:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceBack:
+    """Frames come again: a key that is still down talks again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """A deadline of `due_at_s` has come."""
 
 
-Input = OpenerChanged | OnlineChanged | PlayingChanged | Announced | Drained | SourceLost | Tick
+Input = OpenerChanged | OnlineChanged | PlayingChanged | Announced | Drained | SourceLost | SourceBack | Tick
 
 
 # ---- commands
@@ -201,6 +207,8 @@ def step(state: ChannelState, event: Input, now: float) -> Stepped:
             return state, []
         case SourceLost():
             return _source_lost(state, now)
+        case SourceBack():
+            return _settle(replace(state, source=True), now, now)
         case Tick():
             return _tick(state, now)
 
@@ -247,9 +255,13 @@ def _online_changed(state: ChannelState, online: bool, now: float) -> Stepped:
 
 def _source_lost(state: ChannelState, now: float) -> Stepped:
     # VOX speaks for a source that is gone; nobody would ever take it back.
-    state = replace(state, active=state.active - {Opener.VOX})
+    state = replace(state, source=False, active=state.active - {Opener.VOX})
     if state.phase is Phase.DRAINING:
         return _ended(state, now)
+    if state.phase is Phase.OPEN:  # what waits would have been sent with the next frames: there are none
+        abort = AbortValve(state.transmission)
+        state, commands = _ended(state, now)
+        return state, [abort, *commands]
     return _settle(state, now, now)
 
 

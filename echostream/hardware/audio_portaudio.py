@@ -36,7 +36,7 @@ _PERIODS: Final = 16
 _BUSY_RETRIES: Final = 5
 """At 10 ms each: a busy card must not keep others from being opened for PortAudio's whole second."""
 _LOCK_WAIT_S: Final = 5.0
-_CLOSE_WAIT_S: Final = 1.0
+_CLOSE_WAIT_S: Final = 0.3
 _INVALID_RATE: Final = -9997
 _INVALID_CHANNELS: Final = -9998
 _UNAVAILABLE: Final = -9985

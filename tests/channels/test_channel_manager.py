@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from echostream.audio.format import Frame, silence
+from echostream.audio.format import Frame, Samples, silence
 from echostream.audio.ports import CardSpec
 from echostream.channels.audio_stream import PttOutput
 from echostream.channels.channel_manager import KEEP_ALIVE, ChannelManager
@@ -17,7 +18,7 @@ from echostream.channels.channel_state import Phase
 from echostream.channels.media_session import MediaSession
 from echostream.config.models import Audio, Channel
 from echostream.coordinator.deadlines import Deadlines
-from echostream.errors import DeviceMissing
+from echostream.errors import SourceClosed
 from echostream.events import (
     Event,
     Member,
@@ -79,11 +80,31 @@ class Udp:
         return True
 
 
-class NoHardware:
-    """No card is plugged in: the test feeds the frames itself."""
+class QuietCard:
+    """A card that is there and never moves: the test feeds the frames itself."""
 
-    def open_source(self, spec: CardSpec) -> None:
-        raise DeviceMissing("no card")
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+
+    def read(self) -> Frame:
+        self._closed.wait()
+        raise SourceClosed("closed")
+
+    def wait_for_room(self) -> None:
+        self.read()
+
+    def write(self, samples: Samples) -> None:
+        self.read()
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+class NoHardware:
+    """Quiet cards, and no lines."""
+
+    def open_source(self, spec: CardSpec) -> QuietCard:
+        return QuietCard()
 
     open_sink = open_source
 
@@ -115,7 +136,7 @@ class House:
         )
         self.manager.set_signalling(self.signalling)
         nothing = NoHardware()
-        hardware = Hardware(nothing, None, nothing, nothing)  # type: ignore[arg-type]
+        hardware = Hardware(nothing, None, nothing, nothing)
         for channel_id in ("fire", "ems"):
             channel = Channel(id=channel_id, card="none", tot_s=5.0, pre_roll_ms=0)
             self.manager.add_channel(ChannelRuntime(channel, Audio(), hardware, self.post), self.now)

@@ -22,6 +22,7 @@ from echostream.channels.channel_state import (
     Phase,
     PlayingChanged,
     Settings,
+    SourceBack,
     SourceLost,
     Tick,
     TimedOut,
@@ -161,7 +162,22 @@ def test_card_lost_while_draining_ends_at_once() -> None:
 def test_card_lost_releases_the_voice_operated_valve() -> None:
     state, _ = run(online(), OpenerChanged(Opener.VOX, True, 1.0), Announced(1, True))
     state, commands = run(state, SourceLost())
-    assert commands == [CloseValve(1)]
+    assert commands == [AbortValve(1), AnnounceEnd(1)]
+    state, commands = run(state, SourceBack())
+    assert commands == []
+
+
+def test_card_lost_under_a_held_key_ends_at_once_and_talks_again_when_it_is_back() -> None:
+    state, _ = run(online(), PRESS, Announced(1, True))
+    state, commands = run(state, SourceLost())
+    assert commands == [AbortValve(1), AnnounceEnd(1)]
+    state, commands = run(state, SourceBack())
+    assert commands == [Arm(2, 10.0), Announce(2)]
+
+
+def test_channel_without_a_card_announces_nothing() -> None:
+    _, commands = run(online(), SourceLost(), PRESS)
+    assert commands == []
 
 
 def test_what_the_channel_plays_never_opens_it() -> None:
@@ -193,6 +209,7 @@ INPUTS = st.one_of(
     st.builds(Announced, st.integers(1, 5), st.booleans()),
     st.builds(Drained, st.integers(1, 5)),
     st.just(SourceLost()),
+    st.just(SourceBack()),
     st.just(Tick()),
 )
 

@@ -131,8 +131,10 @@ class Away:
         assert dropped_s - at_s < DROP_S
         for direction in ("capture", "playback"):
             self.station.wait_for(f"channel lost: {direction}: card is away", self.rounds, said_within_s)
+        assert eventually(lambda: self.site.spy.ended("lost", at_s), 0.5)
         quiet_since_s = time.monotonic()
         time.sleep(0.3)
+        assert not self.site.spy.started("lost", quiet_since_s)
         assert not self.site.spy.packets("lost", quiet_since_s + 0.1, self.own)
 
     def came(self, at_s: float) -> None:
