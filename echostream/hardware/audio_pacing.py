@@ -7,7 +7,7 @@ from typing import Final
 _STEP_S: Final = 0.001
 """Between two looks while a frame is due: what the reader may be late."""
 _CREEP_S: Final = 0.0002
-"""After a look that succeeded at once the next comes this much earlier: each look that fails costs a wake-up."""
+"""After a look that succeeded at once the next comes this much earlier; one that fails costs a wake-up."""
 _GUARD_S: Final = 0.0004
 """The first look comes this much before the frame is expected: the estimate stays on the early side."""
 _IDLE_AFTER_FRAMES: Final = 3

@@ -170,6 +170,9 @@ class Stage:
 
     def _child(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "echostream", *arguments]
+        if shutil.which("setpriv") is not None:
+            # However we die, the child is told: nobody else would ever stop it.
+            command = ["setpriv", "--pdeathsig", "TERM", *command]
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -272,3 +273,20 @@ def test_missing_library_names_the_package_to_install(
     assert result.returncode == 3
     assert package in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_killed_simulation_leaves_no_server_and_no_second_gateway_behind(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    run = Run(tmp_path, f"ws://127.0.0.1:{port}/")
+    run.wait_for("channel ems: transmitting")
+    run.process.kill()
+    run.process.wait(5)
+    deadline_s = time.monotonic() + 5.0
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.5).close()
+        except OSError:
+            break
+        assert time.monotonic() < deadline_s, "the simulated server still answers"
+        time.sleep(0.05)
