@@ -1,6 +1,6 @@
 """The kernel's GPIO character device, version 2 (linux/gpio.h, Linux 5.10 and newer), by ioctl alone.
 
-No library, no thread, next to no imports (dataclasses alone would cost the guard 1.4 MB). The guard that holds
+No library, no thread, next to no imports (dataclasses alone cost 1.4 MB). The guard that holds
 the keyed outputs stands on this, and so does the question which chips there are and who holds a line. Every
 function raises the kernel's own OSError.
 """
