@@ -157,8 +157,11 @@ def test_newest_offer_wins_with_its_port_and_its_key(server: FieldServer, tmp_pa
         old_port, old_prefix = server.audio()[0].port, opened(server, sessions(server)[0])[0].prefix
         server.manners.aes_key = new_key()
         server.renew_ports(same_number=False, offer=True)
-        server.wait_until(lambda: server.audio()[-1].port != old_port)
+        server.wait_until(lambda: len(server.messages("transmit_started")) == 2)
+        announced_s = server.messages("transmit_started")[1].at
+        server.wait_until(lambda: server.audio()[-1].at > announced_s + 0.1)
         newest = server.audio()[-1]
+        assert newest.port != old_port
         assert open_datagram(newest.raw, server.manners.aes_key).prefix != old_prefix
 
 
