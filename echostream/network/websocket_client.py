@@ -147,11 +147,15 @@ class WebSocketClient:
         Asked again within 5 s, the usual wait comes first: a server that drains may still accept us.
         """
         now = time.monotonic()
-        if now - self._hurried_at >= HURRY_AGAIN_S:
-            self._hurried_at = now
-            self._hurry = True
+        with self._guard:
+            # The stream of this moment: once it is told to hurry, ws-rx may be on the next one before us.
+            stream = self._stream
+            if now - self._hurried_at >= HURRY_AGAIN_S:
+                self._hurried_at = now
+                self._hurry = True
         self._nudge.set()
-        self._interrupt()
+        if stream is not None:
+            stream.interrupt()
 
     @property
     def connected(self) -> bool:
