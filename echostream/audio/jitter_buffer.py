@@ -84,7 +84,8 @@ def tick_distance(a: int, b: int, bits: int = TICK_BITS) -> int:
 class JitterBuffer:
     """push() what arrives; ask start_in_ms() until a talk-spurt may begin, begin() it, then next() each time.
 
-    min_ms, max_ms: bounds of the depth that is aimed at; a burst may be held beyond it, up to BURST_MS.
+    min_ms, max_ms: bounds of the depth that is aimed at; a burst of a sender that counts may be held
+        beyond it, up to BURST_MS.
     frame_ms: length of a pull; its end must have arrived when it starts.
     tick_samples: length of one tick at 48 kHz.
     counts: a gap in the ticks shows loss; without, they only put packets end to end, and a gap is a pause.
@@ -291,7 +292,7 @@ class JitterBuffer:
         self._arrivals.note(media_ms, now_ms, ticks * self._tick_ms)
 
     def _move_window(self) -> None:
-        limit_ms = max(self._max_ms, BURST_MS)
+        limit_ms = max(self._max_ms, BURST_MS if self._counts else 2 * self.packet_ms)
         while self._held_ticks * self._tick_ms > limit_ms:
             oldest = self._store.pop(min(self._store))
             self._held_ticks -= oldest.ticks

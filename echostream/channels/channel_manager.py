@@ -58,6 +58,8 @@ class Udp(Protocol):
 
     def clear_server(self) -> None: ...
 
+    def beat(self) -> None: ...
+
     def send(self, datagram: bytes) -> bool: ...
 
 
@@ -90,6 +92,7 @@ class ChannelManager:
         self.on_reload: Callable[[], None] = lambda: None
         self.on_shutdown: Callable[[str], None] = lambda reason: None
         self.sessions = 0
+        self._last_refusal = ("", "")
 
     # ---- composition
 
@@ -166,7 +169,7 @@ class ChannelManager:
             case SourceChanged():
                 self._source_changed(event, now)
             case ServerRefused(code, message):
-                log.error("control server refused: %s (%s)", message, code)
+                self._server_refused(code, message)
             case ServerDraining(terminated):
                 self._server_draining(terminated)
             case WorkerFailed(name, error):
@@ -260,31 +263,50 @@ class ChannelManager:
 
     def _session_offered(self, offer: SessionOffered, now: float) -> None:
         if offer == self._offer:
-            return  # one older server repeats its offer after each connect
+            self._udp.beat()  # one older server repeats its offer after each connect, with a port made anew
+            return
+        first = self._offer is None
         self._offer = offer
-        self._draining = False
         self.sessions += 1
-        key = offer.key or self._pre_shared_key
-        for runtime in self.channels.values():
-            self._take_offline(runtime, now)
         self._media.end()
+        self._take_key(offer.key or self._pre_shared_key)
+        self._udp.set_server(offer.udp_host, offer.udp_port)
+        log.info("session %d: audio goes to UDP port %d", self.sessions, offer.udp_port)
+        if first:
+            # Only then: a server that answers each connect with an offer would have us ask for ever.
+            self._draining = False
+            self._connect_all()
+            self._deadlines.set(KEEP_ALIVE, now + self._keep_alive_s)
+        for runtime in self.channels.values():
+            if self._media.has_key:
+                self._bring_online(runtime, now)
+            else:
+                self._take_offline(runtime, now)
+
+    def _take_key(self, key: bytes | None) -> None:
         if key is not None:
             self._media.start(key)
-        else:
-            log.error(
-                "the server offers no key and control_server.aes_key gives none: "
-                "channels listen to signalling only and do not transmit"
-            )
-        self._udp.set_server(offer.udp_host, offer.udp_port)
+            return
+        log.error(
+            "the server offers no key and control_server.aes_key gives none: "
+            "channels listen to signalling only and do not transmit"
+        )
+
+    def _connect_all(self) -> None:
+        """The server may make its UDP port anew at each connect: it learns our address after the last one."""
+        waiting = len(self.channels)
+
+        def sent(ok: bool) -> None:
+            nonlocal waiting
+            waiting -= 1
+            if waiting == 0:
+                self._udp.beat()
+
         for channel_id in self.channels:
-            self._send(signalling.connect(self._identity, channel_id, self._unix_clock()))
-        log.info("session %d: audio goes to UDP port %d", self.sessions, offer.udp_port)
-        if key is not None:
-            for runtime in self.channels.values():
-                self._bring_online(runtime, now)
-        self._deadlines.set(KEEP_ALIVE, now + self._keep_alive_s)
+            self._send(signalling.connect(self._identity, channel_id, self._unix_clock()), sent)
 
     def _bring_online(self, runtime: ChannelRuntime, now: float) -> None:
+        """A channel that is on the air goes on: only its way out is another one."""
         if not self._media.has_key:
             return
         unix_ms = int(self._unix_clock() * 1000)
@@ -300,6 +322,7 @@ class ChannelManager:
             log.warning("control server lost: %s", reason)
         self._offer = None
         self._draining = False
+        self._last_refusal = ("", "")
         self._deadlines.cancel(KEEP_ALIVE)
         self._udp.clear_server()
         self._media.end()
@@ -309,8 +332,7 @@ class ChannelManager:
             self._take_offline(runtime, now)
 
     def _keep_alive(self, now: float) -> None:
-        for channel_id in self.channels:
-            self._send(signalling.connect(self._identity, channel_id, self._unix_clock()))
+        self._connect_all()
         self._deadlines.set(KEEP_ALIVE, now + self._keep_alive_s)
 
     def _send_whole_state(self) -> None:
@@ -357,13 +379,19 @@ class ChannelManager:
         what = "talks" if event.started else "ended"
         log.info("channel %s: %s %s", event.channel_id, event.member.user_name or key, what)
 
+    def _server_refused(self, code: str, message: str) -> None:
+        # It comes again with every keep-alive.
+        level = logging.DEBUG if (code, message) == self._last_refusal else logging.ERROR
+        self._last_refusal = (code, message)
+        log.log(level, "control server refused: %s (%s)", message, code)
+
     def _publish_listeners(self) -> None:
         listeners = {channel: runtime.stream.receive for channel, runtime in self.channels.items()}
         self._media.set_listeners(listeners)
 
-    def _send(self, text: str) -> None:
+    def _send(self, text: str, on_sent: Callable[[bool], None] | None = None) -> None:
         if self._signalling is not None:
-            self._signalling.send(text)
+            self._signalling.send(text, on_sent)
 
 
 def _names(openers: frozenset[Opener]) -> str:

@@ -33,10 +33,17 @@ class ChannelUplink:
         self._sealer = Sealer(key, prefix)
         self._encoder = AudioEncoder(channel_id)
         self._send = send
+        self._ended = False
         self.start_tick = start_tick
+
+    def end(self) -> None:
+        """The session is over: what is sealed with its key must not go where the next one goes."""
+        self._ended = True
 
     def send_packet(self, tick: int, opus: bytes) -> int:
         """Bytes handed to the network, 0 when it did not take them. The tick is spent either way."""
+        if self._ended:
+            return 0
         datagram = self._encoder.encode(self._sealer.seal(tick, opus))
         return len(datagram) if self._send(datagram) else 0
 
@@ -58,6 +65,7 @@ class MediaSession:
     def __init__(self, random_bytes: Callable[[int], bytes], clock: Callable[[], float]) -> None:
         self._random_bytes = random_bytes
         self._clock = clock
+        self._uplinks: list[ChannelUplink] = []
         self._opener: Opener | None = None
         self._key: bytes | None = None
         self._guard = ReplayGuard()
@@ -83,7 +91,10 @@ class MediaSession:
         self._opener = Opener(key)
 
     def end(self) -> None:
-        """No session: what still arrives is counted."""
+        """No session: what still arrives is counted, and its uplinks send nothing more."""
+        for uplink in self._uplinks:
+            uplink.end()
+        self._uplinks.clear()
         self._opener = None
         self._key = None
 
@@ -98,7 +109,9 @@ class MediaSession:
         prefix = new_prefix(self._random_bytes)
         with self._guard_lock:
             self._guard.add_own(prefix)
-        return ChannelUplink(channel_id, self._key, prefix, first_tick(unix_ms), send)
+        uplink = ChannelUplink(channel_id, self._key, prefix, first_tick(unix_ms), send)
+        self._uplinks.append(uplink)
+        return uplink
 
     def on_datagram(self, data: bytes, now: float) -> None:
         """On the udp thread."""

@@ -119,6 +119,7 @@ class TransmitPath:
         self._packet_samples = max(TICK_SAMPLES, settings.frame_ms * RATE_HZ // 1000)
         self._encoder = OpusEncoder(settings.encoder, self._packet_samples * 1000 // RATE_HZ)
         self._half: Frame | None = None
+        self._sent_until = 0
         self._requests: deque[Request] = deque(maxlen=64)
         self._uplink: Uplink | None = None
         self._uplink_position = 0
@@ -257,26 +258,43 @@ class TransmitPath:
             self._finish(self._current.number)
 
     def _finish(self, transmission: int) -> None:
-        if self._half is not None:  # half a packet of 10 ms frames is left: silence completes it
-            quiet = np.zeros_like(self._half.samples)
-            self._send(Frame(quiet, self._half.index + len(quiet), self._half.complete_at_s))
+        self._complete_half()
         self._current = None
         self._pre_roll.disarm()
         self._on_drained(transmission)
 
     def _send(self, frame: Frame) -> None:
         position, samples = frame.index, frame.samples
-        if len(samples) < self._packet_samples:
-            if self._half is None:
-                self._half = frame
-                return
-            position, samples = self._half.index, np.concatenate((self._half.samples, samples))
+        if len(samples) == self._packet_samples:
+            self._send_packet(position, samples)
+        else:
+            self._send_half(frame)
+
+    def _send_half(self, frame: Frame) -> None:
+        """Frames of 10 ms travel in pairs that begin on a tick, so that no two packets share one."""
+        first = self._half
+        if first is not None and frame.index == first.index + len(first.samples):
             self._half = None
-        self._send_packet(position, samples)
+            self._send_packet(first.index, np.concatenate((first.samples, frame.samples)))
+            return
+        self._complete_half()
+        if frame.index % TICK_SAMPLES == 0:
+            self._half = frame
+        elif frame.index >= self._sent_until:  # its tick began before the key-up
+            quiet = np.zeros_like(frame.samples)
+            self._send_packet(frame.index - len(quiet), np.concatenate((quiet, frame.samples)))
+
+    def _complete_half(self) -> None:
+        """Half a packet is left over: silence completes it."""
+        first, self._half = self._half, None
+        if first is not None:
+            quiet = np.zeros_like(first.samples)
+            self._send_packet(first.index, np.concatenate((first.samples, quiet)))
 
     def _send_packet(self, position: int, samples: Samples) -> None:
         uplink = self._uplink
         packet = self._encoder.encode(samples)
+        self._sent_until = position + len(samples)
         if uplink is None or len(packet) <= DTX_BYTES:
             return
         tick = uplink.start_tick + (position - self._uplink_position) // TICK_SAMPLES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from echostream.audio.levels import Level
@@ -84,6 +84,7 @@ def summary(gateway: Gateway, started_s: float) -> dict[str, object]:
         "datagrams_malformed": dict(gateway.media.malformed),
         "datagrams_unknown_channel": gateway.media.unknown_channel,
         "datagrams_without_key": gateway.media.without_key,
+        "udp": asdict(gateway.udp.counters),
     }
 
 
@@ -111,6 +112,8 @@ def _channel_summary(channel: ChannelSnapshot) -> dict[str, object]:
         "limited_frames": sent.limited_frames,
         "overs": channel.overs,
         "drift_ppm": round(received.drift_ppm, 1),
+        "packets_dropped": received.dropped,
+        "packets_malformed": received.malformed,
     }
 
 

@@ -82,7 +82,8 @@ class UdpManager:
         self._selector = selectors.DefaultSelector()
         self._sock: socket.socket | None = None
         self._retired: socket.socket | None = None
-        self._resolver = Resolver(self._wake)
+        self._resolver = Resolver(self._looked_up)
+        self._beat_asked = False
         self._next_heartbeat = 0.0
         self._next_lookup = 0.0
         self._rebuilt_at = -REBUILD_EVERY_S
@@ -120,6 +121,11 @@ class UdpManager:
         self._wanted_anew = True
         self._wake()
 
+    def beat(self) -> None:
+        """Send a heartbeat now, besides the regular ones: the server may have made its port anew."""
+        self._beat_asked = True
+        self._wake()
+
     def clear_server(self) -> None:
         """Send nothing and hear nobody."""
         self._wanted = None
@@ -151,6 +157,10 @@ class UdpManager:
     def ready(self) -> bool:
         """There is an address to send to."""
         return self._route is not None
+
+    def _looked_up(self) -> None:
+        self._next_lookup = 0.0  # its answer is there: do not wait for the next try
+        self._wake()
 
     def _count(self, name: str, by: int = 1) -> None:
         with self._counting:
@@ -210,6 +220,9 @@ class UdpManager:
             self._next_lookup = 0.0
         if self._wanted is not None and self._next_lookup <= now:
             self._find_server(now)
+        if self._beat_asked:
+            self._beat_asked = False
+            self._next_heartbeat = 0.0
         if self._route is not None and self._next_heartbeat <= now:
             self._heartbeat(now)
         self._rebuild_if_failing(now)
@@ -235,8 +248,8 @@ class UdpManager:
         wanted = self._wanted
         if wanted is None:
             return
+        self._next_lookup = now + RETRY_S  # before asking: the answer may come on another thread at once
         lookup = self._resolver.ask(*wanted, socket.SOCK_DGRAM)
-        self._next_lookup = now + RETRY_S
         if lookup is None or not lookup.done:
             return
         addresses = lookup.result()

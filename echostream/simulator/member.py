@@ -20,7 +20,7 @@ from echostream.channels.transmit_path import TransmitStats
 from echostream.config.models import Audio, Channel, Config, ControlServer
 from echostream.config.models import Gateway as GatewayIdentity
 from echostream.errors import GpioError
-from echostream.events import Event, Opener, PttChanged, RemoteTransmit
+from echostream.events import Event, Opener, PttChanged, RemoteTransmit, ServerRefused
 from echostream.gateway import Gateway, Observer, Secrets
 from echostream.simulator.file_cards import FileCards, Voice
 
@@ -66,6 +66,9 @@ class Member:
         self.failed = threading.Event()
         self._changed = threading.Condition()
         self._interrupted = False
+        self.refused = ""
+        """What the server last said no to; empty when it has not."""
+        self.on_refused: Callable[[], None] = self.interrupt
         self._runtimes: dict[str, ChannelRuntime] = {}
         config = Config(
             gateway=GatewayIdentity(
@@ -117,6 +120,9 @@ class Member:
         return self._interrupted
 
     def _notify(self, event: Event, now: float) -> None:
+        if isinstance(event, ServerRefused):
+            self.refused = f"{event.message} ({event.code})"
+            self.on_refused()
         with self._changed:
             self._changed.notify_all()
 

@@ -26,6 +26,9 @@ from echostream.simulator.member import Answerer, Member, MemberIdentity, say, s
 from echostream.wire.crypto import parse_key
 
 ONLINE_S = 10.0
+PACKET_S = 0.02
+WHOLE = 0.95
+"""A transmission is said when so much of it went out: DTX and the last half packet may cost a little."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ANSWER_WAV = Path(__file__).parent / "speech" / "answer.wav"
 _PLAY_QUEUE_FRAMES = 25
@@ -71,23 +74,34 @@ def _talk(args: argparse.Namespace) -> int:
             said = say(member, args.channel, voice)
         finally:
             member.stop()
+    if member.refused:
+        return _refused(args, member)
     sent = member.stats(args.channel).packets_sent
-    print(f"{args.file}: {voice.duration_s:.1f} s said on {args.channel} in {sent} packets", file=sys.stderr)
-    return 0 if said and sent else 1
+    went_out_s = min(voice.duration_s, sent * PACKET_S)
+    print(
+        f"{args.file}: {went_out_s:.1f} of {voice.duration_s:.1f} s said on {args.channel} in {sent} packets",
+        file=sys.stderr,
+    )
+    return 0 if said and went_out_s > WHOLE * voice.duration_s else 1
 
 
 def _listen(args: argparse.Namespace) -> int:
     with Waker(STOP_SIGNALS, _ignore) as waker, _ear(args) as ear:
         cards = FileCards({args.channel: silent_voice()}, lambda _card, samples: ear.hear(samples))
         member = Member(server_of(args), [args.channel], _identity(args), secrets_of(args), cards)
+        member.on_refused = waker.wake
         member.start()
         try:
             if not member.wait_for(lambda: member.online(args.channel), ONLINE_S):
                 return _not_online(args, member)
             print(f"listening to {args.channel}; Ctrl-C ends", file=sys.stderr)
-            waker.wait(args.for_s)
+            if not member.refused:
+                waker.wait(args.for_s)
         finally:
             member.stop()
+            member.on_refused = member.interrupt
+    if member.refused:
+        return _refused(args, member)
     heard = member.received(args.channel)
     print(f"{heard.packets_received} packets heard, {heard.packets_lost} lost", file=sys.stderr)
     return 0
@@ -109,6 +123,11 @@ def _answer(args: argparse.Namespace) -> int:
 
 def _ignore(number: int) -> None:
     """The waker wakes; there is nothing else to do."""
+
+
+def _refused(args: argparse.Namespace, member: Member) -> int:
+    print(f"{args.url}: the server refused channel {args.channel}: {member.refused}", file=sys.stderr)
+    return 1
 
 
 def _not_online(args: argparse.Namespace, member: Member) -> int:

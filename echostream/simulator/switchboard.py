@@ -143,14 +143,17 @@ class Switchboard:
         return [
             hop
             for heard_on in (channel, *self._patched.get(channel, ()))
-            for hop in self._hops(client, heard_on, packet)
+            for hop in self._hops(client, heard_on, packet, rewrite=heard_on != channel)
         ]
 
-    def _hops(self, client: int, channel: str, packet: dict[str, object]) -> list[tuple[int, bytes]]:
+    def _hops(
+        self, client: int, channel: str, packet: dict[str, object], *, rewrite: bool
+    ) -> list[tuple[int, bytes]]:
         listeners = [other for other in self._members.get(channel, ()) if other != client]
         if not listeners:
             return []
-        data = json.dumps({**packet, "channel_id": channel}, ensure_ascii=False).encode()
+        relayed = {**packet, "channel_id": channel} if rewrite else packet
+        data = json.dumps(relayed, ensure_ascii=False).encode()
         return [(other, data) for other in listeners]
 
 

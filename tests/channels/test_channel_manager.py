@@ -68,12 +68,16 @@ class Udp:
     def __init__(self) -> None:
         self.server: tuple[str, int] | None = None
         self.datagrams: list[bytes] = []
+        self.beats = 0
 
     def set_server(self, host: str, port: int) -> None:
         self.server = (host, port)
 
     def clear_server(self) -> None:
         self.server = None
+
+    def beat(self) -> None:
+        self.beats += 1
 
     def send(self, datagram: bytes) -> bool:
         self.datagrams.append(datagram)
@@ -113,6 +117,11 @@ class NoHardware:
 
     def watch_cos(self, card: str, *, active_low: bool, on_change: Callable[[bool, float], None]) -> Line:
         raise LookupError(card)
+
+
+class Nobody:
+    def accept(self, prefix: bytes, tick: int, packet: bytes, now: float) -> None:
+        """Hears and forgets."""
 
 
 class House:
@@ -218,13 +227,41 @@ def test_repeated_offer_of_an_older_server_changes_nothing(house: House) -> None
     assert house.manager.sessions == 1
 
 
-def test_newest_offer_wins_and_an_open_transmission_starts_again(house: House) -> None:
+def test_newest_offer_wins_and_an_open_transmission_goes_on(house: House) -> None:
     house.settle(OFFER)
     house.press()
+    house.feed("fire", 3)
     house.signalling.take()
-    house.settle(SessionOffered("192.0.2.1", 50_001, 50_001, KEY))
+    house.settle(SessionOffered("192.0.2.1", 50_001, 50_001, KEY[::-1]))
     assert house.udp.server == ("192.0.2.1", 50_001)
-    assert house.signalling.take() == [("connect", "fire"), ("connect", "ems"), ("transmit_started", "fire")]
+    assert house.signalling.take() == []
+    assert house.phase() is Phase.OPEN
+    house.feed("fire", 2)
+    assert len(house.udp.datagrams) == 5
+    stranger = MediaSession(random.Random(2).randbytes, lambda: house.now)
+    stranger.start(KEY[::-1])
+    stranger.set_listeners({"fire": Nobody()})
+    for datagram in house.udp.datagrams:
+        stranger.on_datagram(datagram, house.now)
+    assert stranger.counters("fire").undecryptable == 3
+
+
+def test_server_that_offers_a_new_port_after_each_connect_is_not_asked_for_ever(house: House) -> None:
+    house.settle(OFFER)
+    house.signalling.take()
+    for port in range(50_001, 50_020):
+        house.settle(SessionOffered("192.0.2.1", port, port, KEY))
+    assert house.signalling.take() == []
+    assert house.udp.server == ("192.0.2.1", 50_019)
+
+
+def test_server_learns_our_address_after_the_last_connect(house: House) -> None:
+    house.settle(OFFER)
+    assert house.udp.beats == 1
+    house.pass_time(10.0)
+    assert house.udp.beats == 2
+    house.settle(OFFER)
+    assert house.udp.beats == 3
 
 
 def test_key_held_over_a_reconnect_is_announced_again(house: House) -> None:

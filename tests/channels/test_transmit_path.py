@@ -156,6 +156,25 @@ def test_tick_advances_by_the_packet_length(frame_ms: int, advance: int) -> None
     assert bench.drained == [1]
 
 
+@pytest.mark.parametrize("frames_between", [0, 1, 2, 3])
+@pytest.mark.parametrize("frames_said", [4, 5])
+def test_frames_of_10_ms_never_share_a_tick_between_transmissions(
+    frames_said: int, frames_between: int
+) -> None:
+    bench = Bench(frame_ms=10, pre_roll_ms=0)
+    for number in range(1, 30):
+        bench.path.arm(number, bench.now)
+        bench.path.open(number)
+        bench.feed(frames_said, 3000)
+        bench.path.close(number)
+        bench.feed(1)
+        bench.feed(frames_between)
+    assert len(bench.drained) == 29
+    ticks = bench.wire.ticks
+    assert ticks == sorted(set(ticks))
+    assert all(packet_samples(packet) == 960 for _, packet in bench.wire.sent)
+
+
 def test_source_opened_again_continues_the_clock_and_never_repeats_an_iv() -> None:
     bench = Bench(pre_roll_ms=0)
     bench.key(1, 10)

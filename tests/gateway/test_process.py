@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from echostream.simulator.control_server import ControlServer
@@ -290,3 +292,50 @@ def test_killed_simulation_leaves_no_server_and_no_second_gateway_behind(tmp_pat
             break
         assert time.monotonic() < deadline_s, "the simulated server still answers"
         time.sleep(0.05)
+
+
+def write_tone(path: Path, seconds: float) -> Path:
+    t = np.arange(int(seconds * 48_000)) / 48_000
+    samples = (8000 * np.sin(2 * np.pi * 440 * t)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(48_000)
+        file.writeframes(samples.tobytes())
+    return path
+
+
+def test_talk_and_listen_on_a_channel_that_the_server_refuses_fail(tmp_path: Path) -> None:
+    server = ControlServer(aes_key="generate", channels={"fire"})
+    server.start()
+    try:
+        tone = write_tone(tmp_path / "tone.wav", 1.0)
+        talked = echostream(tmp_path, "talk", server.url, "nowhere", str(tone))
+        heard = tmp_path / "heard.wav"
+        listened = echostream(
+            tmp_path, "listen", server.url, "nowhere", "--wav", str(heard), "--for", "5"
+        )
+        good = echostream(tmp_path, "talk", server.url, "fire", str(tone))
+    finally:
+        server.stop()
+    for result in (talked, listened):
+        assert result.returncode == 1
+        assert "CHANNEL_NOT_FOUND" in result.stderr
+    assert good.returncode == 0
+    assert "1.0 of 1.0 s said" in good.stderr
+
+
+def test_talk_whose_server_dies_in_the_middle_fails(tmp_path: Path, server: ControlServer) -> None:
+    tone = write_tone(tmp_path / "tone.wav", 3.0)
+    with subprocess.Popen(
+        [sys.executable, "-m", "echostream", "talk", server.url, "fire", str(tone)],
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        deadline_s = time.monotonic() + 10.0
+        while server.stats().counts.get("datagrams_in", 0) < 20:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+        server.stop()
+        assert process.wait(20) == 1
+        assert process.stderr is not None
+        assert " of 3.0 s said" in process.stderr.read()

@@ -96,7 +96,7 @@ def test_server_that_closes_in_the_middle_is_joined_again(server: FieldServer, t
 
 def test_draining_server_is_left_at_once_when_nobody_talks(server: FieldServer, tmp_path: Path) -> None:
     with GatewayProcess(tmp_path, server.url, [{"id": "fire", "card": "A"}]):
-        server.wait_until(lambda: bool(server.heartbeats()))
+        server.wait_until(lambda: bool(server.heartbeats()) and bool(server.messages("connect")))
         asked_s = time.time()
         server.say(TERMINATING)
         server.wait_until(lambda: len(sessions(server)) == 2)
