@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -153,6 +154,9 @@ class GatewayProcess:
         self._start_simulated_people(gateway)
         try:
             gateway.start()
+            # What start-up made lives to the end: no collection need walk it in the middle of a frame.
+            gc.collect()
+            gc.freeze()
             log.info("EchoStream runs: %d channels", len(gateway.channels))
             self._attend(gateway, started_s)
         finally:

@@ -67,8 +67,12 @@ class LevelMeter:
         self._energy = 0.0
         self._samples = 0
 
-    def update(self, samples: Samples, converted: Samples | None = None) -> None:
+    def update(
+        self, samples: Samples, converted: Samples | None = None, known_peak: int | None = None
+    ) -> None:
         """Measure one frame: shape (n,), int16. An empty frame changes nothing.
+
+        `known_peak`: the highest magnitude in `samples`, where the limiter before us has just found it.
 
         `converted`: the frame as the converter gave it, where gain and limiter came between: a limiter hides
         what the converter clipped.
@@ -78,7 +82,7 @@ class LevelMeter:
             return
         energy = _energy(samples)
         # max and min, then negate as Python ints: np.abs(-32768) is -32768 in int16.
-        peak = max(int(samples.max()), -int(samples.min()))
+        peak = max(int(samples.max()), -int(samples.min())) if known_peak is None else known_peak
         self._energy += energy
         self._samples += size
         self.rms_dbfs = _power_dbfs(energy / size)

@@ -46,6 +46,8 @@ class Limiter:
         """The highest magnitude of a sample that leaves."""
         self.gain_reduction_db = 0.0
         """The largest reduction within the last frame, 0 or more."""
+        self.peak = 0
+        """The highest magnitude of a sample in the last frame that left."""
         self.non_finite = 0
         """Samples that were NaN or infinite since the start; silence took their place."""
         self._reduction_db = 0.0
@@ -65,14 +67,18 @@ class Limiter:
             x, peak = self._repaired(x)
         if peak <= self.ceiling and self._reduction_db == 0.0:
             self.gain_reduction_db = 0.0
+            self.peak = round(peak)
             unchanged: Samples = np.rint(x).astype(np.int16)
             return unchanged
         if x.size <= _LONGEST:
             out, self.gain_reduction_db = self._limited(x)
+            self.peak = int(np.abs(out).max())  # no overflow: the ceiling is below full scale
             return out
         parts = [self._limited(x[at : at + _LONGEST]) for at in range(0, x.size, _LONGEST)]
         self.gain_reduction_db = max(reduction for _, reduction in parts)
-        return np.concatenate([out for out, _ in parts])
+        whole = np.concatenate([out for out, _ in parts])
+        self.peak = int(np.abs(whole).max())
+        return whole
 
     def reset(self) -> None:
         """Back to unity at once: after a gap in the audio."""

@@ -192,3 +192,12 @@ def test_full_scale_ceiling_fits_int16() -> None:
 def test_what_cannot_be_meant_is_refused(arguments: tuple[float, float], words: str) -> None:
     with pytest.raises(ValueError, match=f"^{words}$"):
         Limiter(*arguments)
+
+
+@given(st.integers(0, 2**31), st.sampled_from([0.3, 1.0, 4.0]), st.sampled_from([1, 480, 960, 5760, 9000]))
+@settings(max_examples=40)
+def test_peak_is_that_of_what_left(seed: int, gain: float, count: int) -> None:
+    noise = np.random.default_rng(seed).normal(0, 9000 * gain, count).astype(np.float32)
+    limiter = Limiter()
+    out = limiter.process(noise)
+    assert limiter.peak == int(np.abs(out.astype(np.int32)).max())
