@@ -40,7 +40,10 @@ from echostream.wire import signalling_v1 as signalling
 
 log = logging.getLogger(__name__)
 
-KEEP_ALIVE = ("keep-alive",)  # no channel id: those are strings
+KEEP_ALIVE = ("keep-alive",)  # no channel ids: those are strings
+BEAT = ("beat",)
+BEAT_AFTER_S = 0.3
+"""After the connects: by then the server has handled them."""
 
 
 class Signalling(Protocol):
@@ -139,6 +142,7 @@ class ChannelManager:
     def close(self) -> list[ChannelRuntime]:
         """Leave every channel in order; the workers still have to be joined."""
         self._deadlines.cancel(KEEP_ALIVE)
+        self._deadlines.cancel(BEAT)
         return [self.remove_channel(channel_id) for channel_id in list(self.channels)]
 
     # ---- the coordinator's handler
@@ -162,6 +166,7 @@ class ChannelManager:
                 self._signalling_lost(reason, now)
             case PeersChanged(channel_id, members):
                 self._peers_changed(channel_id, members)
+                self._udp.beat()  # it answers our connect too: the port is as new as it will get
             case RemoteTransmit():
                 self._remote_transmit(event)
             case OutboxOverflowed():
@@ -183,6 +188,8 @@ class ChannelManager:
         """A channel's deadline (the key is its id), or the keep-alive."""
         if key == KEEP_ALIVE:
             self._keep_alive(now)
+        elif key == BEAT:
+            self._udp.beat()
         elif isinstance(key, str):
             self._step(key, cs.Tick(), now)
 
@@ -275,7 +282,7 @@ class ChannelManager:
         if first:
             # Only then: a server that answers each connect with an offer would have us ask for ever.
             self._draining = False
-            self._connect_all()
+            self._connect_all(now)
             self._deadlines.set(KEEP_ALIVE, now + self._keep_alive_s)
         for runtime in self.channels.values():
             if self._media.has_key:
@@ -292,18 +299,11 @@ class ChannelManager:
             "channels listen to signalling only and do not transmit"
         )
 
-    def _connect_all(self) -> None:
-        """The server may make its UDP port anew at each connect: it learns our address after the last one."""
-        waiting = len(self.channels)
-
-        def sent(ok: bool) -> None:
-            nonlocal waiting
-            waiting -= 1
-            if waiting == 0:
-                self._udp.beat()
-
+    def _connect_all(self, now: float) -> None:
+        """The server may make its UDP port anew at each connect, and then no longer knows where we are."""
         for channel_id in self.channels:
-            self._send(signalling.connect(self._identity, channel_id, self._unix_clock()), sent)
+            self._send(signalling.connect(self._identity, channel_id, self._unix_clock()))
+        self._deadlines.set(BEAT, now + BEAT_AFTER_S)
 
     def _bring_online(self, runtime: ChannelRuntime, now: float) -> None:
         """A channel that is on the air goes on: only its way out is another one."""
@@ -324,6 +324,7 @@ class ChannelManager:
         self._draining = False
         self._last_refusal = ("", "")
         self._deadlines.cancel(KEEP_ALIVE)
+        self._deadlines.cancel(BEAT)
         self._udp.clear_server()
         self._media.end()
         for runtime in self.channels.values():
@@ -332,7 +333,7 @@ class ChannelManager:
             self._take_offline(runtime, now)
 
     def _keep_alive(self, now: float) -> None:
-        self._connect_all()
+        self._connect_all(now)
         self._deadlines.set(KEEP_ALIVE, now + self._keep_alive_s)
 
     def _send_whole_state(self) -> None:
@@ -389,9 +390,9 @@ class ChannelManager:
         listeners = {channel: runtime.stream.receive for channel, runtime in self.channels.items()}
         self._media.set_listeners(listeners)
 
-    def _send(self, text: str, on_sent: Callable[[bool], None] | None = None) -> None:
+    def _send(self, text: str) -> None:
         if self._signalling is not None:
-            self._signalling.send(text, on_sent)
+            self._signalling.send(text)
 
 
 def _names(openers: frozenset[Opener]) -> str:
