@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -100,7 +101,7 @@ def transmit_settings(channel: Channel, audio: Audio) -> TransmitSettings:
 
 def receive_settings(channel: Channel, audio: Audio) -> ReceiveSettings:
     """What the receive path and the keying need of the configuration."""
-    keying = KeyingSettings(tot_s=channel.tot_s)
+    keying = KeyingSettings(tot_s=math.inf)  # no line, no transmitter to protect
     if channel.key is not None:
         courtesy = beep(COURTESY_HZ, COURTESY_MS, COURTESY_DBFS) if channel.key.courtesy_tone else None
         keying = KeyingSettings(channel.key.lead_in_ms, channel.key.hang_ms, courtesy, channel.tot_s)

@@ -30,7 +30,7 @@ class KeyingPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeyingSettings:
-    """Times in ms; `courtesy` is the tone to append; `tot_s` ends an over that does not end."""
+    """Times in ms; `courtesy` is the tone to append; `tot_s` ends an over that does not end (inf: never)."""
 
     lead_in_ms: int = 0
     hang_ms: int = 0
@@ -46,7 +46,7 @@ class Keying:
         self._frame_samples = samples_per_frame(frame_ms)
         self._lead_frames = -(-settings.lead_in_ms // frame_ms)
         self._hang_frames = -(-settings.hang_ms // frame_ms)
-        self._tot_frames = max(1, int(settings.tot_s * 1000) // frame_ms)
+        self._tot_frames = max(1.0, settings.tot_s * 1000 / frame_ms)
         self._courtesy = _in_frames(settings.courtesy, self._frame_samples)
         self._line: deque[Samples] = deque()
         self._tail: deque[Samples] = deque()

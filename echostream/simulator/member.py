@@ -78,7 +78,11 @@ class Member:
                 agency_name=identity.agency_name,
             ),
             control_server=server,
-            channels=tuple(Channel(id=channel, card=channel, high_pass_hz=0) for channel in channel_ids),
+            channels=tuple(
+                # A file ends by itself: the longest time-out there is.
+                Channel(id=channel, card=channel, high_pass_hz=0, tot_s=3600)
+                for channel in channel_ids
+            ),
             audio=Audio(pre_roll_ms=0),
         )
         hardware = Hardware(cards, None, _NoOutputs(), _NoCosReaders())

@@ -78,3 +78,9 @@ def test_abort_drops_the_line_at_once() -> None:
     keying.abort()
     assert not keying.keyed
     assert not keying.step(QUIET, False).any()
+
+
+def test_loudspeaker_without_a_line_never_times_out() -> None:
+    keying = Keying(KeyingSettings(tot_s=float("inf")), 20)
+    for _ in range(20_000):
+        assert keying.step(voice(3), True)[0] == 3
