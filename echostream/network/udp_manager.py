@@ -21,6 +21,7 @@ MAX_DATAGRAM_BYTES: Final = 8192
 RECEIVE_BUFFER_BYTES: Final = 1 << 18  # a second of 50 packets/s from each of 20 talkers
 BURST: Final = 64  # datagrams read before the heartbeat and the wishes of others are looked at again
 LOG_EVERY: Final = 1000  # of errors that can come at the rate of packets
+LEAST_BEAT_S: Final = 0.05  # between two heartbeats, whoever asks for them
 RETRY_S: Final = 1.0  # after a heartbeat or a lookup that failed
 REBUILD_AFTER_S: Final = 2.0  # sends that fail for this long: the network changed under the socket
 REBUILD_EVERY_S: Final = 5.0
@@ -85,6 +86,7 @@ class UdpManager:
         self._resolver = Resolver(self._looked_up)
         self._beat_asked = False
         self._next_heartbeat = 0.0
+        self._last_heartbeat = 0.0
         self._next_lookup = 0.0
         self._rebuilt_at = -REBUILD_EVERY_S
 
@@ -222,7 +224,7 @@ class UdpManager:
             self._find_server(now)
         if self._beat_asked:
             self._beat_asked = False
-            self._next_heartbeat = 0.0
+            self._next_heartbeat = min(self._next_heartbeat, self._last_heartbeat + LEAST_BEAT_S)
         if self._route is not None and self._next_heartbeat <= now:
             self._heartbeat(now)
         self._rebuild_if_failing(now)
@@ -294,6 +296,7 @@ class UdpManager:
         if route is None:
             return
         gone = self._send(route, KEEP_ALIVE, "heartbeats")
+        self._last_heartbeat = now
         self._next_heartbeat = now + (self._keep_alive_s if gone else min(RETRY_S, self._keep_alive_s))
 
     def _rebuild_if_failing(self, now: float) -> None:

@@ -157,11 +157,10 @@ def test_newest_offer_wins_with_its_port_and_its_key(server: FieldServer, tmp_pa
         old_port, old_prefix = server.audio()[0].port, opened(server, sessions(server)[0])[0].prefix
         server.manners.aes_key = new_key()
         server.renew_ports(same_number=False, offer=True)
-        server.wait_until(lambda: len(server.messages("transmit_started")) == 2)
-        announced_s = server.messages("transmit_started")[1].at
-        server.wait_until(lambda: server.audio()[-1].at > announced_s + 0.1)
+        server.wait_until(lambda: server.audio()[-1].port != old_port)
         newest = server.audio()[-1]
-        assert newest.port != old_port
+        assert len(server.messages("transmit_started")) == 1, "who talks goes on"
+        assert len(server.messages("connect")) == 1, "an offer is not answered with a connect"
         assert open_datagram(newest.raw, server.manners.aes_key).prefix != old_prefix
 
 
@@ -173,7 +172,6 @@ def test_port_that_was_silently_made_anew_is_reached_by_the_next_heartbeat(
         server.wait_until(lambda: bool(server.heartbeats()))
         server.renew_ports(same_number=True, offer=False)
         lost_s = time.time()
-        assert server.send_datagrams(b"{}") == 0
         server.wait_until(lambda: server.heartbeats()[-1].at > lost_s)
         assert server.heartbeats()[-1].at - lost_s < 1.0
         assert server.send_datagrams(b"{}") == 1

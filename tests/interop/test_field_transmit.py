@@ -103,7 +103,9 @@ def test_heartbeat_goes_at_once_and_every_period_also_while_transmitting(run: Re
     beats = [event.at for event in run.server.heartbeats()]
     assert beats[0] - opened_at < 0.3
     assert len(beats) >= 7
-    assert all(0.7 < later - earlier < 1.5 for earlier, later in pairwise(beats))
+    # Besides the regular ones each connect has one: the server may have made its port anew.
+    assert all(later - earlier < 1.5 for earlier, later in pairwise(beats))
+    assert len(beats) < 3 * (beats[-1] - beats[0]) + 3
 
 
 def test_everything_comes_from_one_local_port(run: Recording) -> None:
