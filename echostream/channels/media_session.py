@@ -133,7 +133,7 @@ class MediaSession:
         if opener is None:
             self.without_key += 1
             return
-        counters = self._counters[datagram.channel_id]
+        counters = self.counters(datagram.channel_id)  # a reload may just have removed the channel
         try:
             iv, packet = opener.open(datagram.sealed)
         except DecryptError:
