@@ -16,14 +16,15 @@ PACKAGE = REPOSITORY / "echostream"
 
 # A room is a folder of echostream/, or a module at its top. Each may import itself, and what is named here.
 GROUND = {"errors", "events"}
-PURE = GROUND | {"audio", "wire"}
+PURE = GROUND | {"audio", "wire", "tones"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "events": {"errors"},
     "signals": set(),
     "audio": GROUND,
     "wire": GROUND | {"audio"},
-    "config": GROUND | {"audio"},
+    "tones": GROUND | {"audio"},
+    "config": GROUND | {"audio", "tones"},
     "coordinator": GROUND,
     "hardware": GROUND | {"audio"},
     "network": GROUND | {"wire", "config"},
@@ -39,11 +40,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY = {
     ("config", "audio"): {"echostream.audio.format"},  # the frame lengths that there are
     ("wire", "audio"): {"echostream.audio.format"},  # the tick
+    ("config", "tones"): {"echostream.tones.plan", "echostream.tones.tables"},  # what a plan becomes
 }
 TOPS = {"main", "cli", "__main__", "__init__"}  # they may import every room
 TOP_ORDER = {"main": set[str](), "cli": {"main"}, "__main__": {"cli"}, "__init__": set[str]()}
 
-PURE_ROOMS = {"audio", "wire"}
+PURE_ROOMS = {"audio", "wire", "tones"}
 PURE_LIBRARIES = {"numpy", "cryptography", "opuslib"}
 # No thread, no socket, no file, no clock: `now` is an argument.
 IMPURE_STANDARD = {

@@ -37,8 +37,18 @@ class RationalResampler:
     960 at 48 kHz every time. The signal is latency_samples (of the output) late.
     """
 
-    def __init__(self, in_hz: int, out_hz: int) -> None:
-        """ValueError for a rate below 1, or a pair whose fraction in lowest terms exceeds 1000."""
+    def __init__(
+        self,
+        in_hz: int,
+        out_hz: int,
+        half_width: int = _HALF_WIDTH,
+        cutoff: float = _CUTOFF,
+        beta: float = _KAISER_BETA,
+    ) -> None:
+        """ValueError for a rate below 1, or a pair whose fraction in lowest terms exceeds 1000.
+
+        half_width, cutoff, beta: of the low-pass, as the constants above; for who can do with a shorter one.
+        """
         if in_hz < 1 or out_hz < 1:
             raise ValueError(f"{in_hz} to {out_hz} Hz: expected two rates of 1 or more")
         common = math.gcd(in_hz, out_hz)
@@ -48,9 +58,9 @@ class RationalResampler:
                 f"{in_hz} to {out_hz} Hz: {self._up}/{self._down} has a term above {_MOST_PHASES}; "
                 "expected usual rates (8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000)"
             )
-        self.latency_samples = math.ceil(_HALF_WIDTH * max(1.0, self._up / self._down))
+        self.latency_samples = math.ceil(half_width * max(1.0, self._up / self._down))
         """Delay of the signal in output samples, exact: the sinc's middle falls on a sample."""
-        phases = self._polyphase()
+        phases = self._polyphase(cutoff, beta)
         self._taps = phases.shape[1]
         # Where the fraction has a short period several make one block: BLAS likes its products square.
         periods = max(1, self._taps // (2 * self._down))
@@ -77,14 +87,14 @@ class RationalResampler:
         self._input = np.zeros(self._taps - 1)
         self._given = 0
 
-    def _polyphase(self) -> Float64:
+    def _polyphase(self, cutoff: float, beta: float) -> Float64:
         """The prototype low-pass, shape (phases, taps): row p, column d weighs the input d samples back."""
         half = self.latency_samples * self._down
         taps = -(-(2 * half + 1) // self._up)
         # The prototype runs at in_hz * up; the lower of the two rates is 1 / max(up, down) of that.
         offset = np.arange(2 * half + 1) - half
-        cutoff = 2 * _CUTOFF / max(self._up, self._down)
-        prototype = np.sinc(cutoff * offset) * np.kaiser(2 * half + 1, _KAISER_BETA)
+        width = 2 * cutoff / max(self._up, self._down)
+        prototype = np.sinc(width * offset) * np.kaiser(2 * half + 1, beta)
         prototype *= self._up / prototype.sum()
         padded = np.pad(prototype, (0, taps * self._up - prototype.size))
         return padded.reshape(taps, self._up).T
