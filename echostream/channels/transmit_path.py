@@ -162,7 +162,7 @@ class TransmitPath:
         shaped = self._limiter.process(self._filter.process(frame.samples))
         if self._limiter.gain_reduction_db:
             self._limited += 1
-        self.meter.update(shaped, frame.samples, self._limiter.peak)
+        self.meter.update(shaped, frame.samples, (self._limiter.peak, self._limiter.energy))
         shaped_frame = Frame(shaped, self._stream.position, frame.complete_at_s, frame.gap)
         for tap in self._taps:
             tap(shaped_frame)
