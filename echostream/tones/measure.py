@@ -28,8 +28,13 @@ SEARCH_HZ: Final = 6.0
 """The frequency is looked for this far around the run's."""
 REFERENCE_CELLS: Final = 25
 """The vector is taken as constant over 250 ms: slower changes (flutter, drift) are followed."""
-HOLE_CELLS: Final = 18
-"""A drop-out that does not end a tone: 180 ms."""
+LEAST_CELLS: Final = 5
+"""Shorter is no tone here."""
+HOLE_CELLS: Final = 20
+"""A drop-out of this many cells does not end a tone, where PROOF_CELLS after it are sure."""
+PROOF_CELLS: Final = 6
+DROPPED: Final = 0.3
+"""A cell with less than this of the tone is a drop-out."""
 _PADDING: Final = 4
 
 
@@ -68,99 +73,129 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A tone. start, end: samples. power: mean square while it sounds. hz_sigma: standard error of hz.
+    """A tone. start, end: samples. power: mean square while it sounds. noise: power of the noise in 0-4 kHz.
 
-    purity: share of the tone in the power within ± 50 Hz of it. swing_db: standard deviation of its level over
-    tenths of a second. jump_hz: largest step of the frequency inside (0 for one steady tone).
+    purity: share of the tone in what is within ± 50 Hz of it, less what the noise explains. swing_db: standard
+    deviation of its level over tenths of a second. hz_sigma: standard error of hz. sounding: no end was seen.
+    energy: of the tone over the noise in its own band, summed over its length (E/N0; 14 dB and more for sure).
     """
 
     hz: float
     start: int
     end: int
     power: float
+    noise: float
     purity: float
     swing_db: float
     hz_sigma: float
+    energy: float
     sounding: bool
 
     @property
     def length_s(self) -> float:
+        """Between its edges."""
         return (self.end - self.start) / EAR_RATE_HZ
+
+    @property
+    def snr_db(self) -> float:
+        """Tone power over noise power in 0-4 kHz."""
+        return 10 * math.log10(max(self.power, 1e-15) / max(self.noise, 1e-15))
+
+    @property
+    def level_dbfs(self) -> float:
+        """RMS; a sine of full scale is -3.01."""
+        return 10 * math.log10(max(self.power, 1e-15))
 
 
 def cells(signal: Signal, hz: float) -> Complex:
-    """The signal turned down from hz to 0, mean over each cell: a tone of power p has cells of |c|² = p / 2."""
+    """Turned down from hz to 0 and averaged over each cell: a tone of power p makes cells of |c|² = p / 2."""
     count = signal.size // CELL
     turn = np.exp(-2j * math.pi * hz / EAR_RATE_HZ * np.arange(CELL)) / CELL
     basis = np.stack((turn.real, turn.imag), axis=1)
     parts = signal[: count * CELL].reshape(count, CELL).astype(np.float64) @ basis
     vector: Complex = parts[:, 0] + 1j * parts[:, 1]
-    vector *= np.exp(-2j * math.pi * hz / EAR_RATE_HZ * CELL * np.arange(count))
+    vector *= np.exp(-2j * math.pi * hz * CELL_S * np.arange(count))
     return vector
 
 
-def finest_hz(vector: Complex, search_hz: float = SEARCH_HZ) -> float:
+def turn_hz(vector: Complex, search_hz: float = SEARCH_HZ) -> float:
     """How fast the vector turns, Hz, within ± search_hz: the peak of its spectrum."""
     size = 1 << (vector.size * _PADDING - 1).bit_length()
-    power = np.abs(np.fft.fft(vector, size)) ** 2
+    spectrum = np.fft.fft(vector, size)
+    power = spectrum.real**2 + spectrum.imag**2
     reach = max(1, min(size // 2 - 1, math.ceil(search_hz / CELL_HZ * size)))
     near = np.concatenate((power[-reach:], power[: reach + 1]))
     top = int(np.argmax(near))
     offset = 0.0
     if 0 < top < near.size - 1:
-        left, here, right = near[top - 1 : top + 2]
+        left, here, right = near[top - 1 : top + 2].tolist()
         bend = 2 * here - left - right
         offset = 0.5 * (right - left) / bend if bend > 0 else 0.0
     return (top - reach + offset) * CELL_HZ / size
 
 
-def measure(past: Past, hz: float, first: int, last: int, core: tuple[int, int]) -> Measured | None:
-    """The tone near hz whose edges lie between samples first and last, and which sounds from core[0] to core[1].
+def measure(
+    past: Past, hz: float, first: int, last: int, core: tuple[int, int], noise: float
+) -> Measured | None:
+    """The tone near hz whose edges lie between samples first and last; it sounds from core[0] to core[1].
 
-    None where there is no tone to speak of.
+    noise: power of the noise around it in 0-4 kHz. None where there is no tone to speak of.
     """
     start = max(first, past.start)
     signal = past.get(start, last)
     count = signal.size // CELL
-    if count < 4:
+    if count < LEAST_CELLS:
         return None
     vector = cells(signal, hz)
-    inside = slice(max(0, (core[0] - start) // CELL), max(1, min(count, -(-(core[1] - start) // CELL))))
-    if inside.stop - inside.start < 4:
-        middle = min(max((inside.start + inside.stop) // 2, 2), count - 2)
-        inside = slice(middle - 2, middle + 2)
+    low = min(max(0, (core[0] - start) // CELL), count - LEAST_CELLS)
+    inside = slice(low, min(count, max(low + LEAST_CELLS, -(-(core[1] - start) // CELL))))
     for _ in range(2):
-        off = finest_hz(vector[inside])
+        off = turn_hz(vector[inside])
         vector *= np.exp(-2j * math.pi * off * CELL_S * np.arange(count))
         hz += off
-        edges = _edges(vector, inside)
-        if edges.stop - edges.start < 4:
+        inside = _edges(vector, inside)
+        if inside.stop - inside.start < LEAST_CELLS:
             return None
-        inside = edges
-    return _verdict(vector, inside, hz, start, sounding=inside.stop >= count - 1)
+    return _verdict(vector, inside, hz, start, noise)
 
 
-def _verdict(vector: Complex, inside: slice, hz: float, start: int, sounding: bool) -> Measured:
+def _verdict(vector: Complex, inside: slice, hz: float, start: int, noise: float) -> Measured:
     tone = vector[inside]
     reference = _reference(tone)
-    along = np.real(tone * np.conj(reference)) / np.maximum(np.abs(reference), 1e-15)
-    on = along > 0.3 * np.median(along)  # drop-outs say nothing about level or purity
-    kept = tone[on] if np.count_nonzero(on) >= 4 else tone
-    steady = np.abs(reference[on] if np.count_nonzero(on) >= 4 else reference)
-    power = float(np.mean(steady**2))
-    total = float(np.mean(np.abs(kept) ** 2))
-    noise = max(total - power, 1e-18)
-    # A reference that is a mean over n cells holds 1/n of the noise.
-    cells_a_mean = min(REFERENCE_CELLS, tone.size)
-    power = max(power - noise / cells_a_mean, 1e-18)
-    levels = _tenths(np.abs(kept) if total > 4 * noise else steady)
+    length = np.abs(reference)
+    along = np.real(tone * np.conj(reference)) / np.maximum(length, 1e-15)
+    on = along > DROPPED * float(np.median(along))  # drop-outs say nothing about level or purity
+    if np.count_nonzero(on) < LEAST_CELLS:
+        on = np.ones(tone.size, bool)
+    elif not on.all():
+        reference = _reference(tone, on)
+        length = np.abs(reference)
+    total = float(np.mean(np.abs(tone[on]) ** 2))
+    power = float(np.mean(length[on] ** 2))
+    # A mean over n cells still holds 1/n of what does not line up.
+    width = min(REFERENCE_CELLS, tone.size)
+    stray = max(total - power, 0.0) * width / max(width - 1, 1)
+    power = max(total - stray, 1e-18)
+    expected = noise * CELL_HZ / EAR_RATE_HZ  # half of that band's power is in each of two directions
+    unexplained = max(0.0, stray - 1.3 * expected)
+    levels = _tenths(length[on])
     swing = float(np.std(20 * np.log10(np.maximum(levels, 1e-9)))) if levels.size > 1 else 0.0
-    length_s = tone.size * CELL_S
-    over_noise = max(power / noise, 1e-6)
-    sigma = math.sqrt(3 / (2 * math.pi**2 * length_s**2 * over_noise * tone.size))
-    left = start + inside.start * CELL + _part(vector, inside.start, reference[0])
-    right = start + inside.stop * CELL - _part(vector, inside.stop - 1, reference[-1])
-    return Measured(hz, round(left), round(right), 2 * power, min(1.0, power / total), swing, sigma, sounding)
+    energy = power / max(stray, expected, 1e-18) * int(np.count_nonzero(on))
+    sigma = math.sqrt(3 / (2 * math.pi**2 * energy)) / (tone.size * CELL_S)
+    left = start + inside.start * CELL + _part(vector, inside.start, complex(reference[0]))
+    right = start + inside.stop * CELL - _part(vector, inside.stop - 1, complex(reference[-1]))
+    return Measured(
+        hz=hz,
+        start=round(left),
+        end=round(right),
+        power=2 * power,
+        noise=noise,
+        purity=power / (power + unexplained),
+        swing_db=swing,
+        hz_sigma=sigma,
+        energy=energy,
+        sounding=inside.stop >= vector.size - 1,
+    )
 
 
 def _part(vector: Complex, at: int, reference: complex) -> float:
@@ -171,44 +206,63 @@ def _part(vector: Complex, at: int, reference: complex) -> float:
 
 def _tenths(levels: Float) -> Float:
     whole = levels.size // 10 * 10
-    return levels[:whole].reshape(-1, 10).mean(axis=1) if whole else levels
+    tenths: Float = levels[:whole].reshape(-1, 10).mean(axis=1) if whole else levels
+    return tenths
 
 
-def _reference(tone: Complex) -> Complex:
-    """The slowly changing vector: its mean over 250 ms around each cell."""
+def _reference(tone: Complex, on: NDArray[np.bool_] | None = None) -> Complex:
+    """The slowly changing vector: its mean over 250 ms around each cell, over those that are on."""
     width = min(REFERENCE_CELLS, tone.size)
-    total = np.concatenate(([0], np.cumsum(tone)))
-    mean = (total[width:] - total[:-width]) / width
+    total = np.concatenate(([0], np.cumsum(tone if on is None else tone * on)))
+    mean = total[width:] - total[:-width]
+    if on is None:
+        mean /= width
+    else:
+        count = np.concatenate(([0], np.cumsum(on)))
+        mean /= np.maximum(count[width:] - count[:-width], 1)
     lead = (width - 1) // 2
-    return np.concatenate((np.full(lead, mean[0]), mean, np.full(tone.size - mean.size - lead, mean[-1])))
+    rest = tone.size - mean.size - lead
+    return np.concatenate((np.full(lead, mean[0]), mean, np.full(rest, mean[-1])))
 
 
 def _edges(vector: Complex, core: slice) -> slice:
-    """The most likely cells of the tone, from the core outwards."""
-    reference = _reference(vector[core])
-    stop = _reach(vector, reference[-1], core.stop, vector.size)
-    begin = _reach(vector[::-1], reference[0], vector.size - core.start, vector.size)
-    # The core itself may reach beyond the tone: shrink to where the likelihood begins to rise.
-    head = _likelihood(vector[core], reference[0])
-    lost_head = int(np.argmin(np.concatenate(([0.0], np.cumsum(head)))[: max(1, head.size // 2)]))
-    tail = _likelihood(vector[core][::-1], reference[-1])
-    lost_tail = int(np.argmin(np.concatenate(([0.0], np.cumsum(tail)))[: max(1, tail.size // 2)]))
-    left = vector.size - begin if vector.size - begin < core.start else core.start + lost_head
-    right = stop if stop > core.stop else core.stop - lost_tail
+    """The most likely cells of the tone: each edge is looked for from the middle of the core outwards."""
+    middle = (core.start + core.stop) // 2
+    tone = vector[core]
+    half = min(REFERENCE_CELLS, tone.size)
+    # The strongest quarter second on each side of the middle: an edge or a drop-out must not dilute it.
+    total = np.concatenate(([0], np.cumsum(tone)))
+    means = (total[half:] - total[:-half]) / half
+    split = max(1, means.size // 2)
+    head = means[int(np.argmax(np.abs(means[:split])))]
+    tail = means[means.size - split + int(np.argmax(np.abs(means[means.size - split :])))]
+    right = middle + _reach(vector[middle:], complex(tail))
+    left = middle - _reach(vector[:middle][::-1], complex(head))
     return slice(left, right)
 
 
-def _likelihood(vector: Complex, reference: complex) -> Float:
-    """Of "the tone is here" over "it is not", a cell, in units that the noise alone scales."""
-    lean: Float = np.real(vector * np.conj(reference)) - 0.5 * abs(reference) ** 2
-    return lean
+def _reach(vector: Complex, reference: complex) -> int:
+    """How many cells the tone goes on for: the most likely number, then past drop-outs."""
+    if not vector.size or not reference:
+        return 0
+    along = np.real(vector * np.conj(reference)) / abs(reference) ** 2
+    reached = _likely(along)
+    while reached and reached + PROOF_CELLS <= along.size:
+        after = along[reached : reached + HOLE_CELLS + PROOF_CELLS]
+        means = np.convolve(after, np.full(PROOF_CELLS, 1 / PROOF_CELLS), "valid")
+        best = int(np.argmax(means))
+        spread = float(np.std(along[:reached])) / math.sqrt(PROOF_CELLS)
+        if means[best] < 0.5 + 4 * spread:
+            break
+        more = _likely(along[reached + best :])
+        if not more:
+            break
+        reached += best + more
+    return reached
 
 
-def _reach(vector: Complex, reference: complex, start: int, end: int) -> int:
-    """How far the tone goes on from cell `start`: the last cell of the most likely stretch, drop-outs bridged."""
-    lean = _likelihood(vector[start:end], reference)
-    if not lean.size:
-        return start
-    total = np.cumsum(lean)
+def _likely(along: Float) -> int:
+    # Log-likelihood of "here" over "not here", in units that the noise alone scales.
+    total = np.cumsum(along - 0.5)
     best = int(np.argmax(total))
-    return start + best + 1 if total[best] > 0 else start
+    return best + 1 if total[best] > 0 else 0

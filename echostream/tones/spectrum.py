@@ -83,8 +83,8 @@ class PeakFinder:
 
     def _peaks(
         self,
-        power: NDArray[np.float32],
-        noise: NDArray[np.float32],
+        power: NDArray[np.floating],
+        noise: NDArray[np.floating],
         rows: NDArray[np.intp],
         bins: NDArray[np.intp],
     ) -> list[list[Peak]]:

@@ -1,0 +1,261 @@
+"""Two-tone pages: which definition an A and a B make, and what keeps two pages from making a third.
+
+A page is decided when its B has lasted the definition's least length. The A must have ended where the B
+began (a gap and a drop-out allowed), must have lasted long enough and not too long, and must not be the B of a page
+that was just heard - unless it went on for so long that it is that and the next page's A as well. Of all definitions
+that fit, the nearest in frequency wins, and a B makes one page only.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from echostream.tones.heard import Detection, Heard, Kind, ToneSpan
+from echostream.tones.measure import Measured
+from echostream.tones.plan import TwoTone
+from echostream.tones.steady import SteadyTone
+from echostream.tones.stream import EAR_RATE_HZ
+from echostream.tones.trust import Gate, confidence, hz_slack, length_slack_s
+
+ROUGH_HZ: Final = 3.0
+"""A run's own frequency is within this of what is measured."""
+OVERLAP_S: Final = 0.08
+"""An A may seem to end this much after its B began."""
+LONGEST_A_AT_LEAST_S: Final = 2.0
+LONGEST_A_TIMES: Final = 3.0
+RULE: Final = "two_tone"
+CLOSE_HZ: Final = 14.0
+"""Two tones nearer than this can be one run."""
+LEAST_STEP_HZ: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A definition that an A and a B would make. distance: of their frequencies from the defined ones."""
+
+    definition: TwoTone
+    a: Measured
+    b: Measured
+    a_tone: SteadyTone
+    distance: float
+    confidence: float
+    shared: bool
+    """The A is what was left of another page's B."""
+
+    @property
+    def due(self) -> float:
+        """Seconds of B at which it is a page."""
+        return self.definition.b_length_s - length_slack_s(self.b)
+
+
+def longest_a_s(definition: TwoTone) -> float:
+    """Of a definition's A."""
+    if definition.a_longest_s is not None:
+        return definition.a_longest_s
+    return max(LONGEST_A_AT_LEAST_S, LONGEST_A_TIMES * definition.a_length_s)
+
+
+def miss_hz(hz: float, defined_hz: float, range_hz: float, grid_hz: float) -> float:
+    """How far hz is from what was defined, signed; inf outside the range, also after a voice coder's grid."""
+    off = hz - defined_hz
+    if abs(off) <= range_hz:
+        return off
+    if grid_hz:
+        snapped = hz - round(defined_hz / grid_hz) * grid_hz
+        if abs(snapped) <= range_hz:
+            return snapped
+    return math.inf
+
+
+class TwoToneRule:
+    """The two-tone definitions of one channel."""
+
+    def __init__(self, definitions: tuple[TwoTone, ...], gate: Gate, explain: bool) -> None:
+        self._definitions = sorted(definitions, key=lambda definition: definition.b_hz)
+        self._b_hz = [definition.b_hz for definition in self._definitions]
+        reach = [max(d.b_range_hz + d.vocoder_grid_hz, 0.0) for d in self._definitions]
+        self._widest = max(reach, default=0.0) + ROUGH_HZ
+        self._gate = gate
+        self._explain = explain
+        shortest = min((min(d.a_length_s, d.b_length_s) for d in definitions), default=0.0)
+        self.least_samples = int(max(shortest - 0.3, 0.1) * EAR_RATE_HZ)
+        self._least_b = int(
+            max(min((d.b_length_s for d in definitions), default=0.0) - 0.3, 0.1) * EAR_RATE_HZ
+        )
+
+    def judge(self, tone: SteadyTone, others: Iterable[SteadyTone], now: int) -> list[Heard]:
+        """See `Rule`."""
+        if RULE in tone.judged or tone.longest < self._least_b:
+            return []
+        if now < tone.wakes.get(RULE, 0) and not tone.over:
+            return []
+        near = self._near(tone.rough_hz)
+        if not near:
+            tone.wakes[RULE] = now + EAR_RATE_HZ // 4
+            return []
+        b = tone.measured(fresh=True)
+        if b is None:
+            return []
+        fits = self._fits(tone, b, near, others)
+        if not fits:
+            fits = self._step_inside(tone, near)
+        return self._decide(tone, fits, now)
+
+    def settle(self, now: int) -> list[Heard]:
+        """See `Rule`."""
+        return []
+
+    def forget(self) -> None:
+        """See `Rule`."""
+
+    # ---- inside
+
+    def _near(self, hz: float) -> list[TwoTone]:
+        low = bisect_left(self._b_hz, hz - self._widest)
+        high = bisect_right(self._b_hz, hz + self._widest)
+        return self._definitions[low:high]
+
+    def _decide(self, tone: SteadyTone, fits: list[_Fit], now: int) -> list[Heard]:
+        if not fits:
+            return []
+        fits.sort(key=lambda fit: fit.distance)
+        complete = [fit for fit in fits if fit.b.length_s >= fit.due]
+        nearest = fits[0]
+        if not complete or (complete[0].distance > nearest.distance and not tone.over):
+            b = nearest.b
+            due = min(fit.definition.b_length_s - length_slack_s(b) for fit in fits)
+            tone.wakes[RULE] = max(b.start + int(due * EAR_RATE_HZ), now + 1)
+            return []
+        fit = complete[0]
+        if fit.confidence < self._gate.threshold:
+            return []
+        tone.judged.add(RULE)
+        tone.used_until = fit.b.start + int(fit.definition.b_length_s * EAR_RATE_HZ)
+        fit.a_tone.judged.add(RULE)
+        if fit.a_tone is not tone:
+            fit.a_tone.used_until = max(fit.a_tone.used_until, fit.a.end)
+        return [_page(fit, now)]
+
+    def _fits(
+        self, tone: SteadyTone, b: Measured, near: list[TwoTone], others: Iterable[SteadyTone]
+    ) -> list[_Fit]:
+        if not self._gate.lets(b):
+            return []
+        fits: list[_Fit] = []
+        for definition in near:
+            off_b = miss_hz(
+                b.hz, definition.b_hz, definition.b_range_hz + hz_slack(b), definition.vocoder_grid_hz
+            )
+            if off_b == math.inf:
+                continue
+            for other in others:
+                if other is tone or not self._could_be_a(definition, other, b):
+                    continue
+                a = other.measured(fresh=True)
+                fit = self._fit(definition, a, b, other, off_b) if a is not None else None
+                if fit is not None:
+                    fits.append(fit)
+        return fits
+
+    def _could_be_a(self, definition: TwoTone, other: SteadyTone, b: Measured) -> bool:
+        """Without measuring it."""
+        off = abs(other.rough_hz - definition.a_hz)
+        if off > definition.a_range_hz + definition.vocoder_grid_hz + ROUGH_HZ + 2.0:
+            return False
+        last = other.run.last
+        gap = int((definition.gap_s + 0.4) * EAR_RATE_HZ)
+        return b.start - gap <= last <= b.start + 4096 and other.run.first < b.start + 1024
+
+    def _fit(
+        self, definition: TwoTone, a: Measured, b: Measured, other: SteadyTone, off_b: float
+    ) -> _Fit | None:
+        slack = length_slack_s(a)
+        off_a = miss_hz(
+            a.hz, definition.a_hz, definition.a_range_hz + hz_slack(a), definition.vocoder_grid_hz
+        )
+        if off_a == math.inf or not self._gate.lets(a):
+            return None
+        gap_s = (b.start - a.end) / EAR_RATE_HZ
+        edge_s = OVERLAP_S + slack + length_slack_s(b)
+        if not -edge_s <= gap_s <= definition.gap_s + edge_s:
+            return None
+        begin = a.start
+        shared = False
+        if other.used_until > a.start + EAR_RATE_HZ // 10:
+            # Another page's B. What it lasted beyond that page may be this one's A.
+            begin, shared = other.used_until, True
+        length_s = (a.end - begin) / EAR_RATE_HZ
+        if length_s < definition.a_length_s - slack:
+            return None
+        if not shared and length_s > longest_a_s(definition) + slack:
+            return None
+        distance = math.hypot(off_a / definition.a_hz, off_b / definition.b_hz)
+        sure = min(confidence(a), confidence(b))
+        return _Fit(definition, a, b, other, distance, sure, shared)
+
+    def _step_inside(self, tone: SteadyTone, near: list[TwoTone]) -> list[_Fit]:
+        """A and B so close to each other that they are one run with a step in it."""
+        close = [d for d in near if abs(d.a_hz - d.b_hz) <= CLOSE_HZ + d.a_range_hz + d.b_range_hz]
+        close = [d for d in close if abs(tone.run.hz[0] - d.a_hz) <= d.a_range_hz + ROUGH_HZ + 2.0]
+        if not close:
+            return []
+        step = _step(tone)
+        if step is None:
+            return []
+        a, b = tone.part(0, step), tone.part(step, len(tone.run.ends))
+        if a is None or b is None or abs(a.hz - b.hz) < LEAST_STEP_HZ / 2 or not self._gate.lets(b):
+            return []
+        fits: list[_Fit] = []
+        for definition in close:
+            off_b = miss_hz(b.hz, definition.b_hz, definition.b_range_hz + hz_slack(b), 0.0)
+            if off_b != math.inf:
+                fit = self._fit(definition, a, b, tone, off_b)
+                if fit is not None:
+                    fits.append(fit)
+        return fits
+
+
+def _step(tone: SteadyTone) -> int | None:
+    """The frame of a run at which its frequency steps most clearly; None where it does not."""
+    hz = np.asarray(tone.run.hz)
+    size = hz.size
+    if size < 12:
+        return None
+    total = np.cumsum(hz)
+    left = np.arange(4, size - 4)
+    first = total[left - 1] / left
+    second = (total[-1] - total[left - 1]) / (size - left)
+    gain = left * (size - left) / size * (first - second) ** 2
+    best = int(np.argmax(gain))
+    at = int(left[best])
+    rest = max(float(np.sum((hz - hz.mean()) ** 2)) - float(gain[best]), 1e-9)
+    if abs(first[best] - second[best]) < LEAST_STEP_HZ or gain[best] < 1.0 * rest:
+        return None
+    return at
+
+
+def _page(fit: _Fit, now: int) -> Detection:
+    a, b, definition = fit.a, fit.b, fit.definition
+    spans = (_span(a, definition.a_hz), _span(b, definition.b_hz))
+    return Detection(
+        kind=Kind.TWO_TONE,
+        tone_id=definition.tone_id,
+        start=a.start,
+        end=b.end,
+        decided=now,
+        tones=spans,
+        snr_db=min(a.snr_db, b.snr_db),
+        level_dbfs=b.level_dbfs,
+        twist_db=b.level_dbfs - a.level_dbfs,
+        confidence=fit.confidence,
+    )
+
+
+def _span(tone: Measured, defined_hz: float) -> ToneSpan:
+    return ToneSpan(tone.hz, tone.start, tone.end, tone.level_dbfs, tone.snr_db, tone.hz - defined_hz)
