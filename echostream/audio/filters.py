@@ -164,43 +164,41 @@ class BiquadChain:
 
         The input must be finite: a NaN stays in the state until reset().
         """
+        if x.size == self._desk.size:
+            return self._whole(x)
         longest = SUB_BLOCK * self._most_rows
         if x.size <= longest:
-            return self._process(x)
+            return self._any_size(x)
         # In parts of one length, as far as possible, so that all of them use the same desk.
         parts = -(-x.size // longest)
         length = -(-x.size // (parts * SUB_BLOCK)) * SUB_BLOCK
-        return np.concatenate([self._process(x[at : at + length]) for at in range(0, x.size, length)])
+        return np.concatenate([self.process(x[at : at + length]) for at in range(0, x.size, length)])
 
     def reset(self) -> None:
         """Forget the past: after a gap in the audio."""
         self._state = np.zeros(self._order)
 
-    def _process(self, u: NDArray[Any]) -> Float64:
+    def _any_size(self, u: NDArray[Any]) -> Float64:
         rows = u.size // SUB_BLOCK
+        if rows != self._desk.rows:
+            self._desk = _Desk(rows, self._borders, self._order)
         whole = rows * SUB_BLOCK
         if whole == u.size:
-            y = self._whole(u, rows)
-        else:
-            y = np.empty(u.size)
-            y[:whole] = self._whole(u[:whole], rows)
-            y[whole:] = self._part(u[whole:].astype(np.float64))
-        if float(self._state.dot(self._state)) < _NEGLIGIBLE_POWER:
-            self._state = np.zeros(self._order)
-        return y
+            return self._whole(u)
+        return np.concatenate([self._whole(u[:whole]), self._part(u[whole:].astype(np.float64))])
 
-    def _whole(self, u: NDArray[Any], rows: int) -> Float64:
-        """`rows` sub-blocks at once."""
+    def _whole(self, u: NDArray[Any]) -> Float64:
+        """As many sub-blocks as the desk has rows, at once."""
         desk = self._desk
-        if desk.rows != rows:
-            desk = self._desk = _Desk(rows, self._borders, self._order)
         # np.dot, which goes straight to BLAS: the @ operator's way there costs several times as much.
-        desk.samples[...] = u.reshape(rows, SUB_BLOCK)
+        desk.samples[...] = u.reshape(desk.rows, SUB_BLOCK)
         desk.state_before[...] = self._state
         np.dot(desk.samples, self._to_state, out=desk.added)
         np.dot(desk.borders, desk.all_added, out=desk.all_states)
         desk.states[...] = desk.states_found
         self._state = desk.state_after
+        if float(self._state.dot(self._state)) < _NEGLIGIBLE_POWER:
+            self._state = np.zeros(self._order)
         y: Float64 = np.dot(desk.input, self._to_output)
         return y.ravel()
 
@@ -221,6 +219,7 @@ class _Desk:
 
     def __init__(self, rows: int, borders: Float64, order: int) -> None:
         self.rows = rows
+        self.size = rows * SUB_BLOCK
         self.input = np.zeros((rows, SUB_BLOCK + order))
         """A row for each sub-block: its samples, and the state before the first of them."""
         self.samples = self.input[:, :SUB_BLOCK]

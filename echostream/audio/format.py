@@ -31,9 +31,9 @@ def silence(count: int) -> Samples:
     return np.zeros(count, np.int16)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Frame:
-    """One frame of captured audio.
+    """One frame of captured audio. Nobody changes it; `frozen` would enforce that, at three times the price.
 
     samples: shape (samples_per_frame,), int16; nobody writes into it after it was handed on.
     index: counts one per frame period since the source was opened; frames that were lost are counted too.

@@ -61,11 +61,11 @@ class LevelMeter:
     neighbouring frames.
     """
 
-    __slots__ = ("_energy", "_samples", "clipped", "clipped_frames", "peak_dbfs", "rms_dbfs")
+    __slots__ = ("_energy", "_peak", "_power", "_samples", "clipped", "clipped_frames")
 
     def __init__(self) -> None:
-        self.rms_dbfs = FLOOR_DBFS
-        self.peak_dbfs = FLOOR_DBFS
+        self._power = 0.0
+        self._peak = 0
         self.clipped = 0
         """Samples at the converter's stop since the start."""
         self.clipped_frames = 0
@@ -93,8 +93,8 @@ class LevelMeter:
         peak, energy = known or (_peak(samples), _energy(samples))
         self._energy += energy
         self._samples += size
-        self.rms_dbfs = _power_dbfs(energy / size)
-        self.peak_dbfs = 20.0 * math.log10(peak / FULL_SCALE) if peak > 0 else FLOOR_DBFS
+        self._power = energy / size
+        self._peak = peak
         if converted is None:
             converted, top = samples, peak
         else:
@@ -102,6 +102,17 @@ class LevelMeter:
         if top >= CLIP_LEVEL:
             self.clipped += int(np.count_nonzero((converted >= CLIP_LEVEL) | (converted <= -CLIP_LEVEL)))
             self.clipped_frames += 1
+
+    @property
+    def rms_dbfs(self) -> float:
+        """RMS of the last frame. (A logarithm is taken when somebody looks, not for every frame.)"""
+        return _power_dbfs(self._power)
+
+    @property
+    def peak_dbfs(self) -> float:
+        """Peak of the last frame."""
+        peak = self._peak
+        return 20.0 * math.log10(peak / FULL_SCALE) if peak > 0 else FLOOR_DBFS
 
     @property
     def mean_dbfs(self) -> float:

@@ -63,8 +63,8 @@ class Limiter:
         """
         if not x.size:
             return np.zeros(0, np.int16)
-        # NaN and infinity come through argmax() and argmin(), so one comparison finds them all. (These two are
-        # plain C; max() and min() go through Python and the ufunc machinery, at twice the price.)
+        # NaN and infinity come through argmax() and argmin(), so one comparison finds them all. (These two
+        # are plain C; max() and min() go through Python and the ufunc machinery, at twice the price.)
         peak = max(x.item(x.argmax()), -x.item(x.argmin()))
         if not peak <= _MOST:
             x, peak = self._repaired(x)

@@ -37,6 +37,7 @@ MAX_PACKET_SAMPLES: Final = 5760
 MAX_ENCODED_BYTES: Final = 4000
 """Above the largest result: three frames of 1275 bytes for 60 ms at 510 kbit/s."""
 MAX_FRAME_BYTES: Final = 1275
+_INT16: Final = np.dtype(np.int16)
 _APPLICATION_VOIP: Final = 2048
 _SILK_SAMPLES: Final = (480, 960, 1920, 2880)
 _HYBRID_SAMPLES: Final = (480, 960)
@@ -75,6 +76,7 @@ class OpusEncoder:
         self._out_view = memoryview(self._out)
         self._state: Any = _create(_encoder_api, RATE_HZ, 1, _APPLICATION_VOIP)
         self._free = weakref.finalize(self, _encoder_api.destroy, self._state)
+        self._closed = False
         self._apply(settings or EncoderSettings())
 
     def _apply(self, settings: EncoderSettings) -> None:
@@ -102,10 +104,10 @@ class OpusEncoder:
         Raises ValueError for another shape or dtype, CodecError when libopus fails, StateError after close().
         """
         self._check_open()
-        if samples.dtype != np.int16 or samples.shape != (self.packet_samples,):
+        if samples.dtype != _INT16 or samples.shape != (self.packet_samples,):
             wanted = f"int16 of shape ({self.packet_samples},)"
             raise ValueError(f"encode: expected {wanted}, got {samples.dtype} {samples.shape}")
-        self._pcm[:] = samples
+        self._pcm[...] = samples
         size = _encoder_api.libopus_encode(
             self._state, self._pcm_pointer, self.packet_samples, self._out, MAX_ENCODED_BYTES
         )
@@ -120,10 +122,11 @@ class OpusEncoder:
 
     def close(self) -> None:
         """Free the state. Idempotent."""
+        self._closed = True
         self._free()
 
     def _check_open(self) -> None:
-        if not self._free.alive:
+        if self._closed:
             raise StateError("the Opus encoder is closed")
 
 

@@ -29,6 +29,10 @@ class PreRoll:
     def __len__(self) -> int:
         return len(self._frames)
 
+    @property
+    def empty(self) -> bool:
+        return not self._frames
+
     def push(self, frame: Frame) -> None:
         """Take the newest frame."""
         if self._armed:

@@ -167,7 +167,8 @@ class TransmitPath:
         for tap in self._taps:
             tap(shaped_frame)
         playing = self._is_playing()
-        self._update_vox(frame.complete_at_s, playing)
+        if self._settings.vox_enabled:
+            self._update_vox(frame.complete_at_s, playing)
         self._transmit(shaped_frame, playing)
 
     def source_lost(self) -> None:
@@ -230,32 +231,34 @@ class TransmitPath:
             self._pre_roll.disarm()
 
     def _update_vox(self, at_s: float, playing: bool) -> None:
-        if not self._settings.vox_enabled:
-            return
         active = self._vox.update(self.meter.rms_dbfs, inhibited=playing)
         if active != self._vox_active:
             self._vox_active = active
             self._on_vox(active, at_s)
 
     def _transmit(self, frame: Frame, playing: bool) -> None:
-        if self._current is None:
+        current = self._current
+        if current is None:
             if playing:
                 self._pre_roll.clear()  # what the loudspeaker said must not go out as pre-roll
             else:
                 self._pre_roll.push(frame)
             return
-        if self._current.wanted:
+        if current.open and current.wanted and not current.ending and self._pre_roll.empty:
+            self._send(frame)  # most frames: nothing waits before them
+            return
+        if current.wanted:
             self._pre_roll.push(frame)
-            self._current.wanted = not self._current.ending
-        if not self._current.open:
+            current.wanted = not current.ending
+        if not current.open:
             return
         for _ in range(BURST_PACKETS):
             waiting = self._pre_roll.take()
             if waiting is None:
                 break
             self._send(waiting)
-        if not self._current.wanted and len(self._pre_roll) == 0:
-            self._finish(self._current.number)
+        if not current.wanted and self._pre_roll.empty:
+            self._finish(current.number)
 
     def _finish(self, transmission: int) -> None:
         self._complete_half()

@@ -37,7 +37,7 @@ def device_frame(rate_hz: int, frame_ms: int) -> int:
     return rate_hz * frame_ms // 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Captured:
     """One frame as a card gave it: interleaved int16 of its own rate. Other fields as in Frame."""
 

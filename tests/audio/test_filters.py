@@ -63,6 +63,27 @@ def test_any_block_sizes_give_the_same_stream(sizes: list[int]) -> None:
     np.testing.assert_allclose(got, reference(sections, NOISE), atol=1e-6, rtol=0)
 
 
+def test_a_frame_stays_as_it_was_returned() -> None:
+    """The filter works on arrays of its own, again and again; what it returned must not be one of them."""
+    chain = BiquadChain(CHAINS["de-emphasis"])
+    first = chain.process(NOISE[:960])
+    kept = first.copy()
+    chain.process(NOISE[960:1920])
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("size", [480, 960, 1920, 2880])
+def test_frames_of_every_length_leave_as_the_recurrence_rounded(size: int) -> None:
+    """To the int16 that is sent: a sample may differ only where the exact value lies between two steps."""
+    frames, f = NOISE[: 6000 // size * size].reshape(-1, size), InputFilter(0, 80, True)
+    got = np.concatenate([f.process(frame) for frame in frames])
+    exact = reference([high_pass(80), de_emphasis()], frames.ravel())
+    steps = np.rint(got) - np.rint(exact)
+    between = np.abs(np.abs(exact - np.floor(exact)) - 0.5) < 2e-3
+    assert not steps[~between].any()
+    assert np.abs(steps).max(initial=0) <= 1
+
+
 def test_high_pass_is_butterworth() -> None:
     expected = butter(2, 80, "highpass", fs=48000, output="sos")[0]
     s = high_pass(80)

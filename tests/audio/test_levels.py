@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from echostream.audio.format import Samples, silence
 from echostream.audio.levels import FLOOR_DBFS, Level, LevelMeter, rms_dbfs
+from echostream.audio.limiter import Limiter
 
 
 def constant(value: int, count: int = 960) -> Samples:
@@ -82,6 +83,17 @@ def test_agrees_with_wide_arithmetic(samples: Samples) -> None:
     assert meter.clipped == int(np.sum(np.abs(wide) >= 32767))
     assert meter.peak_dbfs <= 0.0
     assert meter.peak_dbfs >= meter.rms_dbfs - 1e-3
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 4))
+def test_what_the_limiter_found_reads_as_if_measured_again(seed: int, gain: float) -> None:
+    frame = (np.random.default_rng(seed).standard_normal(960) * 10_000 * gain).astype(np.float32)
+    limiter, measured, told = Limiter(), LevelMeter(), LevelMeter()
+    out = limiter.process(frame)
+    measured.update(out)
+    told.update(out, known=(limiter.peak, limiter.energy))
+    assert told.snapshot() == measured.snapshot()
 
 
 def test_level_is_frozen() -> None:

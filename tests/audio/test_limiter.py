@@ -201,3 +201,4 @@ def test_peak_is_that_of_what_left(seed: int, gain: float, count: int) -> None:
     limiter = Limiter()
     out = limiter.process(noise)
     assert limiter.peak == int(np.abs(out.astype(np.int32)).max())
+    assert limiter.energy == pytest.approx(float(np.sum(out.astype(np.float64) ** 2)), rel=1e-4)
