@@ -134,12 +134,14 @@ class PullClock:
     _WINDOW: Final = 256
     _STALL_S: Final = 0.25
     _MOST_MS: Final = 60.0
+    _SETTLES_S: Final = 0.5
 
     def __init__(self, frame_ms: float) -> None:
         self._frame_s = frame_ms / 1000.0
         self._offsets: deque[float] = deque(maxlen=self._WINDOW)
         self._due_s = 0.0
         self._since_update = 0
+        self._settling_s = self._SETTLES_S
         self.early_ms = 0.0
         """All but one pull in a hundred are at most this much early."""
 
@@ -150,6 +152,12 @@ class PullClock:
         if not self._offsets or abs(offset - self._offsets[-1]) > self._STALL_S:
             self._offsets.clear()
             self._due_s, offset = now, 0.0
+            self._settling_s = self._SETTLES_S
+        if self._settling_s > 0.0:
+            # A loudspeaker that has just started fills its buffer and makes up for its start: no measure.
+            self._settling_s -= self._frame_s
+            self._offsets.clear()
+            self._since_update = 0
         self._offsets.append(offset)
         self._since_update += 1
         if self._since_update >= 10:

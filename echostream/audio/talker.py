@@ -1,7 +1,8 @@
 """One talker, from packets to samples: order, decode, redundancy, concealment, and the clocks in step.
 
 Three means keep the delay where the jitter buffer wants it, from gentle to quick: the servo's change of speed
-(±0.3 %), leaving out or repeating pitch periods (up to 25 %), and cutting pauses.
+(±0.3 %), leaving out or repeating pitch periods (25 % faster, 50 % where a pre-roll has to be caught up
+with), and cutting pauses.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from echostream.audio import time_stretch
 from echostream.audio.arrival import PullClock
+from echostream.audio.catch_up import CatchUp
 from echostream.audio.drift_servo import DriftServo
 from echostream.audio.format import RATE_HZ, TICK_SAMPLES, Samples
 from echostream.audio.histogram import MsHistogram
@@ -39,10 +41,7 @@ _FULL_GAIN_MS: Final = 20.0
 _FADE_IN: Final = RATE_HZ * 5 // 1000
 _DRAIN_ABOVE_MS, _DRAIN_UNTIL_MS, _CUT_ABOVE_MS = 18.0, 9.0, 6.0
 _SLOW_ABOVE_MS: Final = 12.0
-_FASTER: Final = 0.2
-"""Part of the samples left out while draining, on average: speech 25 % faster."""
 _BLOCK_MS: Final = 60.0
-_URGENT_MS: Final = 60.0
 _QUIET_PART: Final = 0.05
 """-26 dB below the voice, or below _QUIET_RMS: a pause."""
 _QUIET_RMS: Final = 15.0
@@ -128,6 +127,7 @@ class Talker:
         self._gain = 1.0
         self._lag_ms = 0.0
         self._draining = False
+        self._catch_up = CatchUp()
         self._allowance = 0.0
         self._voice_rms = 0.0
         self._quiet = True
@@ -220,6 +220,7 @@ class Talker:
         self._held_ms, self._gain = 0.0, 1.0
         self._lag_ms = self._measured_lag_ms(now)
         self._servo.hold()
+        self._catch_up.begin()
         return True
 
     def _finish(self) -> None:
@@ -247,6 +248,7 @@ class Talker:
             self._draining = True
         elif excess < _DRAIN_UNTIL_MS:
             self._draining = False
+        self._catch_up.update(excess, _DRAIN_UNTIL_MS, self._draining, count / _PER_MS)
         if self._ended or self._buffer.catching_up_ms > 0:
             return self._servo.hold()
         return self._servo.update(self._lag_ms, self._buffer.target_ms, count / RATE_HZ)
@@ -267,18 +269,18 @@ class Talker:
         if self._ended or self._held_ms:
             return block
         excess = self._excess_ms
-        if self._draining:
+        pause = excess > _CUT_ABOVE_MS and self._quiet and self._loudness(block) < self._quiet_below
+        if self._draining and not pause:
             block = self._gather(block)
         decoded = block.size
-        if excess > _CUT_ABOVE_MS and self._quiet and self._loudness(block) < self._quiet_below:
+        if pause:
             block, removed = time_stretch.cut(block, int(min(excess * _PER_MS, 0.6 * decoded)))
             self._removed += removed
         elif self._draining:
-            alike = 0.5 if excess > _URGENT_MS else 0.7
             # What one block could not give, for want of a whole period, the next one may.
-            self._allowance = min(self._allowance, time_stretch.MOST_PERIOD) + _FASTER * decoded
+            self._allowance = min(self._allowance, time_stretch.MOST_PERIOD) + self._catch_up.part * decoded
             most = int(min(excess * _PER_MS, self._allowance))
-            block, removed = time_stretch.accelerate(block, most, alike)
+            block, removed = time_stretch.accelerate(block, most, self._catch_up.alike)
             self._allowance -= removed
             self._removed += removed
         elif self._shortfall_ms > _SLOW_ABOVE_MS:

@@ -219,6 +219,50 @@ def test_pre_roll_burst_is_played_whole_and_drained_within_a_second(paced_s: flo
     assert decoder.decoded == len(packets)
 
 
+def noise_like(kind: str, seed: int, seconds: float = 4.0) -> tuple[bytes, ...]:
+    """Sound in which a splice has no period to go by: hiss, or a whisper in syllables."""
+    rng = np.random.default_rng(seed)
+    size = int(RATE_HZ * seconds)
+    hz, t = np.fft.rfftfreq(size, 1 / RATE_HZ), np.arange(size) / RATE_HZ
+    sound = rng.normal(0, 1, size)
+    if kind == "whisper":
+        formants = [(500, 250, 0.3), (1400, 700, 1.0), (2700, 500, 0.6)]
+        shape = np.sum([level * np.exp(-(((hz - at) / width) ** 2)) for at, width, level in formants], axis=0)
+        sound = np.fft.irfft(np.fft.rfft(sound) * shape, size)
+        sound *= np.clip(np.sin(2 * np.pi * 4 * t + rng.uniform(0, 6)) + 0.6, 0.05, None)
+    signal = (2500 * sound / sound.std()).clip(-32768, 32767).astype(np.int16)
+    encoder = OpusEncoder(EncoderSettings())
+    return tuple(encoder.encode(frame) for frame in signal.reshape(-1, TICK_SAMPLES))
+
+
+def pre_roll_gone_s(packets: tuple[bytes, ...], seed: int) -> float:
+    """Seconds from the key, 0.2 s after the first sample, to the last pull 20 ms above where the lag settles.
+
+    The sender does as a gateway: three packets a frame period until its pre-roll is gone.
+    """
+    key_s = 0.2
+    network = Network(
+        delay_ms=lambda sent_s, rng: rng.uniform(0.5, 3),
+        leaves_s=lambda k: max(key_s + 0.02 + k // 3 * TICK_S, (k + 1) * TICK_S),
+    )
+    trace = run(packets, network, seed).trace
+    talking = trace[(trace[:, 3] > 0) & (trace[:, 0] < len(packets) * TICK_S)]
+    settled_ms = np.median(talking[talking[:, 0] > 2.5, 1])
+    delayed_s = talking[talking[:, 1] > settled_ms + 20, 0]
+    return float(delayed_s[-1]) - key_s
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", ["whisper", "hiss"])
+def test_noise_like_voice_is_still_shortened_in_time(kind: str, seed: int) -> None:
+    assert 0.2 < pre_roll_gone_s(noise_like(kind, seed), seed) < 0.85
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_voice_is_shortened_in_time(seed: int) -> None:
+    assert 0.2 < pre_roll_gone_s(speech_packets(6), seed) < 0.85
+
+
 def test_pauses_are_cut_before_speech() -> None:
     def removed(loudness: int) -> float:
         class Level(CountingDecoder):
