@@ -1,8 +1,8 @@
 """Standard tones: Quick Call II, DTMF (ITU-T Q.23), five-tone systems, CTCSS. Hz and s throughout.
 
 Public copies of these tables differ in places. Quick Call II, ZVEI1, CCIR, EEA and EIA are what several
-makers' manuals agree on. ZVEI3 is the one whose digits are moved by one place (0 = 2200, repeat = 2400 Hz); some
-programs give it ZVEI1's digits, which would leave nothing to tell it from ZVEI2.
+makers' manuals agree on. ZVEI3 is the one whose digits are moved by one place (0 = 2200, repeat = 2400 Hz);
+some programs give it ZVEI1's digits, which would leave nothing to tell it from ZVEI2.
 """
 
 from __future__ import annotations
