@@ -76,7 +76,7 @@ def run(long: bool = False) -> list[Row]:
             f"median {percentile(late, 0.5):.2f} s, worst {gone_s:.2f} s",
             f"<= {PRE_ROLL_GOAL_S:.0f} s",
             gone_s <= PRE_ROLL_GOAL_S,
-            f"back within {GONE_WITHIN_MS:.0f} ms of where it settles",
+            f"last sample sounds within {GONE_WITHIN_MS:.0f} ms of where that settles",
         ),
     ]
 
@@ -84,10 +84,13 @@ def run(long: bool = False) -> list[Row]:
 class _Mark:
     """One burst, found again."""
 
-    def __init__(self, complete_s: float, handed_s: float, written_s: float) -> None:
+    def __init__(self, complete_s: float, handed_s: float, written_s: float, place: int) -> None:
+        """place: of its last sample in the loudspeaker's frame."""
         self.complete_s = complete_s
         self.handed_ms = 1000.0 * (handed_s - complete_s)
         self.written_ms = 1000.0 * (written_s - complete_s)
+        # Whole frames would let a change of 1 ms that crosses from one to the next look like 20 ms.
+        self.sounds_ms = self.written_ms + 1000.0 * (place + 1) / RATE_HZ
 
 
 class _Taken:
@@ -96,8 +99,8 @@ class _Taken:
     def __init__(self, marks: list[_Mark], missing: int, key_down_s: float) -> None:
         self.missing = missing
         self.steady = [mark for mark in marks if mark.complete_s > key_down_s + STEADY_AFTER_S]
-        settled_ms = percentile([mark.written_ms for mark in self.steady], 0.5)
-        delayed = [mark.complete_s for mark in marks if mark.written_ms > settled_ms + GONE_WITHIN_MS]
+        settled_ms = percentile([mark.sounds_ms for mark in self.steady], 0.5)
+        delayed = [mark.complete_s for mark in marks if mark.sounds_ms > settled_ms + GONE_WITHIN_MS]
         self.pre_roll_gone_s = max(0.0, max(delayed, default=key_down_s) - key_down_s)
 
 
@@ -170,5 +173,5 @@ def _find_marks(source: PacedSource, sink: PacedSink, key_down_s: float, key_up_
             continue
         end = low + int(field.argmax()) + TICK_SAMPLES - 1
         handed_s, written_s, _ = sink.heard[end // TICK_SAMPLES]
-        marks.append(_Mark(complete_s, handed_s, written_s))
+        marks.append(_Mark(complete_s, handed_s, written_s, end % TICK_SAMPLES))
     return _Taken(marks, missing, key_down_s)
