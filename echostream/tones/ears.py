@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from echostream.audio.filters import BiquadChain
-from echostream.tones.plan import ListenPlan
+from typing import Final
+
+from echostream.audio.filters import LOWEST_CORNER_HZ, Biquad, BiquadChain
+from echostream.tones.alert_tones import AlertTonesRule
+from echostream.tones.at_once import AtOnceRule
+from echostream.tones.one_tone import NewTonesRule, OneToneRule
+from echostream.tones.plan import FilterPlan, ListenPlan
+from echostream.tones.shapes import high_pass, low_pass, notch
 from echostream.tones.steady import Rule, SteadyEar
-from echostream.tones.stream import Ear
+from echostream.tones.stream import EAR_RATE_HZ, Ear
 from echostream.tones.trust import Gate
 from echostream.tones.two_tone import TwoToneRule
+
+BUTTERWORTH_4: Final = (0.54119610, 1.30656296)
+"""Q of the two sections of a Butterworth filter of fourth order."""
+HIGHEST_CORNER_HZ: Final = 3900.0
 
 
 def ears_for(plan: ListenPlan) -> tuple[Ear, ...]:
@@ -23,11 +33,31 @@ def rules_for(plan: ListenPlan) -> list[Rule]:
     """What is made of steady tones."""
     gate = Gate(plan.threshold, plan.level_dbfs)
     rules: list[Rule] = []
+    two_tone = TwoToneRule(plan.two_tone, gate, plan.explain)
+    # Their order matters: what a page has used is no long tone, and what is defined is not new.
     if plan.two_tone:
-        rules.append(TwoToneRule(plan.two_tone, gate, plan.explain))
+        rules.append(two_tone)
+    if plan.at_once:
+        rules.append(AtOnceRule(plan.at_once, gate))
+    if plan.one_tone:
+        rules.append(OneToneRule(plan.one_tone, gate))
+    if plan.new_tones is not None:
+        rules.append(NewTonesRule(plan.new_tones, two_tone.is_known, gate))
+    if plan.alerts:
+        rules.append(AlertTonesRule(gate))
     return rules
 
 
 def filters_for(plan: ListenPlan) -> tuple[BiquadChain, ...]:
-    """The plan's continuous filters, at 8 kHz."""
-    return ()
+    """The plan's continuous filters, at 8 kHz, in chains of at most four sections."""
+    sections = [section for item in plan.filters for section in _sections(item)]
+    return tuple(BiquadChain(sections[at : at + 4]) for at in range(0, len(sections), 4))
+
+
+def _sections(item: FilterPlan) -> list[Biquad]:
+    """Fourth-order Butterworth for below and above (-3 dB at hz, 24 dB an octave), a notch for center."""
+    hz = min(max(item.hz, LOWEST_CORNER_HZ), HIGHEST_CORNER_HZ)
+    if item.type == "center":
+        return [notch(hz, max(item.range_hz, 1.0), EAR_RATE_HZ)]
+    shape = high_pass if item.type == "below" else low_pass
+    return [shape(hz, EAR_RATE_HZ, q) for q in BUTTERWORTH_4]

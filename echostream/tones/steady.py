@@ -35,7 +35,7 @@ class SteadyTone:
     used: a page was made of it. judged: a rule has said all it has to say about it.
     """
 
-    __slots__ = ("_looked_at", "_measured", "_past", "judged", "over", "run", "used_until", "wakes")
+    __slots__ = ("_looked_at", "_measured", "judged", "over", "past", "run", "used_until", "wakes")
 
     def __init__(self, run: Run, past: Past) -> None:
         self.run = run
@@ -45,7 +45,7 @@ class SteadyTone:
         """Sample until which a page has used it up; 0: not at all."""
         self.wakes: dict[str, int] = {}
         """By rule: the sample before which it need not look again."""
-        self._past = past
+        self.past = past
         self._measured: Measured | None = None
         self._looked_at = -1
 
@@ -72,11 +72,11 @@ class SteadyTone:
         """What frames first to stop - 1 of the run are, as a tone of its own."""
         run = self.run
         hz = float(np.median(run.hz[first:stop]))
-        noise = float(np.mean(run.noises[first:stop]))
-        begin = run.ends[first] - WINDOW - MARGIN if first == 0 else run.ends[first] - WINDOW
-        end = run.ends[stop - 1] + MARGIN if stop == len(run.ends) else run.ends[stop - 1]
+        noise = float(np.median(run.noises[first:stop]))
         core = (run.ends[first] - WINDOW // 2, run.ends[stop - 1] - WINDOW // 2)
-        return measure(self._past, hz, begin, end, core, noise)
+        begin = run.ends[first] - WINDOW - MARGIN if first == 0 else core[0]
+        end = run.ends[stop - 1] + MARGIN if stop == len(run.ends) else core[1]
+        return measure(self.past, hz, begin, end, core, noise)
 
 
 class Rule(Protocol):

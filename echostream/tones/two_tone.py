@@ -14,25 +14,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from echostream.tones.heard import Detection, Heard, Kind, ToneSpan
 from echostream.tones.measure import Measured
 from echostream.tones.plan import TwoTone
 from echostream.tones.steady import SteadyTone
 from echostream.tones.stream import EAR_RATE_HZ
+from echostream.tones.step_inside import find_step
 from echostream.tones.trust import Gate, confidence, hz_slack, length_slack_s
 
 ROUGH_HZ: Final = 3.0
 """A run's own frequency is within this of what is measured."""
 OVERLAP_S: Final = 0.08
 """An A may seem to end this much after its B began."""
+BLURRED_MOST_S, BLURRED_TURNS = 0.3, 1.5
 LONGEST_A_AT_LEAST_S: Final = 2.0
 LONGEST_A_TIMES: Final = 3.0
 RULE: Final = "two_tone"
 CLOSE_HZ: Final = 14.0
 """Two tones nearer than this can be one run."""
-LEAST_STEP_HZ: Final = 0.6
+
+
+HELD_LOOK: Final = EAR_RATE_HZ // 4
+EDGE_S: Final = 0.3
+"""What edges may be off by, and how long a run goes on before it counts as over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,15 @@ class _Fit:
     def due(self) -> float:
         """Seconds of B at which it is a page."""
         return self.definition.b_length_s - length_slack_s(self.b)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A page whose A was another page's B, while its B may still turn out to be the next page's A."""
+
+    fit: _Fit
+    tone: SteadyTone
+    over: bool = False
 
 
 def longest_a_s(definition: TwoTone) -> float:
@@ -83,6 +96,7 @@ class TwoToneRule:
         self._widest = max(reach, default=0.0) + ROUGH_HZ
         self._gate = gate
         self._explain = explain
+        self._held: list[_Held] = []
         shortest = min((min(d.a_length_s, d.b_length_s) for d in definitions), default=0.0)
         self.least_samples = int(max(shortest - 0.3, 0.1) * EAR_RATE_HZ)
         self._least_b = int(
@@ -107,12 +121,42 @@ class TwoToneRule:
             fits = self._step_inside(tone, near)
         return self._decide(tone, fits, now)
 
+    def is_known(self, a_hz: float, b_hz: float) -> bool:
+        """A definition has these two tones, or nearly."""
+        return any(
+            miss_hz(a_hz, d.a_hz, 1.5 * d.a_range_hz, d.vocoder_grid_hz) != math.inf
+            and miss_hz(b_hz, d.b_hz, 1.5 * d.b_range_hz, d.vocoder_grid_hz) != math.inf
+            for d in self._definitions
+        )
+
     def settle(self, now: int) -> list[Heard]:
         """See `Rule`."""
-        return []
+        heard: list[Heard] = []
+        for held in self._held:
+            if held.tone.used_until or RULE in held.tone.judged:
+                held.over = True
+            elif now >= self._certain_at(held):
+                held.over = True
+                heard += self._alert(held.fit, held.tone, now)
+        self._held = [held for held in self._held if not held.over]
+        return heard
 
     def forget(self) -> None:
         """See `Rule`."""
+        self._held = []
+
+    def _starts_a_page(self, b: Measured) -> bool:
+        return any(abs(b.hz - d.a_hz) <= d.a_range_hz + d.vocoder_grid_hz for d in self._definitions)
+
+    def _certain_at(self, held: _Held) -> float:
+        """From when on the tone can no longer be the A of another page."""
+        b = held.tone.measured(fresh=True) or held.fit.b
+        others = [d for d in self._definitions if abs(b.hz - d.a_hz) <= d.a_range_hz + d.vocoder_grid_hz]
+        longest = b.start + EAR_RATE_HZ * (max((longest_a_s(d) for d in others), default=0.0) + EDGE_S)
+        if not held.tone.over:
+            return longest
+        after = max((d.gap_s + d.b_length_s for d in others), default=0.0) + EDGE_S
+        return longest if longest <= b.end else b.end + EAR_RATE_HZ * after
 
     # ---- inside
 
@@ -135,6 +179,13 @@ class TwoToneRule:
         fit = complete[0]
         if fit.confidence < self._gate.threshold:
             return []
+        if fit.shared and self._starts_a_page(fit.b):
+            self._held = [held for held in self._held if held.tone is not tone] + [_Held(fit, tone)]
+            tone.wakes[RULE] = now + HELD_LOOK
+            return []
+        return self._alert(fit, tone, now)
+
+    def _alert(self, fit: _Fit, tone: SteadyTone, now: int) -> list[Heard]:
         tone.judged.add(RULE)
         tone.used_until = fit.b.start + int(fit.definition.b_length_s * EAR_RATE_HZ)
         fit.a_tone.judged.add(RULE)
@@ -183,7 +234,9 @@ class TwoToneRule:
             return None
         gap_s = (b.start - a.end) / EAR_RATE_HZ
         edge_s = OVERLAP_S + slack + length_slack_s(b)
-        if not -edge_s <= gap_s <= definition.gap_s + edge_s:
+        # Tones a few hertz apart line up with each other again and again: their edges are less certain.
+        blurred_s = min(BLURRED_MOST_S, BLURRED_TURNS / max(abs(a.hz - b.hz), 1e-6))
+        if not -edge_s - blurred_s <= gap_s <= definition.gap_s + edge_s:
             return None
         begin = a.start
         shared = False
@@ -205,11 +258,11 @@ class TwoToneRule:
         close = [d for d in close if abs(tone.run.hz[0] - d.a_hz) <= d.a_range_hz + ROUGH_HZ + 2.0]
         if not close:
             return []
-        step = _step(tone)
+        step = find_step(tone)
         if step is None:
             return []
         a, b = tone.part(0, step), tone.part(step, len(tone.run.ends))
-        if a is None or b is None or abs(a.hz - b.hz) < LEAST_STEP_HZ / 2 or not self._gate.lets(b):
+        if a is None or b is None or not self._gate.lets(b):
             return []
         fits: list[_Fit] = []
         for definition in close:
@@ -219,25 +272,6 @@ class TwoToneRule:
                 if fit is not None:
                     fits.append(fit)
         return fits
-
-
-def _step(tone: SteadyTone) -> int | None:
-    """The frame of a run at which its frequency steps most clearly; None where it does not."""
-    hz = np.asarray(tone.run.hz)
-    size = hz.size
-    if size < 12:
-        return None
-    total = np.cumsum(hz)
-    left = np.arange(4, size - 4)
-    first = total[left - 1] / left
-    second = (total[-1] - total[left - 1]) / (size - left)
-    gain = left * (size - left) / size * (first - second) ** 2
-    best = int(np.argmax(gain))
-    at = int(left[best])
-    rest = max(float(np.sum((hz - hz.mean()) ** 2)) - float(gain[best]), 1e-9)
-    if abs(first[best] - second[best]) < LEAST_STEP_HZ or gain[best] < 1.0 * rest:
-        return None
-    return at
 
 
 def _page(fit: _Fit, now: int) -> Detection:

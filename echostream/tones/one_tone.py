@@ -1,0 +1,159 @@
+"""One tone that lasts: group calls of 5 to 8 s, 1750 Hz bursts, 1000 Hz alerts; and pairs that nobody defined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from echostream.tones.heard import Detection, Heard, Kind, ToneSpan
+from echostream.tones.measure import Measured
+from echostream.tones.plan import NewTones, OneTone
+from echostream.tones.steady import SteadyTone
+from echostream.tones.stream import EAR_RATE_HZ
+from echostream.tones.trust import Gate, confidence, hz_slack, length_slack_s
+
+ROUGH_HZ: Final = 3.0
+LEAST_RUN_S: Final = 0.1
+A_SHARE: Final = 0.4
+"""An unknown A lasts at least this part of what an unknown B must."""
+NEW_GAP_S: Final = 0.5
+NEW_WAIT_S: Final = 6.0
+"""An unknown B that does not end is reported when it has lasted this much longer than it must."""
+
+
+def span(tone: Measured, defined_hz: float | None = None) -> ToneSpan:
+    """What is reported of a tone."""
+    off = 0.0 if defined_hz is None else tone.hz - defined_hz
+    return ToneSpan(tone.hz, tone.start, tone.end, tone.level_dbfs, tone.snr_db, off)
+
+
+class OneToneRule:
+    """Tones that need no second one."""
+
+    RULE: Final = "one_tone"
+
+    def __init__(self, definitions: tuple[OneTone, ...], gate: Gate) -> None:
+        self._definitions = definitions
+        self._gate = gate
+        least_s = min((d.length_s for d in definitions), default=0.0)
+        self.least_samples = int(max(least_s - 0.3, LEAST_RUN_S) * EAR_RATE_HZ)
+
+    def judge(self, tone: SteadyTone, others: Iterable[SteadyTone], now: int) -> list[Heard]:
+        """See `Rule`."""
+        if self.RULE in tone.judged or (now < tone.wakes.get(self.RULE, 0) and not tone.over):
+            return []
+        near = [d for d in self._definitions if abs(d.hz - tone.rough_hz) <= d.range_hz + ROUGH_HZ]
+        near = [d for d in near if tone.longest >= (d.length_s - 0.3) * EAR_RATE_HZ]
+        tone.wakes[self.RULE] = now + EAR_RATE_HZ // 8
+        measured = tone.measured(fresh=True) if near else None
+        if measured is None or not self._gate.lets(measured) or tone.used_until > measured.start:
+            return []
+        fits = [d for d in near if abs(measured.hz - d.hz) <= d.range_hz + hz_slack(measured)]
+        if not fits:
+            return []
+        nearest = min(fits, key=lambda d: abs(measured.hz - d.hz) / d.hz)
+        due_s = nearest.length_s - length_slack_s(measured)
+        if measured.length_s < due_s:
+            tone.wakes[self.RULE] = max(now + 1, measured.start + int(due_s * EAR_RATE_HZ))
+            return []
+        sure = confidence(measured)
+        if sure < self._gate.threshold:
+            return []
+        tone.judged.add(self.RULE)
+        return [
+            Detection(
+                kind=Kind.LONG_TONE,
+                tone_id=nearest.tone_id,
+                start=measured.start,
+                end=measured.end,
+                decided=now,
+                tones=(span(measured, nearest.hz),),
+                snr_db=measured.snr_db,
+                level_dbfs=measured.level_dbfs,
+                confidence=sure,
+            )
+        ]
+
+    def settle(self, now: int) -> list[Heard]:
+        """See `Rule`."""
+        return []
+
+    def forget(self) -> None:
+        """See `Rule`."""
+
+
+class NewTonesRule:
+    """Pairs that fit no definition, once a page, when their B is over."""
+
+    RULE: Final = "new_tones"
+
+    def __init__(self, settings: NewTones, is_known: Callable[[float, float], bool], gate: Gate) -> None:
+        """is_known(a_hz, b_hz): a definition has these tones."""
+        self._settings = settings
+        self._is_known = is_known
+        self._gate = gate
+        self._least_a_s = A_SHARE * settings.length_s
+        self.least_samples = int(max(self._least_a_s - 0.3, LEAST_RUN_S) * EAR_RATE_HZ)
+
+    def judge(self, tone: SteadyTone, others: Iterable[SteadyTone], now: int) -> list[Heard]:
+        """See `Rule`."""
+        least_s = self._settings.length_s
+        if self.RULE in tone.judged or tone.judged & {"two_tone", "one_tone"}:
+            return []
+        if tone.longest < (least_s if tone.over else least_s + NEW_WAIT_S) * EAR_RATE_HZ:
+            return []
+        tone.judged.add(self.RULE)
+        b = tone.measured(fresh=True)
+        if b is None or b.length_s < least_s - length_slack_s(b) or not self._steady(tone, b):
+            return []
+        best: tuple[float, SteadyTone, Measured] | None = None
+        for other in others:
+            if other is tone or other.judged or not self._may_precede(other, b):
+                continue
+            a = other.measured(fresh=True)
+            if a is None or a.length_s < self._least_a_s - length_slack_s(a) or not self._steady(other, a):
+                continue
+            gap_s = (b.start - a.end) / EAR_RATE_HZ
+            if not -0.15 <= gap_s <= NEW_GAP_S or a.length_s > 3 * max(b.length_s, 1.0):
+                continue
+            if best is None or abs(gap_s) < best[0]:
+                best = (abs(gap_s), other, a)
+        if best is None or self._is_known(best[2].hz, b.hz):
+            return []
+        _, other, a = best
+        other.judged.add(self.RULE)
+        return [
+            Detection(
+                kind=Kind.NEW_TONES,
+                tone_id="",
+                start=a.start,
+                end=b.end,
+                decided=now,
+                tones=(span(a), span(b)),
+                snr_db=min(a.snr_db, b.snr_db),
+                level_dbfs=b.level_dbfs,
+                twist_db=b.level_dbfs - a.level_dbfs,
+                confidence=min(confidence(a), confidence(b)),
+            )
+        ]
+
+    def settle(self, now: int) -> list[Heard]:
+        """See `Rule`."""
+        return []
+
+    def forget(self) -> None:
+        """See `Rule`."""
+
+    def _may_precede(self, other: SteadyTone, b: Measured) -> bool:
+        gap = int((NEW_GAP_S + 0.4) * EAR_RATE_HZ)
+        return b.start - gap <= other.run.last <= b.start + 4096 and other.run.first < b.start
+
+    def _steady(self, tone: SteadyTone, measured: Measured) -> bool:
+        if not self._gate.lets(measured) or confidence(measured) < self._gate.threshold:
+            return False
+        hz = tone.run.hz
+        inside = hz[3:-3] or hz
+        off = max(abs(each - measured.hz) for each in inside)
+        # Noise moves single peaks: what wanders is the tone when most of it does.
+        return off <= self._settings.range_hz + 2.0 or math.isclose(off, 0.0)
