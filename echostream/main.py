@@ -84,9 +84,6 @@ def report(loaded: LoadedConfig) -> None:
         log.error("left out: %s", finding)
     for finding in loaded.warnings:
         log.warning("%s", finding)
-    listening = sorted(channel for channel, plan in loaded.config.tones.items() if plan.detect)
-    if listening:
-        log.warning("tone detection is not built yet: the plans of %s are not in force", ", ".join(listening))
 
 
 def _refuse_lost_channels(loaded: LoadedConfig) -> None:

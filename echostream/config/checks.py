@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from echostream.config.findings import Finding, Place, Severity, masked_url, path_of, secret_like, shown
 from echostream.config.models import NOT_BUILT, Channel, Config, ControlServer
+from echostream.config.tone_plans import advise_plans
 
 HEADER_PINS: Final = range(2, 28)
 PULLED_UP_AT_BOOT: Final = range(9)
@@ -200,6 +201,7 @@ def advise(config: Config, index_of: dict[str, int]) -> list[Finding]:
             hint = "the first syllable is cut: raise pre_roll_ms, or lower attack_ms"
             expected = f"at most the pre-roll, {pre_roll_ms} ms"
             findings.append(_warning(path, str(channel.vox.attack_ms), expected, hint))
+    findings += advise_plans(config.tones, {channel.id for channel in config.channels if channel.key})
     if not any(channel.enabled for channel in config.channels):
         findings.append(_warning("channels", "every channel off", "one that is enabled", "enable one"))
     return findings

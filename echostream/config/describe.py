@@ -15,6 +15,7 @@ from echostream.config.base import (
 )
 from echostream.config.findings import Place
 from echostream.config.models import Config
+from echostream.config.tone_models import DIGITS_PATTERN
 
 Node = dict[str, Any]
 """A node of the JSON Schema that pydantic makes of the models."""
@@ -34,6 +35,7 @@ _PATTERNS: Final = {
     ENV_PATTERN: "the name of an environment variable",
     CREDENTIAL_PATTERN: "the name of a systemd credential",
     HEADER_PATTERN: "a name without spaces or quotes",
+    DIGITS_PATTERN: "digits: 0 to 9, A to D, *, #, or ? for any one",
 }
 
 

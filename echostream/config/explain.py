@@ -141,7 +141,7 @@ def _broken_rule(
         node = node_at(at)
         given = node.get("default") if node is not None else None
     secret = is_secret(node_at(at))
-    text = shown(given, at, secret and not isinstance(given, dict))
+    text = MISSING if given is None else shown(given, at, secret and not isinstance(given, dict))
     return Finding(path_of(at), text, context["expected"], context["hint"], severity)
 
 

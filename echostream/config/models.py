@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 MAX_CHANNELS: Final = 16
-NOT_BUILT: Final[frozenset[str]] = frozenset({"esp32", "mqtt", "s3", "recording"})
+NOT_BUILT: Final[frozenset[str]] = frozenset({"esp32", "mqtt", "s3"})
 """Sections this version reads and validates but does not act on yet; enabling one gives a warning."""
 
 
@@ -316,12 +316,12 @@ class S3(Section):
 
 
 class Recording(Section):
-    """The recorder."""
+    """The recorder. This version records pages, each with what follows it for its record_length_s."""
 
     enabled: bool = False
-    """Record every channel."""
+    """Write recordings."""
     directory: FilePath = "/var/lib/echostream/recordings"
-    """Where recordings are kept."""
+    """Where recordings are kept, a folder for each day."""
 
 
 class Config(Section):

@@ -7,7 +7,14 @@ from typing import TypeVar
 from echostream.config.base import Section
 from echostream.config.explain import did_you_mean, read
 from echostream.config.findings import Finding, Place, Severity, path_of, shown
-from echostream.config.tone_models import MAX_ALERT_TONES, MAX_FILTERS, AlertTone, ToneFilter, TonePlan
+from echostream.config.tone_models import (
+    HIGHEST_TONE_HZ,
+    MAX_ALERT_TONES,
+    MAX_FILTERS,
+    AlertTone,
+    ToneFilter,
+    TonePlan,
+)
 
 Entry = TypeVar("Entry", bound=Section)
 
@@ -94,6 +101,7 @@ def _unique(tones: dict[int, AlertTone], place: Place) -> tuple[tuple[AlertTone,
             findings.append(Finding(path, shown(tone.tone_id), "an id of its own", hint, DROPPED))
         else:
             kept[tone.tone_id] = tone
+            findings += _too_high(tone, (*place, "alert_tones", at))
     return tuple(kept.values()), findings
 
 
@@ -150,3 +158,30 @@ def _sleeping(channel_id: str, target: str, enabled: set[str]) -> list[Finding]:
     path = path_of(("tones", channel_id, "passthrough_channel"))
     hint = "enable that channel, or pass on to another"
     return [Finding(path, shown(target), "a channel that is enabled", hint, Severity.WARNING)]
+
+
+# ---- advice
+
+
+def advise_plans(plans: dict[str, TonePlan], keyed: set[str]) -> list[Finding]:
+    """What holds and yet will not do what somebody wants. `keyed`: the channels that can key a radio."""
+    findings: list[Finding] = []
+    for channel_id, plan in plans.items():
+        place: Place = ("tones", channel_id)
+        target = plan.passthrough_channel
+        if plan.passthrough and plan.passthrough_key and target is not None and target not in keyed:
+            path = path_of((*place, "passthrough_key"))
+            hint = f'give channel "{target}" a key, or remove passthrough_key'
+            findings.append(Finding(path, "true", "a channel with a key", hint, Severity.WARNING))
+    return findings
+
+
+def _too_high(tone: AlertTone, place: Place) -> list[Finding]:
+    findings: list[Finding] = []
+    for field in ("tone_a_hz", "tone_b_hz", "tone_c_hz", "tone_d_hz"):
+        hz = getattr(tone, field)
+        if hz is not None and hz > HIGHEST_TONE_HZ:
+            expected = f"at most {HIGHEST_TONE_HZ:.0f} Hz"
+            hint = "a voice channel carries no more, so this page is never heard"
+            findings.append(Finding(path_of((*place, field)), shown(hz), expected, hint, Severity.WARNING))
+    return findings

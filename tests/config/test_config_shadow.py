@@ -75,7 +75,9 @@ def test_a_devices_document_becomes_a_configuration() -> None:
     assert [entry["id"] for entry in own["channels"]] == ["ch-1", "ch-3"]
     assert [entry["ptt"]["pin"] for entry in own["channels"]] == [20, 23]
     plan = own["tones"]["ch-1"]
-    assert plan["alert_tones"][0] == {
+    tone = plan["alert_tones"][0]
+    assert tone["kind"] == "two_tone"
+    told = {
         "tone_id": "tone-1",
         "tone_a_hz": 349.0,
         "tone_b_hz": 433.7,
@@ -86,6 +88,7 @@ def test_a_devices_document_becomes_a_configuration() -> None:
         "record_length_s": 60.0,
         "alert": "Engine 7",
     }
+    assert {key: tone[key] for key in told} == told
     assert (plan["threshold"], plan["gain"], plan["level_db"]) == (0.7, 0.4, -45.0)
     assert (plan["detect_new_tones"], plan["new_tone_length_s"], plan["new_tone_range_hz"]) == (True, 2, 10)
     assert [(item["filter_id"], item["type"]) for item in plan["filters"]] == [

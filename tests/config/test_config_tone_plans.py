@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 from config_documents import (
     Document,
@@ -10,7 +12,10 @@ from config_documents import (
     small,
 )
 
+from echostream.config.findings import Finding
+from echostream.config.listen import listen_plan
 from echostream.config.load import parse_config
+from echostream.tones.plan import Digits, FilterPlan, ListenPlan, NewTones, OneTone, TwoTone
 
 
 def tone(tone_id: str, **more: object) -> Document:
@@ -93,3 +98,88 @@ def test_thousands_of_errors_do_not_flood_the_log() -> None:
     loaded = parse_config(small(tones={"a": {"alert_tones": pages}}), "test")
     assert len(loaded.dropped) == 201
     assert loaded.dropped[-1].value == "800 more findings"
+
+
+# ---- kinds
+
+
+def page_findings(**page: object) -> dict[str, Finding]:
+    loaded = parse_config(small(tones={"a": {"alert_tones": [{"tone_id": "p"} | page]}}), "test")
+    prefix = "tones.a.alert_tones[0]"
+    return {f.path.removeprefix(prefix).lstrip("."): f for f in (*loaded.dropped, *loaded.warnings)}
+
+
+GOOD: list[Document] = [
+    {"tone_a_hz": 349.0, "tone_b_hz": 433.7, "gap_s": 0.4, "a_longest_s": 3, "vocoder_grid_hz": 31.25},
+    {"kind": "long", "tone_a_hz": 1000},
+    {"kind": "at_once", "tone_a_hz": 349, "tone_b_hz": 433.7},
+    {"kind": "at_once", "tone_a_hz": 349, "tone_b_hz": 433.7, "tone_c_hz": 500, "tone_d_hz": 600},
+    {"kind": "dtmf", "digits": "12a*?"},
+    {"kind": "five_tone", "digits": "123A?", "system": "zvei1", "priority": 9},
+]
+
+
+@pytest.mark.parametrize("page", GOOD)
+def test_each_kind_is_heard_as_it_is_written(page: Document) -> None:
+    assert page_findings(**page) == {}
+
+
+@pytest.mark.parametrize(
+    ("page", "path", "hint"),
+    [
+        ({"tone_a_hz": 349}, "tone_b_hz", 'a page of kind "two_tone" needs it: add tone_b_hz'),
+        ({"kind": "long", "tone_b_hz": 349}, "tone_a_hz", "add tone_a_hz"),
+        ({"kind": "long", "tone_a_hz": 9, "tone_b_hz": 349}, "tone_b_hz", "remove tone_b_hz"),
+        ({"kind": "five_tone", "digits": "12345"}, "system", "add system"),
+        ({"kind": "five_tone", "digits": "123*5", "system": "ccir"}, "digits", "never heard"),
+        ({"kind": "dtmf", "digits": "12G"}, "digits", ""),
+        ({"kind": "five_tone", "digits": "1", "system": "zvei"}, "system", 'did you mean "zvei'),
+        ({"kind": "two_tones", "tone_a_hz": 1}, "kind", 'did you mean "two_tone"?'),
+        ({"tone_a_hz": 349, "tone_b_hz": 433, "vocoder_grid_hz": 31}, "vocoder_grid_hz", "voice coder"),
+        ({"kind": "at_once", "tone_a_hz": 1, "tone_b_hz": 2, "tone_c_hz": 3}, "tone_d_hz", "add tone_d_hz"),
+        ({"tone_a_hz": 349, "tone_b_hz": 4000}, "tone_b_hz", "never heard"),
+        ({"tone_a_hz": 349, "tone_b_hz": 433, "tone_a_longest_s": 4}, "tone_a_longest_s", "did you mean"),
+    ],
+)
+def test_what_a_page_lacks_is_said_with_its_remedy(page: Document, path: str, hint: str) -> None:
+    found = page_findings(**page)
+    assert path in found, found
+    assert hint in found[path].hint
+
+
+def test_a_plan_says_everything_that_the_ear_can_hear() -> None:
+    plan: Document = {
+        "alert_tones": [page | {"tone_id": f"p{at}"} for at, page in enumerate(GOOD)],
+        "filters": [{"type": "below", "frequency_hz": 200}],
+        "detect_new_tones": True,
+        "dtmf": True,
+        "five_tone": ["zvei1", "ccir"],
+        "alerts": True,
+        "ctcss": True,
+        "mdc1200": True,
+        "explain": True,
+        "level_db": -40,
+        "threshold": 0.6,
+    }
+    loaded = parse_config(small(tones={"a": plan}), "test")
+    assert loaded.dropped == ()
+    heard = listen_plan(loaded.config.tones["a"])
+    assert heard.two_tone == (TwoTone("p0", 349.0, 433.7, gap_s=0.4, a_longest_s=3.0, vocoder_grid_hz=31.25),)
+    assert heard.one_tone == (OneTone("p1", 1000.0, 5.0),)
+    assert heard.at_once[1].then_hz == (500.0, 600.0)
+    assert heard.digits == (Digits("p4", "dtmf", "12A*?"), Digits("p5", "zvei1", "123A?"))
+    assert heard.new_tones == NewTones(2.0, 10.0)
+    assert heard.filters == (FilterPlan("below", 200.0),)
+    assert (heard.level_dbfs, heard.threshold, heard.explain) == (-40.0, 0.6, True)
+    # Every switch there is was thrown: a field that is added to the ear's plan must get its setting.
+    quiet = ListenPlan()
+    same = [f.name for f in fields(ListenPlan) if getattr(heard, f.name) == getattr(quiet, f.name)]
+    assert same == []
+
+
+def test_a_passthrough_on_the_air_of_a_channel_that_cannot_key_is_warned_about() -> None:
+    document = small(tones={"a": through(a="b")["a"] | {"passthrough_key": True}})
+    loaded = parse_config(document, "test")
+    assert [(f.path, f.hint) for f in loaded.warnings] == [
+        ("tones.a.passthrough_key", 'give channel "b" a key, or remove passthrough_key')
+    ]
