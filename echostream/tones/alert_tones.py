@@ -28,6 +28,10 @@ SMOOTH_CELLS: Final = 3
 QUIET_S: Final = 1.3
 """A pattern is over when nothing was added to it for this long."""
 MOST_STRETCHES: Final = 64
+LEAST_SHARE: Final = 0.5
+"""An alert tone is most of what is heard; a note of music or a vowel seldom is."""
+MOST_LEVEL_DB: Final = 3.0
+"""By which the pulses' levels may differ."""
 LEAST_CONTRAST: Final = 3.0
 """Level of a tone when on over its level when off."""
 
@@ -58,7 +62,7 @@ class AlertTonesRule:
         if not tone.over or self.RULE in tone.judged or tone.used_until:
             return []
         tone.judged.add(self.RULE)
-        found = _stretches(tone)
+        found = [s for s in _stretches(tone) if _share(s, tone) >= LEAST_SHARE]
         if found and all(LEAST_S <= (s.end - s.start) / EAR_RATE_HZ <= LONGEST_S for s in found):
             self._stretches = (self._stretches + found)[-MOST_STRETCHES:]
             self._newest = now
@@ -88,6 +92,9 @@ class AlertTonesRule:
         loudest = max(s.power for s in chain)
         if 10 * np.log10(loudest) + 3.01 < self._gate.level_dbfs:
             return None
+        quietest = min(s.power for s in chain)
+        if 10 * np.log10(loudest / max(quietest, 1e-15)) > MOST_LEVEL_DB:
+            return None
         lengths = np.array([s.end - s.start for s in chain], float)
         steps = np.diff([s.start for s in chain]).astype(float)
         if _irregular(lengths) or _irregular(steps):
@@ -111,6 +118,14 @@ class AlertTonesRule:
 def _span(s: Stretch) -> ToneSpan:
     level = float(10 * np.log10(max(s.power, 1e-15)))
     return ToneSpan(s.hz, s.start, s.end, level, level - float(10 * np.log10(max(s.noise, 1e-15))))
+
+
+def _share(s: Stretch, tone: SteadyTone) -> float:
+    """Power of the tone over all that was heard in the middle of the stretch."""
+    edge = (s.end - s.start) // 6
+    signal = tone.past.get(s.start + edge, s.end - edge)
+    everything = float(np.mean(np.square(signal, dtype=np.float64))) if signal.size else 0.0
+    return s.power / everything if everything > 0 else 0.0
 
 
 def _irregular(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:

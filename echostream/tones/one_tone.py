@@ -1,4 +1,4 @@
-"""One tone that lasts: group calls of 5 to 8 s, 1750 Hz bursts, 1000 Hz alerts; and pairs that nobody defined."""
+"""One tone that lasts (group calls, 1750 Hz bursts, 1000 Hz alerts), and pairs that nobody defined."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from echostream.tones.company import alone, share_of_all
 from echostream.tones.heard import Detection, Heard, Kind, ToneSpan
 from echostream.tones.measure import Measured
 from echostream.tones.plan import NewTones, OneTone
@@ -20,6 +21,9 @@ A_SHARE: Final = 0.4
 NEW_GAP_S: Final = 0.5
 NEW_WAIT_S: Final = 6.0
 """An unknown B that does not end is reported when it has lasted this much longer than it must."""
+SHORT_S: Final = 2.0
+SHORT_SHARE: Final = 0.4
+"""A tone shorter than SHORT_S must be at least this part of all that is heard."""
 
 
 def span(tone: Measured, defined_hz: float | None = None) -> ToneSpan:
@@ -57,7 +61,9 @@ class OneToneRule:
         if measured.length_s < due_s:
             tone.wakes[self.RULE] = max(now + 1, measured.start + int(due_s * EAR_RATE_HZ))
             return []
-        sure = confidence(measured)
+        sure = confidence(measured) * alone(measured, measured.start, others)
+        if nearest.length_s < SHORT_S and share_of_all(measured, tone) < SHORT_SHARE:
+            sure = 0.0  # a vowel can be as steady as that for as long, but it is never alone
         if sure < self._gate.threshold:
             return []
         tone.judged.add(self.RULE)

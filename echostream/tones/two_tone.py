@@ -1,25 +1,28 @@
 """Two-tone pages: which definition an A and a B make, and what keeps two pages from making a third.
 
 A page is decided when its B has lasted the definition's least length. The A must have ended where the B
-began (a gap and a drop-out allowed), must have lasted long enough and not too long, and must not be the B of a page
-that was just heard - unless it went on for so long that it is that and the next page's A as well. Of all definitions
-that fit, the nearest in frequency wins, and a B makes one page only.
+began (a gap and a drop-out allowed), must have lasted long enough and not too long, and must not be the B
+of a page that was just heard, unless it went on for so long that it is that and the next page's A as well.
+Of all definitions that fit, the nearest in frequency wins, and a B makes one page only.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from echostream.tones.company import alone
 from echostream.tones.heard import Detection, Heard, Kind, ToneSpan
 from echostream.tones.measure import Measured
+from echostream.tones.near_miss import near_miss
 from echostream.tones.plan import TwoTone
 from echostream.tones.steady import SteadyTone
-from echostream.tones.stream import EAR_RATE_HZ
 from echostream.tones.step_inside import find_step
+from echostream.tones.stream import EAR_RATE_HZ
 from echostream.tones.trust import Gate, confidence, hz_slack, length_slack_s
 
 ROUGH_HZ: Final = 3.0
@@ -34,6 +37,7 @@ CLOSE_HZ: Final = 14.0
 """Two tones nearer than this can be one run."""
 
 
+UNFIT_LOOK: Final = EAR_RATE_HZ // 8
 HELD_LOOK: Final = EAR_RATE_HZ // 4
 EDGE_S: Final = 0.3
 """What edges may be off by, and how long a run goes on before it counts as over."""
@@ -92,11 +96,12 @@ class TwoToneRule:
     def __init__(self, definitions: tuple[TwoTone, ...], gate: Gate, explain: bool) -> None:
         self._definitions = sorted(definitions, key=lambda definition: definition.b_hz)
         self._b_hz = [definition.b_hz for definition in self._definitions]
-        reach = [max(d.b_range_hz + d.vocoder_grid_hz, 0.0) for d in self._definitions]
+        reach = [d.b_range_hz + d.vocoder_grid_hz / 2 for d in self._definitions]
         self._widest = max(reach, default=0.0) + ROUGH_HZ
         self._gate = gate
         self._explain = explain
         self._held: list[_Held] = []
+        self._longest_a_s = {d.tone_id: longest_a_s(d) for d in definitions}
         shortest = min((min(d.a_length_s, d.b_length_s) for d in definitions), default=0.0)
         self.least_samples = int(max(shortest - 0.3, 0.1) * EAR_RATE_HZ)
         self._least_b = int(
@@ -116,10 +121,14 @@ class TwoToneRule:
         b = tone.measured(fresh=True)
         if b is None:
             return []
-        fits = self._fits(tone, b, near, others)
+        fits = self._fits(tone, b, near, others) or self._step_inside(tone, near)
         if not fits:
-            fits = self._step_inside(tone, near)
-        return self._decide(tone, fits, now)
+            tone.wakes[RULE] = now + UNFIT_LOOK
+        heard = self._decide(tone, fits, others, now)
+        if tone.over and self._explain and not heard and not tone.used_until:
+            missed = near_miss(tone, self._definitions, others, self._gate, self._longest_a_s)
+            return [missed] if missed is not None else []
+        return heard
 
     def is_known(self, a_hz: float, b_hz: float) -> bool:
         """A definition has these two tones, or nearly."""
@@ -165,7 +174,9 @@ class TwoToneRule:
         high = bisect_right(self._b_hz, hz + self._widest)
         return self._definitions[low:high]
 
-    def _decide(self, tone: SteadyTone, fits: list[_Fit], now: int) -> list[Heard]:
+    def _decide(
+        self, tone: SteadyTone, fits: list[_Fit], others: Iterable[SteadyTone], now: int
+    ) -> list[Heard]:
         if not fits:
             return []
         fits.sort(key=lambda fit: fit.distance)
@@ -177,7 +188,12 @@ class TwoToneRule:
             tone.wakes[RULE] = max(b.start + int(due * EAR_RATE_HZ), now + 1)
             return []
         fit = complete[0]
+        if fit.confidence >= self._gate.threshold:
+            since = fit.a.start
+            company = min(alone(fit.a, since, others), alone(fit.b, since, others))
+            fit = dataclasses.replace(fit, confidence=fit.confidence * company)
         if fit.confidence < self._gate.threshold:
+            tone.wakes[RULE] = now + UNFIT_LOOK
             return []
         if fit.shared and self._starts_a_page(fit.b):
             self._held = [held for held in self._held if held.tone is not tone] + [_Held(fit, tone)]
