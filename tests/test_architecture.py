@@ -33,9 +33,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway": PURE | {"config", "coordinator", "channels", "network"},
     "console": PURE | {"config", "channels", "hardware", "gateway"},
     "board": PURE | {"config", "channels", "hardware"},
+    "tone_tools": PURE | {"config", "console"},
     "simulator": PURE
     | {"config", "coordinator", "channels", "network", "hardware", "console", "gateway", "board"}
-    | {"instance", "signals"},
+    | {"instance", "signals", "tone_tools"},
 }
 ONLY = {
     ("config", "audio"): {"echostream.audio.format"},  # the frame lengths that there are
@@ -57,6 +58,8 @@ IMPURE_STANDARD = {
 ONE_DOOR = {
     "lgpio": "echostream/hardware/gpio.py",
     "pyaudio": "echostream/hardware/audio_portaudio.py",
+    "soundfile": "echostream/tone_tools/sound_library.py",
+    "matplotlib": "echostream/tone_tools/plot.py",
 }
 ONE_ROOM = {
     "websocket": "network",
