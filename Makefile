@@ -6,11 +6,11 @@ PY := .venv/bin/python
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench fuzz hwtest torture lint docs clean setup-run setup-dev setup-bench
+.PHONY: help run test bench bench-tones fuzz hwtest torture lint docs clean setup-run setup-dev setup-bench
 
 help: ## this list
 	@echo 'make TARGET [ARGS="..."]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup-run ## the gateway with ./config.json; hardware that is missing is simulated
 	@$(PY) -m echostream run --simulate missing $(ARGS)
@@ -24,6 +24,9 @@ lint: setup-dev ## ruff, mypy --strict
 
 bench: setup-bench ## the benchmarks, beside their peers (ARGS="--json", ARGS="delay cpu")
 	@$(PY) -m tests.bench $(ARGS)
+
+bench-tones: setup-bench ## how good the ear is (ARGS="--quick", ARGS="two_tone talk_off")
+	@$(PY) -m tests.bench_tones $(ARGS)
 
 fuzz: setup-dev ## a million inputs to each parser (ARGS="--parser NAME --seed 7")
 	@$(PY) tests/fuzz/run.py --inputs 1000000 $(ARGS)

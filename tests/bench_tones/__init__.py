@@ -1,0 +1,1 @@
+"""How good the ear is: `make bench-tones`."""

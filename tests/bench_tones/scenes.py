@@ -1,0 +1,164 @@
+"""Pages as they come off the air: tones between real speech, in white noise, and what was sent when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echostream.tones.detector import ToneDetector
+from echostream.tones.generator import Part, render
+from echostream.tones.heard import Detection, Kind
+from echostream.tones.plan import ListenPlan, TwoTone
+from echostream.tones.tables import quick_call_pairs
+from tests.bench_tones.corpora import speech
+
+Sound = NDArray[np.float32]
+
+RATE_HZ: Final = 8000
+TONE_DBFS: Final = -24.0
+"""RMS of each tone, and of the speech around."""
+SPEECH_DBFS: Final = -20.0
+"""As the corpora have it."""
+OFF: Final = 0.015
+DECIDE_WITHIN_S: Final = 2.0
+"""After B's end: later is no hit."""
+SET_SIZE: Final = 60
+PAGES_A_SET: Final = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One page that was put into a scene: samples of its edges. a_hz, b_hz: what really sounded."""
+
+    tone_id: str
+    a_hz: float
+    b_hz: float
+    a_start: int
+    b_start: int
+    b_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """hit: the right definition in time. wrong: any other, or the same once more. late_s: after B's minimum."""
+
+    hit: bool
+    wrong: int
+    late_s: float | None
+    ambiguous: bool = False
+    note: str = ""
+
+
+def range_hz(hz: float, part: float = OFF) -> float:
+    """A range as set in the field: 1.5 % and half a hertz."""
+    return part * hz + 0.5
+
+
+def definitions(rng: np.random.Generator, count: int = SET_SIZE, **settings: float) -> tuple[TwoTone, ...]:
+    """`count` of the 990 legal pages, drawn without repetition; beyond 990: of any pairs of the table's tones."""
+    pairs = quick_call_pairs()
+    chosen = rng.choice(len(pairs), count, replace=False)
+    return tuple(define(pairs[at].name, pairs[at].a_hz, pairs[at].b_hz, **settings) for at in chosen)
+
+
+def define(name: str, a_hz: float, b_hz: float, **settings: float) -> TwoTone:
+    """One definition with the benchmark's lengths and ranges, unless `settings` say otherwise."""
+    chosen = {
+        "a_length_s": 0.8,
+        "b_length_s": 2.0,
+        "a_range_hz": range_hz(a_hz),
+        "b_range_hz": range_hz(b_hz),
+        **settings,
+    }
+    return TwoTone(name, a_hz, b_hz, **chosen)
+
+
+def off(rng: np.random.Generator, hz: float, part: float = OFF) -> float:
+    """Within ± part of hz, uniformly."""
+    return hz * (1 + float(rng.uniform(-part, part)))
+
+
+def nearest(plan: Sequence[TwoTone], a_hz: float, b_hz: float) -> str:
+    """The definition whose tones are nearest (root of the squares of both deviations in parts), of those in range."""
+    best, tone_id = math.inf, ""
+    for each in plan:
+        a_off, b_off = abs(a_hz - each.a_hz), abs(b_hz - each.b_hz)
+        if a_off <= each.a_range_hz and b_off <= each.b_range_hz:
+            distance = math.hypot(a_off / each.a_hz, b_off / each.b_hz)
+            if distance < best:
+                best, tone_id = distance, each.tone_id
+    return tone_id
+
+
+def talk(rng: np.random.Generator, length_s: float, dbfs: float = TONE_DBFS) -> Sound:
+    """A random stretch of the speech corpus."""
+    corpus = speech().samples
+    count = round(length_s * RATE_HZ)
+    at = int(rng.integers(0, max(1, corpus.size - count)))
+    return corpus[at : at + count].astype(np.float32) * np.float32(10 ** ((dbfs - SPEECH_DBFS) / 20) / 32768)
+
+
+def tones(parts: Sequence[Part], dbfs: float = TONE_DBFS) -> Sound:
+    """The parts, each tone at `dbfs` RMS."""
+    most = max(len(part.hz) for part in parts)
+    peak_dbfs = dbfs + 3.0103 + (20 * math.log10(most) if most else 0.0)
+    return render(parts, RATE_HZ, peak_dbfs).astype(np.float32)
+
+
+def noise(rng: np.random.Generator, count: int, snr_db: float, dbfs: float = TONE_DBFS) -> Sound:
+    """White in 0 to 4 kHz, `snr_db` below `dbfs`."""
+    sigma = 10 ** ((dbfs - snr_db) / 20)
+    return rng.standard_normal(count, np.float32) * np.float32(sigma)
+
+
+def page(
+    rng: np.random.Generator,
+    tone_id: str,
+    a_hz: float,
+    b_hz: float,
+    *,
+    a_s: float = 1.0,
+    b_s: float = 3.0,
+    gap_s: float = 0.0,
+    dbfs: float = TONE_DBFS,
+    speech_dbfs: float = TONE_DBFS,
+) -> tuple[Sound, Sent]:
+    """Speech, a short pause, A, gap, B, a short pause, speech: without noise."""
+    before, pause = talk(rng, float(rng.uniform(1.0, 2.0)), speech_dbfs), float(rng.uniform(0.05, 0.4))
+    parts = [Part(a_s, (a_hz,)), *([Part(gap_s)] if gap_s else []), Part(b_s, (b_hz,))]
+    sounding = tones(parts, dbfs)
+    silence = np.zeros(round(pause * RATE_HZ), np.float32)
+    after = talk(rng, DECIDE_WITHIN_S + 1.0, speech_dbfs)
+    a_start = before.size + silence.size
+    b_start = a_start + round((a_s + gap_s) * RATE_HZ)
+    sent = Sent(tone_id, a_hz, b_hz, a_start, b_start, a_start + sounding.size)
+    return np.concatenate((before, silence, sounding, silence, after)), sent
+
+
+def listen(plan: ListenPlan, signal: NDArray[np.float32], rate_hz: int = RATE_HZ) -> list[Detection]:
+    """Everything that is heard in a whole recording."""
+    detector = ToneDetector(plan, rate_hz)
+    heard = detector.feed(signal)
+    heard += detector.finish()
+    return [item for item in heard if isinstance(item, Detection)]
+
+
+def judge(heard: Sequence[Detection], sent: Sent, plan: Sequence[TwoTone]) -> Outcome:
+    """What came of one page."""
+    right = nearest(plan, sent.a_hz, sent.b_hz) or sent.tone_id
+    pages = [item for item in heard if item.kind == Kind.TWO_TONE]
+    until = sent.b_end + round(DECIDE_WITHIN_S * RATE_HZ)
+    hits = [item for item in pages if item.tone_id == right and sent.b_start <= item.decided <= until]
+    least_s = next(each.b_length_s for each in plan if each.tone_id == right)
+    late_s = (hits[0].decided - sent.b_start) / RATE_HZ - least_s if hits else None
+    wrong = len(pages) - (1 if hits else 0)
+    note = ""
+    if not hits or wrong:
+        note = "; ".join(f"{item.tone_id} at {item.decided / RATE_HZ:.2f} s" for item in pages) or "nothing"
+        note = f"right {right} {sent.a_hz:.1f} {sent.b_hz:.1f} Hz: {note}"
+    return Outcome(bool(hits), wrong, late_s, right != sent.tone_id, note)
