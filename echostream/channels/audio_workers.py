@@ -1,8 +1,7 @@
 """The threads that move a channel's frames: one captures, one plays. They own the open card, nothing else.
 
 A card that is away is looked for twice a second. A read or write that never returns is freed by the
-`StallWatch`, because a card can hang without ever reporting an error. A worker that dies of a bug is logged
-with its cause, counted, and restarted with back-off.
+`StallWatch`, because a card can hang without ever reporting an error.
 """
 
 from __future__ import annotations
@@ -14,66 +13,14 @@ from collections.abc import Callable
 
 from echostream.audio.ports import AudioSink, AudioSource
 from echostream.channels.audio_stream import AudioStream
+from echostream.coordinator.worker import Worker
 from echostream.errors import AudioError, LibraryMissing
-from echostream.events import Direction, Post, SourceChanged, WorkerFailed
+from echostream.events import Direction, Post, SourceChanged
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.5
-RESTART_MIN_S = 0.5
-RESTART_MAX_S = 30.0
 STALL_S = 1.0
-HEALTHY_S = 30.0
-
-
-class Worker:
-    """A named thread with a stop event, a restart counter and a bounded join. Subclasses say what it does."""
-
-    def __init__(self, name: str, post: Post) -> None:
-        self.name = name
-        self.restarts = 0
-        self._post = post
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._supervised, name=self.name)
-        self._thread.start()
-
-    def request_stop(self) -> None:
-        """Ask the thread to end and free whatever it is blocked on. Does not wait."""
-        self._stopping.set()
-        self._unblock()
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the end. False: it still runs, the caller asks again later or says so."""
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-            if self._thread.is_alive():
-                return False
-            self._thread = None
-        return True
-
-    def _work(self) -> None:
-        raise NotImplementedError
-
-    def _unblock(self) -> None:
-        """Free the thread from a blocking call."""
-
-    def _supervised(self) -> None:
-        pause_s = RESTART_MIN_S
-        while not self._stopping.is_set():
-            began_s = time.monotonic()
-            try:
-                self._work()
-            except Exception as error:
-                self.restarts += 1
-                if time.monotonic() - began_s > HEALTHY_S:
-                    pause_s = RESTART_MIN_S
-                log.exception("worker %s died; restart %d in %.1f s", self.name, self.restarts, pause_s)
-                self._post(WorkerFailed(self.name, f"{type(error).__name__}: {error}"))
-                self._stopping.wait(pause_s)
-                pause_s = min(RESTART_MAX_S, pause_s * 2)
 
 
 class CardWorker(Worker):
