@@ -115,7 +115,7 @@ class NewTonesRule:
             return []
         best: tuple[float, SteadyTone, Measured] | None = None
         for other in others:
-            if other is tone or other.judged or not self._may_precede(other, b):
+            if other is tone or other.judged - {"alert_tones"} or not self._may_precede(other, b):
                 continue
             a = other.measured(fresh=True)
             if a is None or a.length_s < self._least_a_s - length_slack_s(a) or not self._steady(other, a):
