@@ -19,6 +19,7 @@ examples:
   echostream server --port 8765                   a small control server
   echostream listen ws://10.0.0.5:8765 fire-tac --wav heard.wav
   echostream talk   ws://10.0.0.5:8765 fire-tac hello.wav
+  echostream tones detect call.mp3                which tones are in a recording
 
 exit codes: 0 done, 1 failed while it ran, 2 the configuration or the call is wrong,
             3 a library, a card or a running gateway is missing
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_devices(commands)
     _add_server(commands)
     _add_members(commands)
+    _add_tones(commands)
     return parser
 
 
@@ -139,6 +141,12 @@ def _add_membership(parser: argparse.ArgumentParser, several: bool = False) -> N
     parser.add_argument("--token-query", help="URL query key that carries the token")
     parser.add_argument("--ca-file", help="PEM of the authority to trust")
     parser.add_argument("--verbose", action="store_true")
+
+
+def _add_tones(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from echostream.tone_tools.commands import add_tones
+
+    add_tones(commands)
 
 
 def _seconds(text: str) -> float:
