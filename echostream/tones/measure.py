@@ -28,6 +28,8 @@ SEARCH_HZ: Final = 6.0
 """The frequency is looked for this far around the run's."""
 REFERENCE_CELLS: Final = 25
 """The vector is taken as constant over 250 ms: slower changes (flutter, drift) are followed."""
+WANDER: Final = 1.5
+"""Radians by which a phase may wander over a tone before it is followed."""
 LEAST_CELLS: Final = 5
 """Shorter is no tone here."""
 HOLE_CELLS: Final = 20
@@ -153,10 +155,23 @@ def measure(
         off = turn_hz(vector[inside])
         vector *= np.exp(-2j * math.pi * off * CELL_S * np.arange(count))
         hz += off
-        inside = _edges(vector, inside)
+        inside = _edges(_flat(vector, inside), inside)
         if inside.stop - inside.start < LEAST_CELLS:
             return None
     return _verdict(vector, inside, hz, start, noise)
+
+
+def _flat(vector: Complex, inside: slice) -> Complex:
+    """The vector with the slow wandering of its phase taken out: a transmitter that drifts, a fading path."""
+    phase = np.unwrap(np.angle(_reference(vector[inside])))
+    if phase.size < 2 * REFERENCE_CELLS or float(np.ptp(phase)) < WANDER:
+        return vector
+    # Outside the core the phase goes on as it went at the core's ends.
+    lead, tail = phase[REFERENCE_CELLS] - phase[0], phase[-1] - phase[-1 - REFERENCE_CELLS]
+    before = phase[0] - lead / REFERENCE_CELLS * np.arange(inside.start, 0, -1)
+    after = phase[-1] + tail / REFERENCE_CELLS * np.arange(1, vector.size - inside.stop + 1)
+    flat: Complex = vector * np.exp(-1j * np.concatenate((before, phase, after)))
+    return flat
 
 
 def _verdict(vector: Complex, inside: slice, hz: float, start: int, noise: float) -> Measured:

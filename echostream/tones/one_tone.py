@@ -128,6 +128,10 @@ class NewTonesRule:
         if best is None or self._is_known(best[2].hz, b.hz):
             return []
         _, other, a = best
+        company = min(alone(a, a.start, others), alone(b, a.start, others))
+        sure = min(confidence(a), confidence(b)) * company
+        if sure < self._gate.threshold:
+            return []
         other.judged.add(self.RULE)
         return [
             Detection(
@@ -140,7 +144,7 @@ class NewTonesRule:
                 snr_db=min(a.snr_db, b.snr_db),
                 level_dbfs=b.level_dbfs,
                 twist_db=b.level_dbfs - a.level_dbfs,
-                confidence=min(confidence(a), confidence(b)),
+                confidence=sure,
             )
         ]
 

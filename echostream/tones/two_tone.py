@@ -115,20 +115,21 @@ class TwoToneRule:
         if now < tone.wakes.get(RULE, 0) and not tone.over:
             return []
         near = self._near(tone.rough_hz)
-        if not near:
-            tone.wakes[RULE] = now + EAR_RATE_HZ // 4
-            return []
-        b = tone.measured(fresh=True)
+        b = tone.measured(fresh=True) if near else None
         if b is None:
-            return []
+            tone.wakes[RULE] = now + EAR_RATE_HZ // 4
+            return self._missed(tone, others)
         fits = self._fits(tone, b, near, others) or self._step_inside(tone, near)
         if not fits:
             tone.wakes[RULE] = now + UNFIT_LOOK
         heard = self._decide(tone, fits, others, now)
-        if tone.over and self._explain and not heard and not tone.used_until:
-            missed = near_miss(tone, self._definitions, others, self._gate, self._longest_a_s)
-            return [missed] if missed is not None else []
-        return heard
+        return heard or self._missed(tone, others)
+
+    def _missed(self, tone: SteadyTone, others: Iterable[SteadyTone]) -> list[Heard]:
+        if not (self._explain and tone.over) or tone.used_until:
+            return []
+        missed = near_miss(tone, self._definitions, others, self._gate, self._longest_a_s)
+        return [missed] if missed is not None else []
 
     def is_known(self, a_hz: float, b_hz: float) -> bool:
         """A definition has these two tones, or nearly."""
