@@ -7,6 +7,7 @@ from typing import Final
 from echostream.audio.filters import LOWEST_CORNER_HZ, Biquad, BiquadChain
 from echostream.tones.alert_tones import AlertTonesRule
 from echostream.tones.at_once import AtOnceRule
+from echostream.tones.ctcss import CtcssEar
 from echostream.tones.mdc1200 import Mdc1200Ear
 from echostream.tones.one_tone import NewTonesRule, OneToneRule
 from echostream.tones.plan import FilterPlan, ListenPlan
@@ -27,6 +28,8 @@ def ears_for(plan: ListenPlan) -> tuple[Ear, ...]:
     rules = rules_for(plan)
     if rules:
         ears.append(SteadyEar(rules, least_power=0.5 * 10 ** ((plan.level_dbfs - 3.0) / 10)))
+    if plan.ctcss:
+        ears.append(CtcssEar(plan.level_dbfs))
     if plan.mdc1200:
         ears.append(Mdc1200Ear(plan.threshold, plan.level_dbfs, plan.explain))
     return tuple(ears)

@@ -41,7 +41,7 @@ MOST_SYNC_ERRORS: Final = 3
 MOST_WORD_ERRORS: Final = 9
 LEAST_COHERENCE: Final = 0.35
 """Share of the power between 0.9 and 2.1 kHz that is the sync's. Noise has 40 degrees of freedom there and
-reaches it by chance at one of 10 million places, some hours apart; a burst in white noise at -6 dB still does."""
+reaches it by chance at one of 10 million places, hours apart; a burst in white noise at -6 dB still does."""
 MOST_PENDING: Final = 8
 
 _WINDOW: Final = 2 * BLOCK_SAMPLES

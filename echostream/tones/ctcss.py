@@ -1,0 +1,307 @@
+"""CTCSS: the tone below the voice that says who may be heard (EIA/TIA-603; 67.0 to 254.1 Hz, 50 of them).
+
+Every 64 ms the sub-audible band is looked through for lines that are narrow against their surroundings. A
+line is a tone when its cells (`ctcss_signal`) agree in direction and length so well that noise would not
+have made it in a year, when its frequency is that of one tone of the table (within 0.5 %, the sender's
+tolerance, and what noise may have added) and of no neighbour, and when it is alone: a voice, an
+instrument and the mains come with other lines. In clean audio that takes 0.25 s of tone; at a signal as
+strong as the noise beside it, half a second.
+
+While it sounds, each cell is held against the tone's own vector. What speaks for "gone" over "there" is
+summed up, the more the less there is beside it: clean audio shows the end after 0.1 s, a reversed phase
+("reverse burst", 120 to 180 degrees) within a cell or two. A drop-out of less than 0.1 s does not end a
+tone.
+
+TIA-603 wants a receiver to open within 250 ms of a tone at its usual level and to close as fast; a
+squelch has one tone to look for, this ear 50 of them, and no false one is worth more than the tenth of a
+second.
+
+The mains: hum at exactly 100.0 Hz (or 120, 180, 240, 250 Hz) is not told from a tone by its frequency. It
+is hum when another line of the same mains (50 or 60 Hz and their multiples) is within 15 dB of it, which
+is so for all that rectifiers and ground loops make. A lone 100.0 Hz is the tone 100.0.
+
+Level: a tone counts from 20 dB below the plan's level on, as it is sent 10 to 17 dB below the voice.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echostream.tones.ctcss_signal import (
+    CELL,
+    CELL_NOISE_HZ,
+    CELL_S,
+    CELLS,
+    DOWN,
+    KEPT,
+    RATE_HZ,
+    SubAudible,
+    Tuned,
+)
+from echostream.tones.heard import Detection, Heard, Kind, ToneSpan
+from echostream.tones.measure import Past
+from echostream.tones.stream import EAR_RATE_HZ, Signal
+from echostream.tones.tables import CTCSS_ALL_HZ
+from echostream.tones.trust import LEVEL_SLACK_DB, SINE_DB
+
+Complex = NDArray[np.complex128]
+Float = NDArray[np.float64]
+
+BELOW_VOICE_DB: Final = 20.0
+TOLERANCE: Final = 0.005
+SPANS: Final = (7, 10, 16, 24, CELLS)
+"""Numbers of cells that are judged."""
+SURE: Final = 23.0
+"""-ln of the chance that noise is as steady as this: 1e-10 at each look, once in a year."""
+APART: Final = 3.0
+"""Standard errors between a tone and the middle to its neighbour."""
+OVERTONE_DB: Final = -20.0
+MAINS_DB: Final = -15.0
+GONE: Final = 9.0
+"""-ln of the chance that a tone that still sounds looks as gone as this."""
+LINE_OVER_NOISE: Final = 6.0
+FOLLOW: Final = 0.15
+"""Share of a new cell in the tone's vector."""
+CLEAN: Final = 0.06
+"""Least noise that a cell is taken to have, over the tone."""
+
+_TABLE: Final = np.array(CTCSS_ALL_HZ)
+_MIDDLES: Final = (_TABLE[1:] + _TABLE[:-1]) / 2
+_LOOK: Final = 352
+_AROUND: Final = 16
+_LOW: Final = int(64.0 * KEPT / RATE_HZ)
+_HIGH: Final = int(258.0 * KEPT / RATE_HZ)
+_WINDOWS: Final = np.stack((np.pad(np.hanning(_LOOK), (KEPT - _LOOK, 0)), np.hanning(KEPT)))
+"""A short look for what is clear and has just begun, a long one for what is buried."""
+_NARROW: Final = np.array((0.6, 0.4))
+
+
+def _pure_line() -> Float:
+    """Share of the peak's bin in the ± 16 bins around it, for a pure tone in either window."""
+    power = np.abs(np.fft.fft(_WINDOWS)) ** 2
+    near: Float = power[:, 0] / (power[:, : _AROUND + 1].sum(axis=1) + power[:, -_AROUND:].sum(axis=1))
+    return near
+
+
+_LIMITS: Final = (_NARROW * _pure_line())[:, None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Steady:
+    """A line: its frequency and standard error, its power, the noise in a cell's band, from how many cells."""
+
+    hz: float
+    sigma_hz: float
+    power: float
+    stray: float
+    cells: int
+
+
+@dataclass(slots=True)
+class _On:
+    """The tone that sounds. vector: as its cells are. against: what speaks for its end, and since when."""
+
+    tone_hz: float
+    tuned: Tuned
+    vector: complex
+    start: int
+    snr_db: float
+    against: float = 0.0
+    since: int = 0
+
+
+class CtcssEar:
+    """Hears CTCSS tones come and go on the stream of one channel."""
+
+    def __init__(self, level_dbfs: float = -45.0) -> None:
+        """level_dbfs: least level of the plan's tones (AES17)."""
+        least_dbfs = level_dbfs - BELOW_VOICE_DB - SINE_DB - LEVEL_SLACK_DB
+        self._least_power = 10 ** (least_dbfs / 10)
+        self._band = SubAudible()
+        self._past = Past(KEPT / RATE_HZ + 0.1)
+        self._on: _On | None = None
+        self._fresh = 0
+        """Cells since the last tone's end, or the start."""
+
+    def hear(self, block: Signal) -> list[Heard]:
+        """The next 512 samples."""
+        self._band.add(block)
+        self._past.add(block)
+        self._fresh = min(CELLS, self._fresh + 2)
+        if self._on:
+            return self._follow(self._on)
+        return self._look()
+
+    def finish(self) -> list[Heard]:
+        """The stream's end is the end of its tone."""
+        return [self._off(self._on, self._band.end)] if self._on else []
+
+    def reset(self, position: int) -> None:
+        """Forget what is under way; the next block begins at sample `position`."""
+        self._band.forget(position)
+        self._past.forget(position)
+        self._on = None
+        self._fresh = 0
+
+    # Off: looking for a tone.
+
+    def _look(self) -> list[Heard]:
+        if self._fresh < SPANS[0]:
+            return []
+        for line_hz in self._lines():
+            cells = self._band.cells(line_hz)
+            for count in SPANS:
+                steady = _agree(cells[-count:], line_hz) if count <= self._fresh else None
+                tone_hz = _nearest(steady) if steady else 0.0
+                if steady and tone_hz and steady.power >= self._least_power and self._alone(steady):
+                    return [self._begin(tone_hz, steady)]
+        return []
+
+    def _lines(self) -> list[float]:
+        """Frequencies of lines that are narrow against what is 16 Hz around them, the narrowest first."""
+        spectrum = np.fft.rfft(self._band.kept * _WINDOWS)
+        power = spectrum.real**2 + spectrum.imag**2
+        total = np.cumsum(power, axis=1)
+        around = (
+            total[:, _LOW + _AROUND : _HIGH + _AROUND] - total[:, _LOW - _AROUND - 1 : _HIGH - _AROUND - 1]
+        )
+        here = power[:, _LOW:_HIGH]
+        narrow = here - _LIMITS * around
+        # Seldom more than one: most blocks have none, and nothing more to do.
+        best = narrow.argmax(axis=1).tolist()
+        lines = [_peak_hz(power[n], at + _LOW) for n, at in enumerate(best) if narrow[n, at] > 0.0]
+        return lines[:1] if len(lines) == 2 and abs(lines[0] - lines[1]) < 1.0 else lines
+
+    def _alone(self, steady: _Steady) -> bool:
+        """No overtones, and no other line of the mains."""
+        limits = {multiple * steady.hz: OVERTONE_DB for multiple in (2, 3, 4)}
+        for mains_hz in (50.0, 60.0):
+            order = round(steady.hz / mains_hz)
+            unit_hz = steady.hz / order if order else 0.0
+            if abs(unit_hz - mains_hz) < 0.2:
+                limits.update({n * unit_hz: MAINS_DB for n in range(1, 7) if n != order})
+        length = (steady.cells + 1) * CELL * DOWN
+        signal = self._past.get(self._past.end - length, self._past.end)
+        own = _line_power(signal, steady.hz)
+        beside = np.array((-5.0, -4.0, -3.0, 3.0, 4.0, 5.0)) * EAR_RATE_HZ / length
+        for hz, limit_db in limits.items():
+            there = _line_power(signal, hz)
+            if there < own * 10 ** (limit_db / 10):
+                continue
+            # Noise and moving voices are as strong beside it.
+            if there > LINE_OVER_NOISE * float(np.mean([_line_power(signal, hz + off) for off in beside])):
+                return False
+        return True
+
+    def _begin(self, tone_hz: float, steady: _Steady) -> Detection:
+        cells = self._band.cells(steady.hz)
+        vector = complex(cells[-steady.cells :].mean())
+        along = (cells * vector.conjugate()).real / abs(vector) ** 2
+        usable = along[CELLS - self._fresh :]
+        # The most likely first cell: from there on the tone is there, before it is not.
+        there = np.cumsum((usable - 0.5)[::-1])
+        first = CELLS - 1 - int(np.argmax(there))
+        start = self._band.sample_of(first)
+        level_dbfs = 10 * math.log10(steady.power)
+        # As if what is beside it were white, like every signal-to-noise ratio here: in 0-4 kHz.
+        noise = max(steady.stray / CELL_NOISE_HZ * (EAR_RATE_HZ / 2), 1e-15)
+        snr_db = level_dbfs - 10 * math.log10(noise)
+        self._on = _On(tone_hz, Tuned(steady.hz), vector, start, snr_db)
+        end = self._band.end
+        span = ToneSpan(steady.hz, start, end, level_dbfs, snr_db, steady.hz - tone_hz)
+        return Detection(
+            Kind.CTCSS_ON,
+            "",
+            start=start,
+            end=end,
+            decided=end,
+            tones=(span,),
+            digits=f"{tone_hz:.1f}",
+            snr_db=snr_db,
+            level_dbfs=level_dbfs,
+            confidence=steady.power / (steady.power + steady.stray),
+        )
+
+    # On: following the tone.
+
+    def _follow(self, on: _On) -> list[Heard]:
+        for n, (cell, beside) in enumerate(zip(*self._band.newest(on.tuned), strict=True)):
+            length = abs(on.vector) ** 2
+            along = (cell * on.vector.conjugate()).real / length
+            noise = max(CLEAN, 0.5 * beside / length)
+            if on.against <= 0.0:
+                on.since = self._band.sample_of(CELLS - 2 + n)
+            on.against = max(0.0, on.against + (0.5 - along) / noise)
+            if on.against > GONE:
+                return [self._off(on, on.since)]
+            if along > 0.5:
+                on.vector += FOLLOW / (1 + noise) * (cell - on.vector)
+        return []
+
+    def _off(self, on: _On, end: int) -> Detection:
+        self._on = None
+        self._fresh = max(0, math.ceil((self._band.end - end) / EAR_RATE_HZ / CELL_S) - 2)
+        end = max(on.start, end)
+        level_dbfs = 10 * math.log10(2 * abs(on.vector) ** 2)
+        hz = on.tuned.hz
+        return Detection(
+            Kind.CTCSS_OFF,
+            "",
+            start=on.start,
+            end=end,
+            decided=self._band.end,
+            tones=(ToneSpan(hz, on.start, end, level_dbfs, on.snr_db, hz - on.tone_hz),),
+            digits=f"{on.tone_hz:.1f}",
+            snr_db=on.snr_db,
+            level_dbfs=level_dbfs,
+        )
+
+
+def _peak_hz(power: Float, at: int) -> float:
+    left, here, right = np.sqrt(power[at - 1 : at + 2]).tolist()
+    bend = 2 * here - left - right
+    offset = 0.5 * (right - left) / bend if bend > 0 else 0.0
+    return (at + offset) * RATE_HZ / KEPT
+
+
+def _agree(cells: Complex, hz: float) -> _Steady | None:
+    """The line near hz that these cells are, if noise would not have made them."""
+    count = cells.size
+    lag = max(1, count // 2)
+    turn = float(np.angle(np.vdot(cells[:-lag], cells[lag:])))
+    off_hz = turn / (2 * math.pi * lag * CELL_S)
+    number = np.arange(count) - (count - 1)
+    straight = cells * np.exp((-2j * math.pi * off_hz * CELL_S) * number)
+    mean = complex(straight.mean())
+    total = float(np.mean(straight.real**2 + straight.imag**2))
+    left = max(1.0 - abs(mean) ** 2 / (total + 1e-30), 1e-9)
+    if -(count - 1) * math.log(left) < SURE:
+        return None
+    stray = left * total * count / (count - 1)
+    energy = count * abs(mean) ** 2 / stray
+    sigma_hz = math.sqrt(3 / (2 * math.pi**2 * energy)) / (count * CELL_S)
+    return _Steady(hz + off_hz, sigma_hz, 2 * abs(mean) ** 2, 2 * stray, count)
+
+
+def _nearest(steady: _Steady) -> float:
+    """The table's tone, Hz; 0.0 where it is none, or where it might be a neighbour."""
+    at = int(np.searchsorted(_MIDDLES, steady.hz))
+    tone_hz = float(_TABLE[at])
+    if abs(steady.hz - tone_hz) > TOLERANCE * tone_hz + 2 * steady.sigma_hz:
+        return 0.0
+    middles = _MIDDLES[max(0, at - 1) : at + 1]
+    if float(np.min(np.abs(middles - steady.hz))) < APART * steady.sigma_hz:
+        return 0.0
+    return tone_hz
+
+
+def _line_power(signal: Signal, hz: float) -> float:
+    """Power of the steady line at hz in signal, under a Hann window."""
+    window = np.hanning(signal.size)
+    found = np.vdot(np.exp((2j * math.pi * hz / EAR_RATE_HZ) * np.arange(signal.size)), signal * window)
+    return float(2 * abs(found / window.sum()) ** 2)
