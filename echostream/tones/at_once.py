@@ -112,7 +112,7 @@ class AtOnceRule:
         with_tone: SteadyTone | None = None,
         ends_at: int | None = None,
     ) -> _Pair | None:
-        """The two tones that sound together long enough; one of them `with_tone`, or both over at `ends_at`."""
+        """Two tones that sound together long enough: one is `with_tone`, or both are over at `ends_at`."""
         found = [self._matching(definition, hz, others, ends_at) for hz in wanted]
         for low in found[0]:
             for high in found[1]:

@@ -1,7 +1,8 @@
 """The ear of one channel: audio of any rate in blocks of any size in, what was heard out.
 
-The samples are brought to 8 kHz, filtered as the plan says, cut into blocks of 512 and handed to each ear. All
-of that happens on a fixed grid counted from the first sample, so the result does not depend on the blocks.
+The samples are brought to 8 kHz, filtered as the plan says, cut into blocks of 512 and handed to each ear.
+All of that happens on a fixed grid counted from the first sample, so the result does not depend on the
+blocks.
 """
 
 from __future__ import annotations

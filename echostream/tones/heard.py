@@ -24,10 +24,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ToneSpan:
-    """One tone as it was measured. `start`, `end`: sample indices at 8 kHz of its edges (end: so far, while it sounds).
+    """One tone as it was measured. `start`, `end`: sample indices at 8 kHz of its edges (end: so far, while
+    it sounds).
 
-    level_dbfs: RMS of the tone, a full-scale sine is -3.01. snr_db: tone power over the noise power in 0-4 kHz.
-    deviation_hz: measured less defined; 0.0 where nothing was defined.
+    level_dbfs: RMS of the tone, a full-scale sine is -3.01. snr_db: tone power over the noise power in 0-4
+    kHz. deviation_hz: measured less defined; 0.0 where nothing was defined.
     """
 
     hz: float
@@ -42,11 +43,11 @@ class ToneSpan:
 class Detection:
     """Something was heard.
 
-    tone_id: of the definition; "" where none was needed (new tones, a DTMF digit string without a definition).
-    tones: as measured, in the order of their sounding. start, end, decided: sample indices at 8 kHz; `end` is
-    the last edge known when it was decided. digits: of DTMF, five-tone, MDC1200 (unit id) or the CTCSS tone in Hz.
-    system: which standard ("zvei1", "ccir", ...). twist_db: level of the higher or second tone over the other.
-    confidence: 0 to 1.
+    tone_id: of the definition; "" where none was needed (new tones, a DTMF digit string without a
+    definition). tones: as measured, in the order of their sounding. start, end, decided: sample indices at 8
+    kHz; `end` is the last edge known when it was decided. digits: of DTMF, five-tone, MDC1200 (unit id) or
+    the CTCSS tone in Hz. system: which standard ("zvei1", "ccir", ...). twist_db: level of the higher or
+    second tone over the other. confidence: 0 to 1.
     """
 
     kind: Kind

@@ -1,9 +1,9 @@
 """What a tone is: its frequency, edges, level and how pure it is, from the samples around it.
 
-Where a run of peaks says "perhaps here", the samples are turned down to 0 Hz at the run's frequency and summed over
-cells of 10 ms. In cells the tone is one slowly turning vector: its rotation is the frequency (to the Cramér-Rao
-bound), its length the level; noise, speech and music are what does not line up with it. The edges are the
-most likely ones for a vector that is there between them and not outside.
+Where a run of peaks says "perhaps here", the samples are turned down to 0 Hz at the run's frequency and
+summed over cells of 10 ms. In cells the tone is one slowly turning vector: its rotation is the frequency (to
+the Cramér-Rao bound), its length the level; noise, speech and music are what does not line up with it. The
+edges are the most likely ones for a vector that is there between them and not outside.
 """
 
 from __future__ import annotations
@@ -77,9 +77,10 @@ class Past:
 class Measured:
     """A tone. start, end: samples. power: mean square while it sounds. noise: power of the noise in 0-4 kHz.
 
-    purity: share of the tone in what is within ± 50 Hz of it, less what the noise explains. swing_db: standard
-    deviation of its level over tenths of a second. hz_sigma: standard error of hz. sounding: no end was seen.
-    energy: of the tone over the noise in its own band, summed over its length (E/N0; 14 dB and more for sure).
+    purity: share of the tone in what is within ± 50 Hz of it, less what the noise explains. swing_db:
+    standard deviation of its level over tenths of a second. hz_sigma: standard error of hz. sounding: no end
+    was seen. energy: of the tone over the noise in its own band, summed over its length (E/N0; 14 dB and more
+    for sure).
     """
 
     hz: float

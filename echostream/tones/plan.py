@@ -1,4 +1,4 @@
-"""What an ear listens for: definitions without a file's or a screen's form. All frequencies in Hz, lengths in s."""
+"""What an ear listens for: definitions without a file's or a screen's form."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class AtOnce:
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """A sequence of digits that has an id. system: "dtmf", or that of a five-tone call ("zvei1", "ccir", ...).
+    """A sequence of digits that has an id. system: "dtmf", or a five-tone one ("zvei1", "ccir", ...).
 
     digits: as sent, a "?" stands for any one digit.
     """
@@ -63,7 +63,7 @@ class Digits:
 
 @dataclass(frozen=True, slots=True)
 class NewTones:
-    """Unknown pairs: B lasts at least length_s, A at least 0.4 of that; neither wanders by more than range_hz."""
+    """Unknown pairs: B lasts length_s or more, A 0.4 of that; neither wanders by more than range_hz."""
 
     length_s: float = 2.0
     range_hz: float = 10.0
@@ -80,7 +80,7 @@ class FilterPlan:
 
 @dataclass(frozen=True, slots=True)
 class ListenPlan:
-    """All of one channel. threshold: least confidence; level_dbfs: least level of a tone (sine of full scale: 0).
+    """All of one channel. threshold: least confidence; level_dbfs: of a tone (sine of full scale: 0).
 
     explain: near misses are reported too. dtmf, five_tone, ...: listened for also without a definition.
     """

@@ -1,4 +1,5 @@
-"""Runs: peaks of one frequency that follow each other. A run is where a tone may be; `measure` says what it is."""
+"""Runs: peaks of one frequency that follow each other. A run is where a tone may be; `measure` says what it
+is."""
 
 from __future__ import annotations
 

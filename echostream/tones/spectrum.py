@@ -46,7 +46,8 @@ class PeakFinder:
     """The peaks of each frame, from blocks of 512 samples."""
 
     def __init__(self, least_ratio: float = 10.0, least_power: float = 0.0) -> None:
-        """least_ratio: of a bin's power over the noise beside it. least_power: weaker tones are not looked at."""
+        """least_ratio: of a bin's power over the noise beside it. least_power: weaker tones are not looked
+        at."""
         window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
         self._window = window.astype(np.float32)
         self._least_ratio = least_ratio

@@ -25,7 +25,8 @@ class Ear(Protocol):
     """One kind of listening, on the stream of one channel."""
 
     def hear(self, block: Signal) -> list[Heard]:
-        """What the next block (shape (512,), float32) decided. Positions count from the stream's first sample."""
+        """What the next block (shape (512,), float32) decided. Positions count from the stream's first
+        sample."""
         ...
 
     def finish(self) -> list[Heard]:

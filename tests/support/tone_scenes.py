@@ -24,7 +24,8 @@ def tone(
     """Sines at once, each with this RMS."""
     at = np.arange(round(s * rate_hz)) / rate_hz
     peak = np.sqrt(2) * 10 ** (level_dbfs / 20)
-    return np.sum([peak * np.sin(2 * np.pi * f * at + phase) for f in hz], axis=0)
+    sines: Sound = np.sum([peak * np.sin(2 * np.pi * f * at + phase) for f in hz], axis=0)
+    return sines
 
 
 def pause(s: float, rate_hz: int = RATE_HZ) -> Sound:
@@ -33,7 +34,8 @@ def pause(s: float, rate_hz: int = RATE_HZ) -> Sound:
 
 
 def scene(*parts: Sound, snr_db: float | None = 20.0, seed: int = 1, rate_hz: int = RATE_HZ) -> Sound:
-    """Half a second of silence on both sides, and white noise over all (against tones at LEVEL_DBFS, 0-4 kHz)."""
+    """Half a second of silence on both sides, and white noise over all (against tones at LEVEL_DBFS, 0-4
+    kHz)."""
     whole = np.concatenate([pause(0.5, rate_hz), *parts, pause(0.5, rate_hz)])
     if snr_db is None:
         return whole
