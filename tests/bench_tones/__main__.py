@@ -17,6 +17,7 @@ from tests.bench_tones.pool import Options
 
 BENCHES = {
     "two_tone": "two-tone pages from +20 to -14 dB, wrong definitions, how soon",
+    "hazards": "close pairs, weak tones, holes, speech over them, stacked pages",
 }
 
 

@@ -1,9 +1,8 @@
-"""Real recordings for the benchmark, from Debian packages: 6 h of speech in seven languages, music, sounds.
+"""Real recordings for the benchmark, from Debian packages: 6 h of speech in seven languages, and music.
 
-Packages that are installed are read where they are; others are fetched with `apt-get download` and unpacked with
-`dpkg-deb -x` below $XDG_CACHE_HOME/echostream-bench, which needs no root. Everything is brought to 8 kHz mono, each
-recording to -20 dBFS, and kept there as one array, so that it is done once. A package that cannot be had is
-named in the table.
+Packages that are installed are read where they are; others are fetched with `apt-get download` and unpacked
+with `dpkg-deb -x` below $XDG_CACHE_HOME/echostream-bench, which needs no root. Everything is brought to 8 kHz
+and -20 dBFS and kept there as one array, so that it is done once. A package that cannot be had is named.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ SHIPPED: Final = Path(__file__).parents[2] / "echostream/simulator/speech"
 
 @dataclass(frozen=True)
 class Corpus:
-    """samples: shape (n,), int16, 8 kHz, all recordings end to end. starts: of each recording, and the end of all.
+    """samples: shape (n,), int16, 8 kHz, all recordings end to end. starts: of each, and the end of the last.
 
     missing: packages that could not be had.
     """

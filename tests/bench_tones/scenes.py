@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from echostream.tones.generator import Part, render
 from echostream.tones.heard import Detection, Kind
 from echostream.tones.plan import ListenPlan, TwoTone
 from echostream.tones.tables import quick_call_pairs
+from tests.bench.rows import Row
 from tests.bench_tones.corpora import speech
 
 Sound = NDArray[np.float32]
@@ -45,7 +47,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """hit: the right definition in time. wrong: any other, or the same once more. late_s: after B's minimum."""
+    """hit: the right definition in time. wrong: others, or the same again. late_s: after B's minimum."""
 
     hit: bool
     wrong: int
@@ -60,7 +62,7 @@ def range_hz(hz: float, part: float = OFF) -> float:
 
 
 def definitions(rng: np.random.Generator, count: int = SET_SIZE, **settings: float) -> tuple[TwoTone, ...]:
-    """`count` of the 990 legal pages, drawn without repetition; beyond 990: of any pairs of the table's tones."""
+    """`count` of the 990 legal pages, drawn without repetition."""
     pairs = quick_call_pairs()
     chosen = rng.choice(len(pairs), count, replace=False)
     return tuple(define(pairs[at].name, pairs[at].a_hz, pairs[at].b_hz, **settings) for at in chosen)
@@ -84,7 +86,7 @@ def off(rng: np.random.Generator, hz: float, part: float = OFF) -> float:
 
 
 def nearest(plan: Sequence[TwoTone], a_hz: float, b_hz: float) -> str:
-    """The definition whose tones are nearest (root of the squares of both deviations in parts), of those in range."""
+    """The definition in range whose tones are nearest: root of the squares of both deviations, in parts."""
     best, tone_id = math.inf, ""
     for each in plan:
         a_off, b_off = abs(a_hz - each.a_hz), abs(b_hz - each.b_hz)
@@ -162,3 +164,28 @@ def judge(heard: Sequence[Detection], sent: Sent, plan: Sequence[TwoTone]) -> Ou
         note = "; ".join(f"{item.tone_id} at {item.decided / RATE_HZ:.2f} s" for item in pages) or "nothing"
         note = f"right {right} {sent.a_hz:.1f} {sent.b_hz:.1f} Hz: {note}"
     return Outcome(bool(hits), wrong, late_s, right != sent.tone_id, note)
+
+
+def noted(outcome: Outcome, where: str) -> Outcome:
+    """Where nothing went wrong, as it is."""
+    return replace(outcome, note=f"{where}: {outcome.note}") if outcome.note else outcome
+
+
+def share_row(bench: str, what: str, outcomes: Sequence[Outcome], least: float, goal: str) -> list[Row]:
+    """Pages heard of pages sent; and a row of its own for wrong alerts, where there were any."""
+    hits = sum(outcome.hit for outcome in outcomes)
+    nearer = sum(outcome.ambiguous for outcome in outcomes)
+    wrong = sum(outcome.wrong for outcome in outcomes)
+    note = f"{nearer} nearer to another definition: that is the right one" if nearer else ""
+    rows = [Row(bench, what, f"{hits} of {len(outcomes)}", goal, hits >= least * len(outcomes) - 1e-9, note)]
+    if wrong:
+        rows.append(Row(bench, f"{what}: wrong alerts", str(wrong), "0", False))
+    return rows
+
+
+def report_failures(what: str, outcomes: Sequence[Outcome]) -> None:
+    """Appends what went wrong to the file that BENCH_TONES_FAILURES names, for whoever looks into it."""
+    path = os.environ.get("BENCH_TONES_FAILURES")
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.writelines(f"{what}: {outcome.note}\n" for outcome in outcomes if outcome.note)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,8 +18,11 @@ from tests.bench_tones.scenes import (
     judge,
     listen,
     noise,
+    noted,
     off,
     page,
+    report_failures,
+    share_row,
 )
 
 NAME: Final = "two_tone"
@@ -61,28 +63,8 @@ def hear(batch: Batch) -> list[Outcome]:
         signal += noise(rng, signal.size, snr_db)
         outcome = judge(listen(ListenPlan(two_tone=plan), signal), sent, plan)
         where = f"seed {batch.seed} page {number} {snr_db:+.0f} dB B at {sent.b_start / RATE_HZ:.2f} s: "
-        outcomes.append(outcome if not outcome.note else _noted(outcome, where))
+        outcomes.append(noted(outcome, where))
     return outcomes
-
-
-def _noted(outcome: Outcome, where: str) -> Outcome:
-    return Outcome(outcome.hit, outcome.wrong, outcome.late_s, outcome.ambiguous, where + outcome.note)
-
-
-def share_row(what: str, outcomes: list[Outcome], least: float, goal: str) -> Row:
-    """Pages heard of pages sent."""
-    hits = sum(outcome.hit for outcome in outcomes)
-    nearer = sum(outcome.ambiguous for outcome in outcomes)
-    note = f"{nearer} nearer to another definition: that one is the right one" if nearer else ""
-    return Row(NAME, what, f"{hits} of {len(outcomes)}", goal, hits >= least * len(outcomes) - 1e-9, note)
-
-
-def report_failures(what: str, outcomes: list[Outcome]) -> None:
-    """Appends what went wrong to the file that BENCH_TONES_FAILURES names, for whoever looks into it."""
-    path = os.environ.get("BENCH_TONES_FAILURES")
-    if path:
-        with open(path, "a", encoding="utf-8") as file:
-            file.writelines(f"{what}: {outcome.note}\n" for outcome in outcomes if outcome.note)
 
 
 def run(options: Options) -> list[Row]:
@@ -96,7 +78,7 @@ def run(options: Options) -> list[Row]:
         outcomes = [o for batch in each(hear, batches(number, pages, snr_db), options, what) for o in batch]
         report_failures(what, outcomes)
         least, goal = (1.0, "all") if snr_db > WEAKEST_DB else (0.99, "≥ 99 %")
-        rows.append(share_row(what, outcomes, least, goal))
+        rows += share_row(NAME, what, outcomes, least, goal)
         if snr_db > WEAKEST_DB:
             everything += outcomes
             late += [outcome.late_s for outcome in outcomes if outcome.late_s is not None]
