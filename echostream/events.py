@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from echostream.tones.heard import Detection, NearMiss
+
 
 class Opener(StrEnum):
     """What can open a channel's valve."""
@@ -14,6 +16,7 @@ class Opener(StrEnum):
     COS = "cos"
     VOX = "vox"
     TALK = "talk"
+    PASSTHROUGH = "passthrough"
 
 
 class Direction(StrEnum):
@@ -146,6 +149,62 @@ class WorkerFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ToneDetected:
+    """A page, a call or another tone was heard on a channel.
+
+    started_at_s, ended_at_s: Unix seconds of its edges (`ended`: the last one known when it was decided).
+    position: index of the channel's captured sample (48 kHz) at which it began. name: what people call it;
+    record_length_s, priority: of its definition, 0 where there is none.
+    """
+
+    channel_id: str
+    detection: Detection
+    started_at_s: float
+    ended_at_s: float
+    position: int
+    name: str
+    alert: str = ""
+    record_length_s: float = 0.0
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToneMissed:
+    """Something nearly was a page; the reason is in `miss`. started_at_s: Unix seconds."""
+
+    channel_id: str
+    miss: NearMiss
+    started_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PassthroughChanged:
+    """What follows a page on one channel is passed on to another, from now on, for longer, or no more.
+
+    remaining_s: 0 when it ended, for `reason`.
+    """
+
+    source_id: str
+    target_id: str
+    tone_id: str
+    name: str
+    remaining_s: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingClosed:
+    """A recording is whole. started_at_s: Unix seconds of its first sample; error: why it ended early."""
+
+    channel_id: str
+    path: str
+    tone_ids: tuple[str, ...]
+    started_at_s: float
+    duration_s: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadRequested:
     """Read the configuration again and apply what changed."""
 
@@ -172,6 +231,10 @@ Event = (
     | PlaybackChanged
     | SourceChanged
     | WorkerFailed
+    | ToneDetected
+    | ToneMissed
+    | PassthroughChanged
+    | RecordingClosed
     | ReloadRequested
     | ShutdownRequested
 )

@@ -1,0 +1,246 @@
+"""Pages on disk: what was said from the page's first tone on, for as long as its definition wants.
+
+A ring keeps the last seconds of each channel that has such pages. It is the queue between the capture thread
+and the recorder as well: the recorder takes from it what it has not written yet, and counts what it lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from echostream.archive.file_names import new_segment
+from echostream.archive.segment_file import SegmentFile
+from echostream.audio.format import RATE_HZ, Frame, Samples, silence
+from echostream.audio.resampler import RationalResampler
+from echostream.coordinator.worker import Worker
+from echostream.events import Post, RecordingClosed
+
+log = logging.getLogger(__name__)
+
+RECORD_HZ: Final = 16_000
+"""Twice what a radio's voice needs, a third of the disk that 48 kHz takes."""
+SPARE_S: Final = 2.0
+"""What the recorder may be late by."""
+PERIOD_S: Final = 0.25
+LATE_S: Final = 2.0
+"""No frame for so long after the end: there is none to wait for."""
+LONGEST_S: Final = 6 * 3600.0
+_PORTION: Final = RATE_HZ // 4
+
+
+class PageRing:
+    """A tap of a transmit path: the last seconds of a channel."""
+
+    def __init__(self, frame_ms: int, page_s: float) -> None:
+        """page_s: the longest page, from its first tone to its detection."""
+        self._frames: deque[Frame] = deque(maxlen=int((page_s + SPARE_S) * 1000) // frame_ms)
+
+    def __call__(self, frame: Frame) -> None:
+        self._frames.append(frame)
+
+    def since(self, position: int) -> list[Frame]:
+        """The frames that end after a sample's index, oldest first."""
+        return [frame for frame in self._frames.copy() if frame.index + len(frame.samples) > position]
+
+
+@dataclass(frozen=True, slots=True)
+class PageToRecord:
+    """position: index of the channel's sample at which the page began; until_s: monotonic seconds."""
+
+    channel_id: str
+    tone_id: str
+    position: int
+    started_at_s: float
+    until_s: float
+
+
+@dataclass(slots=True)
+class _Recording:
+    """One that is being written; `next`: index of the sample that comes next."""
+
+    page: PageToRecord
+    ring: PageRing
+    file: SegmentFile
+    next: int
+    until_s: float
+    last_frame_s: float
+    tone_ids: list[str] = field(default_factory=list)
+    resampler: RationalResampler = field(default_factory=lambda: RationalResampler(RATE_HZ, RECORD_HZ))
+    skip: int = 0
+    over: bool = False
+
+
+class PageRecorder(Worker):
+    """Thread `recorder`.
+
+    lost_s: silence in place of audio that never came, or that it was too late for. failed: recordings that
+    the disk refused or ended.
+    """
+
+    def __init__(self, directory: Path, post: Post, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__("recorder", post)
+        self._directory = directory
+        self._clock = clock
+        self._asked: deque[PageToRecord | str] = deque(maxlen=64)
+        self._wake = threading.Event()
+        self._rings: dict[str, PageRing] = {}
+        self._recordings: dict[str, _Recording] = {}
+        self.lost_s = 0.0
+        self.failed = 0
+
+    # ---- from the coordinator's thread
+
+    def set_ring(self, channel_id: str, ring: PageRing) -> None:
+        """Where a channel's audio comes from."""
+        self._rings[channel_id] = ring
+
+    def record(self, page: PageToRecord) -> None:
+        """Begin, or go on for longer where that channel is recorded already."""
+        self._asked.append(page)
+        self._wake.set()
+
+    def end(self, channel_id: str) -> None:
+        """The channel is gone: its recording is closed."""
+        self._asked.append(channel_id)
+        self._wake.set()
+
+    def recording(self, channel_id: str) -> bool:
+        """Whether a channel is recorded now."""
+        return channel_id in self._recordings
+
+    # ---- on its own thread
+
+    def _unblock(self) -> None:
+        self._wake.set()
+
+    def _work(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._wake.wait(PERIOD_S if self._recordings else None)
+                self._wake.clear()
+                self._obey()
+                self._write_all()
+        finally:
+            # Asked to stop, or tripped over a bug: what is on disk is whole.
+            for recording in list(self._recordings.values()):
+                self._close(recording)
+
+    def _obey(self) -> None:
+        while self._asked:
+            asked = self._asked.popleft()
+            if isinstance(asked, str):
+                gone = self._recordings.get(asked)
+                if gone is not None:
+                    self._write(gone)
+                    self._close(gone)
+                self._rings.pop(asked, None)
+            else:
+                self._begin(asked)
+
+    def _begin(self, page: PageToRecord) -> None:
+        running = self._recordings.get(page.channel_id)
+        if running is not None:
+            longest_s = running.page.until_s + LONGEST_S
+            running.until_s = min(max(running.until_s, page.until_s), longest_s)
+            if page.tone_id not in running.tone_ids:
+                running.tone_ids.append(page.tone_id)
+            return
+        ring = self._rings.get(page.channel_id)
+        if ring is None:
+            return
+        frames = ring.since(page.position)
+        begin = max(page.position, frames[0].index) if frames else page.position
+        page = replace(page, started_at_s=page.started_at_s + (begin - page.position) / RATE_HZ)
+        try:
+            parts = [page.channel_id, page.tone_id]
+            file = new_segment(self._directory, page.started_at_s, parts, RECORD_HZ)
+        except OSError as error:
+            self._refused(page, error)
+            return
+        recording = _Recording(page, ring, file, begin, page.until_s, self._clock(), [page.tone_id])
+        recording.skip = recording.resampler.latency_samples
+        self._recordings[page.channel_id] = recording
+
+    def _refused(self, page: PageToRecord, error: OSError) -> None:
+        self.failed += 1
+        where = f"{self._directory}: {error.strerror or error}"
+        log.error(
+            "the page %s on %s is not recorded: %s; look at recording.directory and the disk",
+            page.tone_id,
+            page.channel_id,
+            where,
+        )
+        self._post(RecordingClosed(page.channel_id, "", (page.tone_id,), page.started_at_s, 0.0, where))
+
+    def _write_all(self) -> None:
+        for recording in list(self._recordings.values()):
+            self._write(recording)
+            if recording.over or self._clock() > max(recording.until_s, recording.last_frame_s) + LATE_S:
+                self._close(recording)
+
+    def _write(self, recording: _Recording) -> None:
+        try:
+            for frame in recording.ring.since(recording.next):
+                if frame.complete_at_s > recording.until_s:
+                    recording.over = True
+                    return
+                self._write_frame(recording, frame)
+        except OSError as error:
+            self._give_up(recording, error)
+
+    def _write_frame(self, recording: _Recording, frame: Frame) -> None:
+        missing = frame.index - recording.next
+        if missing > 0:
+            self.lost_s += missing / RATE_HZ
+            while missing > 0:  # in portions: a card may have been away for long
+                part = min(missing, _PORTION)
+                self._put(recording, silence(part))
+                missing -= part
+        samples = frame.samples[max(0, -missing) :] if missing < 0 else frame.samples
+        self._put(recording, samples)
+        recording.next = frame.index + len(frame.samples)
+        recording.last_frame_s = frame.complete_at_s
+
+    def _put(self, recording: _Recording, samples: Samples) -> None:
+        resampled = recording.resampler.process(samples)
+        if recording.skip:
+            left = min(recording.skip, len(resampled))
+            recording.skip -= left
+            resampled = resampled[left:]
+        recording.file.write(resampled)
+
+    def _give_up(self, recording: _Recording, error: OSError) -> None:
+        self.failed += 1
+        log.error(
+            "%s: the recording ends early: %s; look at the disk",
+            recording.file.path,
+            error.strerror or error,
+        )
+        self._close(recording, error.strerror or str(error))
+
+    def _close(self, recording: _Recording, error: str = "") -> None:
+        page, file = recording.page, recording.file
+        self._recordings.pop(page.channel_id, None)
+        try:
+            if not error:
+                tail = recording.resampler.latency_samples * RATE_HZ // RECORD_HZ
+                self._put(recording, silence(tail))
+            file.close()
+        except OSError as refused:
+            error = error or refused.strerror or str(refused)
+        closed = RecordingClosed(
+            page.channel_id,
+            str(file.path),
+            tuple(recording.tone_ids),
+            page.started_at_s,
+            file.duration_s,
+            error,
+        )
+        self._post(closed)

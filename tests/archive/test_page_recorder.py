@@ -1,0 +1,208 @@
+"""Pages on disk: the page in front, one file for what is extended, and a disk that costs only itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from echostream.archive.page_recorder import RECORD_HZ, PageRecorder, PageRing, PageToRecord
+from echostream.audio.format import RATE_HZ, Frame, Samples
+from echostream.events import Event, RecordingClosed
+
+FRAME = 960
+UNIX = 1_700_000_000.0
+
+
+class Channel:
+    """A channel whose clock is the test: frames of a 1 kHz tone whose amplitude tells the second."""
+
+    def __init__(self, page_s: float = 4.0) -> None:
+        self.ring = PageRing(20, page_s)
+        self.position = 0
+        self.now = 1000.0
+
+    def speak(self, seconds: float) -> None:
+        for _ in range(round(seconds * 50)):
+            self.now += 0.02
+            self.ring(Frame(self.samples(self.position), self.position, self.now))
+            self.position += FRAME
+
+    @staticmethod
+    def samples(position: int) -> Samples:
+        n = np.arange(position, position + FRAME)
+        second = position // RATE_HZ + 1
+        return np.asarray(np.sin(2 * np.pi * 1000 * n / RATE_HZ) * 1000 * second, np.int16)
+
+
+class Desk:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.channel = Channel()
+        self.closed: list[RecordingClosed] = []
+        self._posted = threading.Event()
+        self.recorder = PageRecorder(folder, self._post, lambda: self.channel.now)
+        self.recorder.set_ring("fire", self.channel.ring)
+        self.recorder.start()
+
+    def _post(self, event: Event) -> None:
+        assert isinstance(event, RecordingClosed), event
+        self.closed.append(event)
+        self._posted.set()
+
+    def page(self, position: int, until_s: float, tone_id: str = "engine-7") -> None:
+        self.recorder.record(PageToRecord("fire", tone_id, position, UNIX, until_s))
+
+    def speak_each_second(self, seconds: int) -> None:
+        """As long as the recorder keeps up: it looks after each second."""
+        for _ in range(seconds):
+            self.channel.speak(1)
+            self.recorder._wake.set()
+            self.until(lambda: self._written() >= self.channel.now - 0.001 or bool(self.closed))
+
+    def _written(self) -> float:
+        recording = self.recorder._recordings.get("fire")
+        if recording is None or recording.over:
+            return self.channel.now
+        return recording.last_frame_s
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline_s = time.monotonic() + 5
+        while not condition():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.005)
+
+    def files(self) -> list[Path]:
+        return sorted(self.folder.rglob("*.wav"))
+
+    def stop(self) -> None:
+        self.recorder.request_stop()
+        assert self.recorder.join(3)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.stop()
+
+
+def read(path: Path | str) -> np.ndarray:
+    with wave.open(str(path)) as file:
+        assert file.getframerate() == RECORD_HZ
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+
+
+def peaks(path: Path | str) -> list[int]:
+    """The amplitude in the middle of each second, in thousands: the second of the channel that it is."""
+    heard = read(path)
+    return [
+        round(float(np.abs(heard[at + 4000 : at + 12000]).max()) / 1000)
+        for at in range(0, len(heard) - 12000, RECORD_HZ)
+    ]
+
+
+def test_the_page_itself_is_in_front_and_the_end_is_on_time(desk: Desk) -> None:
+    desk.channel.speak(7)  # the page began at 3 s, is decided at 7 s
+    desk.page(3 * RATE_HZ, desk.channel.now + 5)
+    desk.until(lambda: desk.recorder.recording("fire"))
+    desk.speak_each_second(7)
+    desk.until(lambda: bool(desk.closed))
+    (closed,) = desk.closed
+    assert closed.error == ""
+    assert closed.duration_s == pytest.approx(9.0, abs=0.03)
+    assert closed.tone_ids == ("engine-7",)
+    assert peaks(closed.path) == list(range(4, 13))
+    assert not desk.recorder.recording("fire")
+    assert desk.recorder.lost_s == 0.0
+
+
+def test_the_same_page_again_goes_on_in_the_same_file(desk: Desk) -> None:
+    desk.channel.speak(2)
+    desk.page(0, desk.channel.now + 2)
+    desk.until(lambda: desk.recorder.recording("fire"))
+    desk.channel.speak(1)
+    desk.page(2 * RATE_HZ, desk.channel.now + 3, "ladder-2")
+    desk.until(lambda: not desk.recorder._asked)
+    desk.speak_each_second(5)
+    desk.until(lambda: bool(desk.closed))
+    (closed,) = desk.closed
+    assert closed.duration_s == pytest.approx(6.0, abs=0.03)
+    assert closed.tone_ids == ("engine-7", "ladder-2")
+    assert len(desk.files()) == 1
+
+
+def test_a_page_longer_than_the_ring_begins_where_the_ring_does(desk: Desk) -> None:
+    desk.channel.speak(20)
+    desk.page(0, desk.channel.now + 1)
+    desk.until(lambda: desk.recorder.recording("fire"))
+    desk.channel.speak(2)
+    desk.until(lambda: bool(desk.closed))
+    (closed,) = desk.closed
+    assert closed.duration_s == pytest.approx(7.0, abs=0.05)
+    assert closed.started_at_s == pytest.approx(UNIX + 14.0, abs=0.05)
+
+
+def test_audio_that_was_lost_is_silence_of_the_same_length(desk: Desk) -> None:
+    desk.channel.speak(1)
+    desk.page(0, desk.channel.now + 3)
+    desk.until(lambda: desk.recorder.recording("fire"))
+    desk.channel.position += RATE_HZ
+    desk.channel.now += 1.0
+    desk.channel.speak(3)
+    desk.until(lambda: bool(desk.closed))
+    assert peaks(desk.closed[0].path) == [1, 0, 3, 4]
+    assert desk.recorder.lost_s == pytest.approx(1.0)
+
+
+def test_a_card_that_is_gone_ends_the_recording_all_the_same(desk: Desk) -> None:
+    desk.channel.speak(2)
+    desk.page(0, desk.channel.now + 3)
+    desk.until(lambda: desk.recorder.recording("fire"))
+    desk.channel.now += 6
+    desk.until(lambda: bool(desk.closed))
+    assert desk.closed[0].duration_s == pytest.approx(2.0, abs=0.03)
+
+
+def test_stopping_closes_what_is_open_and_the_file_is_whole(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.channel.speak(3)
+    desk.page(0, desk.channel.now + 60)
+    desk.until(lambda: desk.recorder.recording("fire"))
+    desk.stop()
+    assert peaks(desk.files()[0]) == [1, 2, 3]
+    assert desk.closed[0].duration_s == pytest.approx(3.0, abs=0.03)
+
+
+def test_a_disk_that_refuses_costs_the_recording_and_says_the_remedy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = tmp_path / "file"
+    place.write_text("not a folder")
+    desk = Desk(place)
+    try:
+        desk.channel.speak(2)
+        desk.page(0, desk.channel.now + 60)
+        desk.until(lambda: bool(desk.closed))
+        assert desk.closed[0].error
+        assert "recording.directory" in caplog.text
+        assert desk.recorder.failed == 1
+        assert desk.recorder.restarts == 0
+    finally:
+        desk.stop()
+
+
+def test_a_channel_that_goes_closes_its_file(desk: Desk) -> None:
+    desk.channel.speak(2)
+    desk.page(0, desk.channel.now + 60)
+    desk.until(lambda: desk.recorder.recording("fire"))
+    desk.recorder.end("fire")
+    desk.until(lambda: bool(desk.closed))
+    desk.page(0, desk.channel.now + 60)  # nobody captures for it any more
+    desk.until(lambda: not desk.recorder._asked)
+    assert not desk.recorder.recording("fire")
