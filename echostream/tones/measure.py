@@ -30,6 +30,8 @@ REFERENCE_CELLS: Final = 25
 """The vector is taken as constant over 250 ms: slower changes (flutter, drift) are followed."""
 WANDER: Final = 1.5
 """Radians by which a phase may wander over a tone before it is followed."""
+LOUDER: Final = 3.5
+"""A cell with this many times the usual magnitude is something else than the tone."""
 LEAST_CELLS: Final = 5
 """Shorter is no tone here."""
 HOLE_CELLS: Final = 20
@@ -152,6 +154,7 @@ def measure(
     vector = cells(signal, hz)
     low = min(max(0, (core[0] - start) // CELL), count - LEAST_CELLS)
     inside = slice(low, min(count, max(low + LEAST_CELLS, -(-(core[1] - start) // CELL))))
+    vector = _tamed(vector, inside)
     for _ in range(2):
         off = turn_hz(vector[inside])
         vector *= np.exp(-2j * math.pi * off * CELL_S * np.arange(count))
@@ -160,6 +163,14 @@ def measure(
         if inside.stop - inside.start < LEAST_CELLS:
             return None
     return _verdict(vector, inside, hz, start, noise)
+
+
+def _tamed(vector: Complex, inside: slice) -> Complex:
+    """Without the cells that are far louder than the tone: speech around it, a click. They count as drop-outs."""
+    length = np.abs(vector)
+    usual = float(np.median(length[inside]))
+    loud = length > LOUDER * usual
+    return np.where(loud, 0.0, vector) if loud.any() else vector
 
 
 def _flat(vector: Complex, inside: slice) -> Complex:

@@ -99,5 +99,5 @@ class ListenPlan:
     mdc1200: bool = False
     filters: tuple[FilterPlan, ...] = field(default=())
     threshold: float = 0.7
-    level_dbfs: float = -45.0
+    level_dbfs: float = -70.0
     explain: bool = False

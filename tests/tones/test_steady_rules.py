@@ -112,9 +112,9 @@ def test_a_filter_takes_out_what_it_says() -> None:
     sound = scene(tone(500.0), tone(700.0, s=3.0))
     assert ids(listen(ListenPlan(two_tone=(page,)), sound)) == ["page"]
     for kind, hz in (("below", 1400.0), ("above", 250.0)):
-        plan = ListenPlan(two_tone=(page,), filters=(FilterPlan(kind, hz),))  # type: ignore[arg-type]
+        plan = ListenPlan(two_tone=(page,), filters=(FilterPlan(kind, hz),), level_dbfs=-40.0)  # type: ignore[arg-type]
         assert ids(listen(plan, sound)) == []
-    notched = ListenPlan(two_tone=(page,), filters=(FilterPlan("center", 700.0, 20.0),))
+    notched = ListenPlan(two_tone=(page,), filters=(FilterPlan("center", 700.0, 20.0),), level_dbfs=-40.0)
     assert ids(listen(notched, sound)) == []
     kept = ListenPlan(
         two_tone=(page,), filters=(FilterPlan("below", 300.0), FilterPlan("center", 900.0, 50.0))

@@ -240,3 +240,12 @@ def test_250_definitions_of_one_table_hear_the_right_one() -> None:
     sound = scene(page(wanted.a_hz * 1.006, wanted.b_hz * 0.995), snr_db=0.0)
     heard = [item for item in listen(plan(*many), sound) if isinstance(item, Detection)]
     assert [item.tone_id for item in heard] == [wanted.tone_id]
+
+
+def test_speech_30_db_louder_before_and_after() -> None:
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        loud = np.convolve(random.normal(0, 1.0, 3 * RATE_HZ), np.hanning(12), "same")
+        loud *= 10 ** ((-24 + 30) / 20) / np.std(loud) * (0.6 + 0.4 * np.sin(np.arange(loud.size) / 900))
+        sound = np.concatenate([loud, scene(page(), snr_db=10.0, seed=seed)[4000:-4000], loud])
+        assert ids(listen(plan(), sound * 0.2)) == ["engine"]
