@@ -18,6 +18,8 @@ from tests.bench_tones.pool import Options
 BENCHES = {
     "two_tone": "two-tone pages from +20 to -14 dB, wrong definitions, how soon",
     "hazards": "close pairs, weak tones, holes, speech over them, stacked pages",
+    "impaired": "Opus, FM, vocoder grid, weak, hum, clocks, short pages, gaps",
+    "range": "6 Hz means 6 Hz",
 }
 
 

@@ -32,6 +32,7 @@ from tests.bench_tones.scenes import (
     noted,
     off,
     page,
+    reasons,
     report_failures,
     share_row,
     talk,
@@ -119,8 +120,10 @@ def hear(batch: Batch) -> list[Outcome]:
         most = SET_SIZE // 2 if batch.hazard == "close" else len(plan)
         sent_as = plan[int(rng.integers(most))]
         signal, sent = HAZARDS[batch.hazard](rng, sent_as)
-        outcome = judge(listen(ListenPlan(two_tone=plan), signal), sent, plan)
-        outcomes.append(noted(outcome, f"seed {batch.seed} page {number} {sent}"))
+        listening = ListenPlan(two_tone=plan)
+        outcome = judge(listen(listening, signal), sent, plan)
+        why = f"; {reasons(listening, signal)}" if outcome.note else ""
+        outcomes.append(noted(outcome, f"seed {batch.seed} page {number} {sent}{why}"))
     return outcomes
 
 

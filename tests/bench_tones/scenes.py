@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from echostream.tones.detector import ToneDetector
 from echostream.tones.generator import Part, render
-from echostream.tones.heard import Detection, Kind
+from echostream.tones.heard import Detection, Kind, NearMiss
 from echostream.tones.plan import ListenPlan, TwoTone
 from echostream.tones.tables import quick_call_pairs
 from tests.bench.rows import Row
@@ -61,7 +62,9 @@ def range_hz(hz: float, part: float = OFF) -> float:
     return part * hz + 0.5
 
 
-def definitions(rng: np.random.Generator, count: int = SET_SIZE, **settings: float) -> tuple[TwoTone, ...]:
+def definitions(
+    rng: np.random.Generator, count: int = SET_SIZE, settings: Mapping[str, float] = MappingProxyType({})
+) -> tuple[TwoTone, ...]:
     """`count` of the 990 legal pages, drawn without repetition."""
     pairs = quick_call_pairs()
     chosen = rng.choice(len(pairs), count, replace=False)
@@ -189,3 +192,11 @@ def report_failures(what: str, outcomes: Sequence[Outcome]) -> None:
     if path:
         with open(path, "a", encoding="utf-8") as file:
             file.writelines(f"{what}: {outcome.note}\n" for outcome in outcomes if outcome.note)
+
+
+def reasons(plan: ListenPlan, signal: NDArray[np.float32], rate_hz: int = RATE_HZ) -> str:
+    """What an explaining ear says about the pages that it refused."""
+    detector = ToneDetector(replace(plan, explain=True), rate_hz)
+    heard = (*detector.feed(signal), *detector.finish())
+    misses = [item for item in heard if isinstance(item, NearMiss)]
+    return "; ".join(f"{miss.tone_id}: {miss.reason} ({miss.explanation})" for miss in misses[-3:])
