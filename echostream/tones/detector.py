@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from echostream.audio.filters import BiquadChain
 from echostream.audio.resampler import RationalResampler
 from echostream.tones.ears import ears_for, filters_for
-from echostream.tones.heard import Detection, Heard, ToneSpan
+from echostream.tones.heard import Heard, ToneSpan
 from echostream.tones.plan import ListenPlan
 from echostream.tones.stream import BLOCK_SAMPLES, EAR_RATE_HZ, Ear, Signal
 
@@ -50,12 +50,14 @@ class ToneDetector:
         self._waiting: list[NDArray[Any]] = []
         self._waiting_size = 0
         self._ready: Signal = np.zeros(0, np.float32)
-        self._origin = 0
+        self._taken = 0
+        """Samples of the input so far, with those that were lost."""
 
     def feed(self, samples: NDArray[Any]) -> list[Heard]:
         """Shape (n,), int16 or float (±1.0), any n. What is decided now; sample indices are of 8 kHz."""
         self._waiting.append(samples)
         self._waiting_size += samples.size
+        self._taken += samples.size
         if self._waiting_size < self._portion:
             return []
         pending = self._waiting[0] if len(self._waiting) == 1 else np.concatenate(self._waiting)
@@ -70,9 +72,9 @@ class ToneDetector:
     def gap(self, lost_samples: int) -> list[Heard]:
         """`lost_samples` (at the input's rate) never came: what was under way ends, time goes on."""
         heard = self.finish()
-        self._origin += round(lost_samples * EAR_RATE_HZ / self._rate_hz)
+        self._taken += lost_samples
         for ear in self._ears:
-            ear.reset(self._origin)
+            ear.reset(round(self._taken * EAR_RATE_HZ / self._rate_hz))
         return heard
 
     def finish(self) -> list[Heard]:
@@ -111,7 +113,6 @@ class ToneDetector:
         return heard
 
     def _hear(self, block: Signal) -> list[Heard]:
-        self._origin += BLOCK_SAMPLES
         for chain in self._filters:
             block = chain.process(block).astype(np.float32)
         heard: list[Heard] = []
@@ -127,9 +128,7 @@ class ToneDetector:
 def _earlier(item: Heard, samples: int) -> Heard:
     tones = tuple(_span_earlier(tone, samples) for tone in item.tones)
     start, end = max(0, item.start - samples), max(0, item.end - samples)
-    if isinstance(item, Detection):
-        # Decided when the samples were in: the resampler's delay is part of how long it took.
-        return dataclasses.replace(item, start=start, end=end, tones=tones)
+    # `decided` stays: the resampler's delay is part of how long it took.
     return dataclasses.replace(item, start=start, end=end, tones=tones)
 
 
