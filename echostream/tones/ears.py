@@ -8,10 +8,13 @@ from echostream.audio.filters import LOWEST_CORNER_HZ, Biquad, BiquadChain
 from echostream.tones.alert_tones import AlertTonesRule
 from echostream.tones.at_once import AtOnceRule
 from echostream.tones.ctcss import CtcssEar
+from echostream.tones.dtmf import SYSTEM as DTMF
+from echostream.tones.dtmf import DtmfListener
 from echostream.tones.mdc1200 import Mdc1200Ear
 from echostream.tones.one_tone import NewTonesRule, OneToneRule
 from echostream.tones.plan import FilterPlan, ListenPlan
 from echostream.tones.shapes import high_pass, low_pass, notch
+from echostream.tones.short_tones import Listener, ShortToneEar
 from echostream.tones.steady import Rule, SteadyEar
 from echostream.tones.stream import EAR_RATE_HZ, Ear
 from echostream.tones.trust import Gate
@@ -28,11 +31,22 @@ def ears_for(plan: ListenPlan) -> tuple[Ear, ...]:
     rules = rules_for(plan)
     if rules:
         ears.append(SteadyEar(rules, least_power=0.5 * 10 ** ((plan.level_dbfs - 3.0) / 10)))
+    short = short_tone_listeners(plan)
+    if short:
+        ears.append(ShortToneEar(short))
     if plan.ctcss:
         ears.append(CtcssEar(plan.level_dbfs))
     if plan.mdc1200:
         ears.append(Mdc1200Ear(plan.threshold, plan.level_dbfs, plan.explain))
     return tuple(ears)
+
+
+def short_tone_listeners(plan: ListenPlan) -> tuple[Listener, ...]:
+    """What looks for DTMF and five-tone calls."""
+    listeners: list[Listener] = []
+    if plan.dtmf or any(item.system == DTMF for item in plan.digits):
+        listeners.append(DtmfListener(plan))
+    return tuple(listeners)
 
 
 def rules_for(plan: ListenPlan) -> list[Rule]:
