@@ -89,6 +89,10 @@ class OneToneRule:
         """See `Rule`."""
 
 
+USED: Final = "new_tones_used"
+"""Part of an unknown pair already."""
+
+
 class NewTonesRule:
     """Pairs that fit no definition, once a page, when their B is over."""
 
@@ -115,7 +119,8 @@ class NewTonesRule:
             return []
         best: tuple[float, SteadyTone, Measured] | None = None
         for other in others:
-            if other is tone or other.judged - {"alert_tones"} or not self._may_precede(other, b):
+            # A tone that made no pair as B may well be an A.
+            if other is tone or other.judged - {"alert_tones", self.RULE} or not self._may_precede(other, b):
                 continue
             a = other.measured(fresh=True)
             if a is None or a.length_s < self._least_a_s - length_slack_s(a) or not self._steady(other, a):
@@ -132,7 +137,8 @@ class NewTonesRule:
         sure = min(confidence(a), confidence(b)) * company
         if sure < self._gate.threshold:
             return []
-        other.judged.add(self.RULE)
+        other.judged.add(USED)
+        tone.judged.add(USED)
         return [
             Detection(
                 kind=Kind.NEW_TONES,
