@@ -20,6 +20,7 @@ examples:
   echostream listen ws://10.0.0.5:8765 fire-tac --wav heard.wav
   echostream talk   ws://10.0.0.5:8765 fire-tac hello.wav
   echostream tones detect call.mp3                which tones are in a recording
+  echostream page fire-dispatch engine-7 --voice alarm.mp3
 
 exit codes: 0 done, 1 failed while it ran, 2 the configuration or the call is wrong,
             3 a library, a card or a running gateway is missing
@@ -144,9 +145,10 @@ def _add_membership(parser: argparse.ArgumentParser, several: bool = False) -> N
 
 
 def _add_tones(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from echostream.tone_tools.commands import add_tones
+    from echostream.tone_tools.commands import add_page, add_tones
 
-    add_tones(commands)
+    add_tones(commands, _learn_from_channel)
+    add_page(commands, _page)
 
 
 def _seconds(text: str) -> float:
@@ -245,6 +247,18 @@ def _answer(args: argparse.Namespace) -> int:
     from echostream.simulator.member_commands import answer
 
     return answer(args)
+
+
+def _learn_from_channel(args: argparse.Namespace) -> int:
+    from echostream.simulator.learn_command import learn_from_channel
+
+    return learn_from_channel(args)
+
+
+def _page(args: argparse.Namespace) -> int:
+    from echostream.simulator.page_command import page
+
+    return page(args)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,6 +9,7 @@ import sys
 import threading
 import wave
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -34,22 +35,31 @@ ANSWER_WAV = Path(__file__).parent / "speech" / "answer.wav"
 _PLAY_QUEUE_FRAMES = 25
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A control server, and what it asks for."""
+
+    server: ControlServer
+    secrets: Secrets
+
+
 def talk(args: argparse.Namespace) -> int:
     """Say a file on a channel; 0 once the last packet is out."""
-    return _guarded("talk", args, _talk)
+    return guarded("talk", args, _talk)
 
 
 def listen(args: argparse.Namespace) -> int:
     """Hear a channel until the time is over or Ctrl-C."""
-    return _guarded("listen", args, _listen)
+    return guarded("listen", args, _listen)
 
 
 def answer(args: argparse.Namespace) -> int:
     """Answer every transmission until Ctrl-C."""
-    return _guarded("answer", args, _answer)
+    return guarded("answer", args, _answer)
 
 
-def _guarded(name: str, args: argparse.Namespace, command: Callable[[argparse.Namespace], int]) -> int:
+def guarded(name: str, args: argparse.Namespace, command: Callable[[argparse.Namespace], int]) -> int:
+    """Run a command of a member; what goes wrong is told in a line, and becomes the exit code."""
     logs.set_up("lines", args.verbose)
     try:
         return command(args)
@@ -63,9 +73,18 @@ def _guarded(name: str, args: argparse.Namespace, command: Callable[[argparse.Na
 
 
 def _talk(args: argparse.Namespace) -> int:
-    voice = Voice(read_wav(args.file))
+    return transmit(args, read_wav(args.file), str(args.file))
+
+
+def transmit(args: argparse.Namespace, recording: Samples, name: str, access: Access | None = None) -> int:
+    """Say 48 kHz samples on the channel of the arguments; 0 once the last packet is out.
+
+    access: the server and what it asks for, where it is not the arguments that say so.
+    """
+    access = access or Access(server_of(args), secrets_of(args))
+    voice = Voice(recording)
     cards = FileCards({args.channel: voice})
-    member = Member(server_of(args), [args.channel], _identity(args), secrets_of(args), cards)
+    member = Member(access.server, [args.channel], _identity(args), access.secrets, cards)
     with Waker(STOP_SIGNALS, lambda number: member.interrupt()):
         member.start()
         try:
@@ -79,15 +98,21 @@ def _talk(args: argparse.Namespace) -> int:
     sent = member.stats(args.channel).packets_sent
     went_out_s = min(voice.duration_s, sent * PACKET_S)
     print(
-        f"{args.file}: {went_out_s:.1f} of {voice.duration_s:.1f} s said on {args.channel} in {sent} packets",
+        f"{name}: {went_out_s:.1f} of {voice.duration_s:.1f} s said on {args.channel} in {sent} packets",
         file=sys.stderr,
     )
     return 0 if said and went_out_s > WHOLE * voice.duration_s else 1
 
 
 def _listen(args: argparse.Namespace) -> int:
-    with Waker(STOP_SIGNALS, _ignore) as waker, _ear(args) as ear:
-        cards = FileCards({args.channel: silent_voice()}, lambda _card, samples: ear.hear(samples))
+    with _ear(args) as ear:
+        return listen_with(args, ear.hear)
+
+
+def listen_with(args: argparse.Namespace, hear: Callable[[Samples], None]) -> int:
+    """Hand each frame of the channel of the arguments to `hear`, until the time is over or Ctrl-C."""
+    with Waker(STOP_SIGNALS, _ignore) as waker:
+        cards = FileCards({args.channel: silent_voice()}, lambda _card, samples: hear(samples))
         member = Member(server_of(args), [args.channel], _identity(args), secrets_of(args), cards)
         member.on_refused = waker.wake
         member.start()

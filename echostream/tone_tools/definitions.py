@@ -58,6 +58,13 @@ class Definitions:
         )
 
 
+def given(file: Path | None, config: Path | None) -> Definitions:
+    """From whichever of the two there is."""
+    if file is not None:
+        return from_file(file)
+    return from_config(config) if config is not None else Definitions("nothing")
+
+
 def from_config(path: Path) -> Definitions:
     """What a gateway's configuration listens for. InvalidConfig where it is refused."""
     loaded = load_config(path)

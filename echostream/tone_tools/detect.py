@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TextIO
 
-from echostream.config.findings import Finding
+from echostream.config.findings import Finding, Severity
 from echostream.config.listen import listen_plan
 from echostream.console.progress import Bar
 from echostream.errors import AudioError, ConfigError, LibraryMissing
@@ -62,14 +62,10 @@ def detect(options: DetectOptions, out: TextIO, err: TextIO) -> int:
 
 def plans_of(options: DetectOptions, err: TextIO) -> dict[str, ListenPlan]:
     """What to listen for, by channel. ConfigError where nothing can be made of what was given."""
-    given = None
-    if options.definitions is not None:
-        given = definitions.from_file(options.definitions)
-    elif options.config is not None:
-        given = definitions.from_config(options.config)
-    if given is None:
-        return {definitions.ANY_CHANNEL: _adjusted(everything(options.new_tone_length_s), options)}
     origin = options.definitions or options.config
+    if origin is None:
+        return {definitions.ANY_CHANNEL: _adjusted(everything(options.new_tone_length_s), options)}
+    given = definitions.given(options.definitions, options.config)
     tell(given.findings, origin, err)
     chosen = given.of_channel(options.channel)
     plans = {channel: listen_plan(plan) for channel, plan in chosen.items()}
@@ -84,7 +80,8 @@ def plans_of(options: DetectOptions, err: TextIO) -> dict[str, ListenPlan]:
 def tell(findings: tuple[Finding, ...], origin: Path | None, err: TextIO) -> None:
     """What of a file was left out, and why."""
     for finding in findings:
-        err.write(f"{origin}: {finding.severity}: {finding}\n")
+        done = "look at" if finding.severity is Severity.WARNING else "left out"
+        err.write(f"{origin}: {done}: {finding}\n")
 
 
 def _adjusted(plan: ListenPlan, options: DetectOptions) -> ListenPlan:

@@ -220,7 +220,7 @@ def from_ini(text: str) -> Foreign:
 def from_csv(text: str) -> Foreign:
     """A table. Without a heading: id, tone A, tone B, length of A, length of B. Else ConfigError."""
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    delimiter = max(",;\t", key=lines[0].count) if lines else ","
+    delimiter = max("\t;,", key=lines[0].count) if lines else ","
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
     if not rows:
         return Foreign("CSV", [])

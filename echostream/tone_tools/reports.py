@@ -8,6 +8,7 @@ from echostream.tones.heard import Detection, Heard, Kind, NearMiss, ToneSpan
 from echostream.tones.stream import EAR_RATE_HZ
 
 NEAR_MISS: Final = "near_miss"
+_WORTH_SAYING_HZ: Final = 0.05
 _SEQUENCES: Final = frozenset({Kind.DTMF, Kind.FIVE_TONE, Kind.MDC1200, Kind.CTCSS_ON, Kind.CTCSS_OFF})
 
 
@@ -134,5 +135,5 @@ def _sounding(found: Detection) -> str:
 
 
 def _tone_words(tone: ToneSpan) -> str:
-    off = f" ({tone.deviation_hz:+.1f})" if tone.deviation_hz else ""
+    off = f" ({tone.deviation_hz:+.1f})" if abs(tone.deviation_hz) >= _WORTH_SAYING_HZ else ""
     return f"{tone.hz:.1f} Hz{off} {seconds(tone.end - tone.start):.1f} s"
