@@ -10,14 +10,18 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from echostream.archive.page_recorder import PageRecorder
 from echostream.channels.audio_workers import StallWatch
 from echostream.channels.channel_manager import ChannelManager
 from echostream.channels.channel_runtime import ChannelRuntime, Hardware
 from echostream.channels.media_session import MediaSession
+from echostream.channels.tone_worker import ToneWorker
 from echostream.config.changes import Changes
-from echostream.config.models import Channel, Config
+from echostream.config.models import Channel, Config, Recording
 from echostream.coordinator.event_coordinator import EventCoordinator
+from echostream.coordinator.worker import Worker
 from echostream.events import Event, ReloadRequested, ShutdownRequested
 from echostream.network.udp_manager import UdpManager
 from echostream.network.websocket_client import WebSocketClient
@@ -91,6 +95,11 @@ class Gateway:
             time.time,
         )
         self.manager.on_shutdown = on_shutdown
+        self.tones = ToneWorker(self.coordinator.post)
+        self.recorder = self._new_recorder(config.recording)
+        self.manager.pages.ears = self.tones
+        self.manager.pages.set_recorder(self.recorder)
+        self.manager.pages.set_plans(config.tones)
         self._observers = observers
         self.signalling = self._new_signalling()
         self.stall_watch = StallWatch(
@@ -112,6 +121,9 @@ class Gateway:
     def start(self) -> None:
         """Media first, then signalling, then the channels: nothing is offered before it can be served."""
         self.udp.start()
+        self.tones.start()
+        if self.recorder is not None:
+            self.recorder.start()
         now = time.monotonic()
         for channel in self.config.channels:
             if channel.enabled:
@@ -134,12 +146,17 @@ class Gateway:
         self.config, self._secrets = config, secrets
         gone = set(changes.channels_removed) | set(changes.channels_changed)
         for channel_id in gone & set(self.manager.channels):
-            self._retired.append(self.manager.remove_channel(channel_id))
+            self._retired.append(self.manager.remove_channel(channel_id, now))
         self._reap(wait_s=0.3)
+        self.manager.pages.set_plans(config.tones)
+        self._replace_recorder(config.recording, changes)
         wanted = set(changes.channels_added) | set(changes.channels_changed)
         for channel in config.channels:
             if channel.enabled and channel.id in wanted:
                 self._add(channel, now)
+        again = set(self.manager.channels) if "recording" in changes.global_changes else changes.tones_changed
+        for channel_id in (again & set(self.manager.channels)) - wanted:
+            self.manager.pages.attach(self.manager.channels[channel_id], now)
         if new_signalling:
             self._replace_signalling(now)
 
@@ -148,13 +165,41 @@ class Gateway:
         began_s = time.monotonic()
         self.coordinator.stop()
         self.stall_watch.stop()
-        self._retired.extend(self.manager.close())
+        self._retired.extend(self.manager.close(time.monotonic()))
+        for worker in self.workers:
+            worker.request_stop()
         self.signalling.stop(FAREWELL_S)
         self.udp.stop()
+        for worker in self.workers:
+            if not worker.join(JOIN_S):
+                log.error("worker %s has not ended after %.1f s", worker.name, JOIN_S)
         self._reap(wait_s=JOIN_S)
         log.info("stopped in %.2f s", time.monotonic() - began_s)
 
+    @property
+    def workers(self) -> list[Worker]:
+        """Those that serve all channels; a channel's own are the runtime's."""
+        return [self.tones] if self.recorder is None else [self.tones, self.recorder]
+
     # ---- inside
+
+    def _new_recorder(self, recording: Recording) -> PageRecorder | None:
+        if not recording.enabled:
+            return None
+        return PageRecorder(Path(recording.directory), self.coordinator.post)
+
+    def _replace_recorder(self, recording: Recording, changes: Changes) -> None:
+        """Another folder, on, or off. What was being written is closed and whole."""
+        if "recording" not in changes.global_changes:
+            return
+        old, self.recorder = self.recorder, self._new_recorder(recording)
+        self.manager.pages.set_recorder(self.recorder)
+        if old is not None:
+            old.request_stop()
+            if not old.join(JOIN_S):
+                log.error("worker %s has not ended after %.1f s", old.name, JOIN_S)
+        if self.recorder is not None:
+            self.recorder.start()
 
     def _new_signalling(self) -> WebSocketClient:
         client = WebSocketClient(self.config.control_server, self._secrets.token, self.coordinator.post)

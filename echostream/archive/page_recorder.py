@@ -40,6 +40,7 @@ class PageRing:
 
     def __init__(self, frame_ms: int, page_s: float) -> None:
         """page_s: the longest page, from its first tone to its detection."""
+        self.page_s = page_s
         self._frames: deque[Frame] = deque(maxlen=int((page_s + SPARE_S) * 1000) // frame_ms)
 
     def __call__(self, frame: Frame) -> None:
@@ -98,7 +99,7 @@ class PageRecorder(Worker):
     # ---- from the coordinator's thread
 
     def set_ring(self, channel_id: str, ring: PageRing) -> None:
-        """Where a channel's audio comes from."""
+        """Where a channel's audio comes from, from its next recording on."""
         self._rings[channel_id] = ring
 
     def record(self, page: PageToRecord) -> None:
@@ -107,7 +108,8 @@ class PageRecorder(Worker):
         self._wake.set()
 
     def end(self, channel_id: str) -> None:
-        """The channel is gone: its recording is closed."""
+        """The channel is gone, or is recorded no more: what is being written of it is closed."""
+        self._rings.pop(channel_id, None)
         self._asked.append(channel_id)
         self._wake.set()
 
@@ -140,7 +142,6 @@ class PageRecorder(Worker):
                 if gone is not None:
                     self._write(gone)
                     self._close(gone)
-                self._rings.pop(asked, None)
             else:
                 self._begin(asked)
 
@@ -243,4 +244,7 @@ class PageRecorder(Worker):
             file.duration_s,
             error,
         )
+        if not error:
+            what = ", ".join(closed.tone_ids)
+            log.info("Recorded %s on %s: %s (%.0f s)", what, page.channel_id, file.path, file.duration_s)
         self._post(closed)

@@ -10,9 +10,10 @@ from echostream.audio.filters import OutputFilter
 from echostream.audio.format import Samples, samples_per_frame, silence
 from echostream.audio.levels import LevelMeter
 from echostream.audio.limiter import Limiter
+from echostream.audio.mixer import mix
 from echostream.channels.keying import Keying, KeyingSettings
 from echostream.channels.receive_path import ReceivePath
-from echostream.channels.transmit_path import TransmitPath, TransmitSettings
+from echostream.channels.transmit_path import FrameSource, TransmitPath, TransmitSettings
 
 # The loudspeaker lags behind what was written by the card's buffers: for so long after the last frame the
 # microphone may still hear it.
@@ -40,6 +41,14 @@ class ReceiveSettings:
     keying: KeyingSettings = KeyingSettings()  # noqa: RUF009 - frozen, safe to share
 
 
+@dataclass(frozen=True, slots=True)
+class _PassedThrough:
+    """Another channel's frames on this one's loudspeaker; `on_air`: they key the radio."""
+
+    source: FrameSource
+    on_air: bool
+
+
 class AudioStream:
     """`transmit` is fed by the capture thread, `next_frame` is pulled by the playback thread."""
 
@@ -58,13 +67,18 @@ class AudioStream:
         self._playing = False
         self._quiet_since_s = 0.0
         self._muted = False
+        self._through: _PassedThrough | None = None
+        self._through_at_s = -PLAYING_TAIL_S
+        self._sounding = False
         self._silence = silence(samples_per_frame(receive.frame_ms))
         self.receive = ReceivePath(receive.frame_ms, receive.jitter_min_ms, receive.jitter_max_ms)
         self.keying = Keying(receive.keying, receive.frame_ms)
         self._filter = OutputFilter(receive.output_gain_db, receive.pre_emphasis)
         self._limiter = Limiter()
+        self._through_filter = OutputFilter(receive.output_gain_db, receive.pre_emphasis)
+        self._through_limiter = Limiter()
         self.output_meter = LevelMeter()
-        self.transmit = TransmitPath(transmit, on_vox, on_drained, is_playing=lambda: self._playing)
+        self.transmit = TransmitPath(transmit, on_vox, on_drained, is_playing=lambda: self._sounding)
 
     @property
     def playing(self) -> bool:
@@ -75,6 +89,10 @@ class AudioStream:
         """Half duplex: while this channel transmits, what is received is thrown away."""
         self._muted = muted
 
+    def pass_through(self, source: FrameSource | None, on_air: bool = False) -> None:
+        """Play these frames beside whoever talks, from the next one on; None: no more. Any thread."""
+        self._through = None if source is None else _PassedThrough(source, on_air)
+
     def next_frame(self, now: float) -> Samples:
         """One frame for the card: mixed, keyed, filtered and limited. On the playback thread."""
         received, talking = self.receive.pull(now)
@@ -82,12 +100,36 @@ class AudioStream:
             talking = False
             if self.keying.keyed:
                 self.keying.abort()
+        beside: Samples | None = None
+        through = self._through
+        if through is not None:
+            beside = self._passed_through(through, now)
+            if beside is not None and through.on_air:
+                received = mix((received, beside) if talking else (beside,))
+                talking, beside = True, None
         shaped = self._limiter.process(self._filter.process(received)) if talking else self._silence
         frame = self.keying.step(shaped, talking)
         self._drive_line()
         self._follow_playing(talking or self.keying.keyed, now)
+        if beside is not None:
+            frame = self._with(frame, beside)
+        self._sounding = self._playing or now - self._through_at_s < PLAYING_TAIL_S
         self.output_meter.update(frame)
         return frame
+
+    def _passed_through(self, through: _PassedThrough, now: float) -> Samples | None:
+        """The next frame of another channel. It is taken also while nobody may hear it: it does not wait."""
+        frame = through.source.pull()
+        if frame is None or self._muted:
+            return None
+        self._through_at_s = now
+        return frame
+
+    def _with(self, frame: Samples, beside: Samples) -> Samples:
+        """Both on the loudspeaker; not while a talker keys the radio, which would put both on the air."""
+        if self._ptt_output is not None and self.keying.keyed:
+            return frame
+        return self._through_limiter.process(mix((frame, self._through_filter.process(beside))))
 
     def sink_lost(self) -> None:
         """The card is gone: the radio must not stay keyed on a dead line."""
@@ -95,6 +137,7 @@ class AudioStream:
         self._drive_line()
         self.receive.flush()
         self._follow_playing(False, self._quiet_since_s + PLAYING_TAIL_S)
+        self._sounding = False
 
     def _drive_line(self) -> None:
         if self._ptt_output is None:

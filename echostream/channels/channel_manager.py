@@ -7,12 +7,14 @@ into messages and valve movements.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from echostream.channels import channel_state as cs
 from echostream.channels.channel_runtime import ChannelRuntime
 from echostream.channels.media_session import MediaSession
+from echostream.channels.page_desk import PageDesk
 from echostream.coordinator.deadlines import Deadlines
 from echostream.events import (
     Event,
@@ -32,6 +34,8 @@ from echostream.events import (
     SignallingLost,
     SignallingUp,
     SourceChanged,
+    ToneDetected,
+    ToneMissed,
     TransmitAnnounced,
     TransmitDrained,
     WorkerFailed,
@@ -92,6 +96,9 @@ class ChannelManager:
         self._offer: SessionOffered | None = None
         self._draining = False
         self.channels: dict[str, ChannelRuntime] = {}
+        self.pages = PageDesk(
+            self.channels, self._step, deadlines, post, lambda: unix_clock() - time.monotonic()
+        )
         self.on_reload: Callable[[], None] = lambda: None
         self.on_shutdown: Callable[[str], None] = lambda reason: None
         self.sessions = 0
@@ -116,14 +123,16 @@ class ChannelManager:
         channel_id = runtime.config.id
         self.channels[channel_id] = runtime
         self._publish_listeners()
+        self.pages.attach(runtime, now)
         runtime.start()
         if self._offer is not None:
             self._send(signalling.connect(self._identity, channel_id, self._unix_clock()))
             self._bring_online(runtime, now)
 
-    def remove_channel(self, channel_id: str) -> ChannelRuntime:
+    def remove_channel(self, channel_id: str, now: float) -> ChannelRuntime:
         """End a channel's transmission, leave it on the server and ask its workers to stop."""
         runtime = self.channels[channel_id]
+        self.pages.detach(channel_id, now)
         self._end_transmission(runtime)
         self._send(signalling.disconnect(self._identity, channel_id, self._unix_clock()))
         runtime.request_stop()
@@ -139,11 +148,11 @@ class ChannelManager:
             self._send(signalling.disconnect(self._identity, runtime.config.id, self._unix_clock()))
         self._signalling_lost("left", now)
 
-    def close(self) -> list[ChannelRuntime]:
+    def close(self, now: float) -> list[ChannelRuntime]:
         """Leave every channel in order; the workers still have to be joined."""
         self._deadlines.cancel(KEEP_ALIVE)
         self._deadlines.cancel(BEAT)
-        return [self.remove_channel(channel_id) for channel_id in list(self.channels)]
+        return [self.remove_channel(channel_id, now) for channel_id in list(self.channels)]
 
     # ---- the coordinator's handler
 
@@ -173,6 +182,8 @@ class ChannelManager:
                 self._send_whole_state()
             case SourceChanged():
                 self._source_changed(event, now)
+            case ToneDetected() | ToneMissed():
+                self.pages.handle(event, now)
             case ServerRefused(code, message):
                 self._server_refused(code, message)
             case ServerDraining(terminated):
@@ -185,13 +196,15 @@ class ChannelManager:
                 self.on_shutdown(reason)
 
     def handle_deadline(self, key: Hashable, now: float) -> None:
-        """A channel's deadline (the key is its id), or the keep-alive."""
+        """A channel's deadline (the key is its id), the keep-alive, or what follows a page."""
         if key == KEEP_ALIVE:
             self._keep_alive(now)
         elif key == BEAT:
             self._udp.beat()
         elif isinstance(key, str):
             self._step(key, cs.Tick(), now)
+        elif isinstance(key, tuple):
+            self.pages.handle_deadline(key, now)
 
     # ---- one channel
 
@@ -200,6 +213,7 @@ class ChannelManager:
         if runtime is None:
             return  # it was removed while the event waited
         runtime.state, commands = cs.step(runtime.state, event, now)
+        self.pages.follow(runtime)  # first: what is sent begins with the right frames
         for command in commands:
             self._obey(runtime, command)
         due_at_s = runtime.state.due_at_s
@@ -215,7 +229,7 @@ class ChannelManager:
         match command:
             case cs.Arm(transmission, at_s):
                 transmit.arm(transmission, at_s)
-                runtime.stream.mute(runtime.config.duplex == "half")
+                runtime.stream.mute(runtime.config.duplex == "half" and not runtime.state.passes_through)
             case cs.Announce(transmission):
                 self._announce(runtime, transmission)
             case cs.OpenValve(transmission):
@@ -228,17 +242,17 @@ class ChannelManager:
                 runtime.stream.mute(False)
             case cs.AnnounceEnd():
                 runtime.stream.mute(False)
-                self._send(
-                    signalling.transmit_ended(self._identity, runtime.config.id, self._unix_clock())
-                )
+                self._send(signalling.transmit_ended(self._identity, runtime.config.id, self._unix_clock()))
                 log.info("channel %s: transmission ended", runtime.config.id)
             case cs.TimedOut():
-                log.warning(
-                    "channel %s: time-out timer (%.0f s): transmission ended, latched until %s is released",
-                    runtime.config.id,
-                    runtime.config.tot_s,
-                    _names(runtime.state.active),
-                )
+                self._timed_out(runtime)
+
+    def _timed_out(self, runtime: ChannelRuntime) -> None:
+        what = "the passthrough goes on on the loudspeaker only"
+        if runtime.state.latched:
+            what = f"latched until {_names(runtime.state.active)} is released"
+        timer = "channel %s: time-out timer (%.0f s): transmission ended, %s"
+        log.warning(timer, runtime.config.id, runtime.config.tot_s, what)
 
     def _announce(self, runtime: ChannelRuntime, transmission: int) -> None:
         channel_id = runtime.config.id

@@ -15,7 +15,7 @@ from echostream.channels.audio_stream import AudioStream, PttOutput, ReceiveSett
 from echostream.channels.audio_workers import CaptureWorker, CardWorker, PlaybackWorker
 from echostream.channels.channel_state import ChannelState, Settings
 from echostream.channels.keying import KeyingSettings
-from echostream.channels.transmit_path import TransmitSettings
+from echostream.channels.transmit_path import FrameSource, TransmitSettings
 from echostream.config.models import Audio, Channel
 from echostream.errors import GpioError
 from echostream.events import Member, Opener, PlaybackChanged, Post, PttChanged, TransmitDrained
@@ -126,6 +126,9 @@ class ChannelRuntime:
         self.state = ChannelState(Settings(channel.tot_s, channel.duplex == "full"))
         self.members: tuple[Member, ...] = ()
         self.talkers: dict[str, Member] = {}
+        self.frame_ms = audio.frame_ms
+        self.inserted: FrameSource | None = None
+        """Whose frames go to the network in place of the captured ones."""
         output = _keyed_line(channel, hardware.outputs)
         self.stream = AudioStream(
             transmit_settings(channel, audio),

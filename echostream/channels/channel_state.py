@@ -59,6 +59,16 @@ class ChannelState:
         return self.source and not self.latched and bool(self.active - self._inhibited)
 
     @property
+    def local(self) -> bool:
+        """Somebody at this channel holds the valve: what is passed through to it gives way."""
+        return bool(_own(self.active - self._inhibited))
+
+    @property
+    def passes_through(self) -> bool:
+        """The valve is held by a passthrough alone."""
+        return Opener.PASSTHROUGH in self.active and not self.local
+
+    @property
     def _inhibited(self) -> frozenset[Opener]:
         # What the channel plays must not open its own valve: VOX hears the loudspeaker, and a simplex
         # radio that is keyed cannot be receiving, whatever its squelch line says.
@@ -190,9 +200,11 @@ def step(state: ChannelState, event: Input, now: float) -> Stepped:
         case OpenerChanged(opener, active, at_s):
             openers = state.active | {opener} if active else state.active - {opener}
             # The time-out timer counts from the press, also over a reconnect: a stuck button stays bounded.
-            held_since_s = state.held_since_s if state.active else now
+            # Whoever speaks over a passthrough has all of it, and so has the passthrough afterwards.
+            same = bool(state.active) and bool(_own(state.active)) == bool(_own(openers))
+            held_since_s = state.held_since_s if same else now
             # Released entirely: the latch of the time-out timer opens again.
-            latched = state.latched and bool(openers)
+            latched = state.latched and bool(_own(openers))
             state = replace(state, active=openers, latched=latched, held_since_s=held_since_s)
             return _settle(state, at_s, now)
         case OnlineChanged(online):
@@ -211,6 +223,10 @@ def step(state: ChannelState, event: Input, now: float) -> Stepped:
             return _settle(replace(state, source=True), now, now)
         case Tick():
             return _tick(state, now)
+
+
+def _own(openers: frozenset[Opener]) -> frozenset[Opener]:
+    return openers - {Opener.PASSTHROUGH}
 
 
 def _settle(state: ChannelState, at_s: float, now: float) -> Stepped:
@@ -275,7 +291,11 @@ def _tick(state: ChannelState, now: float) -> Stepped:
         abort = AbortValve(state.transmission)
         state, commands = _ended(state, now)
         return state, [abort, *commands]
-    state = replace(state, latched=True)
+    if state.local or Opener.PASSTHROUGH not in state.active:
+        state = replace(state, latched=True)
+    else:
+        # A passthrough that outlasts the timer is over on this channel; nobody has to release anything.
+        state = replace(state, active=state.active - {Opener.PASSTHROUGH})
     if state.phase is Phase.STARTING:
         return replace(state, phase=Phase.IDLE), [TimedOut(), AbortValve(state.transmission)]
     state, commands = _drain(state, now)

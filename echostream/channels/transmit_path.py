@@ -2,6 +2,9 @@
 
 frame -> filter -> limiter -> meter -> pre-roll -> [valve] -> Opus -> AES-256-GCM -> JSON datagram -> send
 
+While another channel is passed through to this one, its frames take the place of the captured ones from the
+pre-roll on: `insert`. Taps see what the card captured, whatever is sent.
+
 `feed` runs on the capture thread and is the only one that touches the encoder; the coordinator's thread
 steers it through a small bounded queue of requests that the next `feed` obeys. The path has no thread of
 its own: it is clocked by its source.
@@ -88,6 +91,12 @@ Request = Callable[[], None]
 FrameTap = Callable[[Frame], None]
 
 
+class FrameSource(Protocol):
+    """Frames of another channel, one a call; None where there is none now."""
+
+    def pull(self) -> Samples | None: ...
+
+
 class TransmitPath:
     """The transmit path of one channel.
 
@@ -101,13 +110,17 @@ class TransmitPath:
         on_vox: Callable[[bool, float], None],
         on_drained: Callable[[int], None],
         is_playing: Callable[[], bool] = lambda: False,
-        taps: tuple[FrameTap, ...] = (),
     ) -> None:
         self._settings = settings
         self._on_vox = on_vox
         self._on_drained = on_drained
         self._is_playing = is_playing
-        self._taps = taps
+        self.raw_taps: tuple[FrameTap, ...] = ()
+        """Each gets every frame as the card gave it; `index` counts samples since the channel began. Replaced
+        as a whole, from any thread; called on the capture thread, so they must not block."""
+        self.taps: tuple[FrameTap, ...] = ()
+        """The same after filter and limiter."""
+        self._insert: FrameSource | None = None
         self._filter = InputFilter(settings.input_gain_db, settings.high_pass_hz, settings.de_emphasis)
         self._limiter = Limiter()
         self.meter = LevelMeter()
@@ -133,6 +146,10 @@ class TransmitPath:
     def set_uplink(self, uplink: Uplink | None) -> None:
         """A new session begins (or none): ticks count from its start, the old one is never used again."""
         self._requests.append(lambda: self._set_uplink(uplink))
+
+    def insert(self, source: FrameSource | None) -> None:
+        """Send these frames in place of the captured ones; None: the captured ones again."""
+        self._requests.append(lambda: self._set_insert(source))
 
     def arm(self, transmission: int, at_s: float) -> None:
         """The key went down at `at_s`: keep the pre-roll and what follows until the valve opens."""
@@ -164,8 +181,12 @@ class TransmitPath:
             self._limited += 1
         self.meter.update(shaped, frame.samples, (self._limiter.peak, self._limiter.energy))
         shaped_frame = Frame(shaped, self._stream.position, frame.complete_at_s, frame.gap)
-        for tap in self._taps:
+        for tap in self.taps:
             tap(shaped_frame)
+        if self.raw_taps:
+            raw_frame = Frame(frame.samples, self._stream.position, frame.complete_at_s, frame.gap)
+            for tap in self.raw_taps:
+                tap(raw_frame)
         playing = self._is_playing()
         if self._settings.vox_enabled:
             self._update_vox(frame.complete_at_s, playing)
@@ -209,9 +230,14 @@ class TransmitPath:
         self._uplink = uplink
         self._uplink_position = self._stream.next_position
 
+    def _set_insert(self, source: FrameSource | None) -> None:
+        self._insert = source
+
     def _arm(self, transmission: int, at_s: float) -> None:
         self._current = _Transmission(transmission)
         self._half = None
+        if self._insert is not None:
+            self._pre_roll.clear()  # it holds what this channel's own card captured
         self._pre_roll.arm(at_s)
 
     def _open(self, transmission: int) -> None:
@@ -244,6 +270,10 @@ class TransmitPath:
             else:
                 self._pre_roll.push(frame)
             return
+        if self._insert is not None:
+            inserted = self._insert.pull()
+            samples = np.zeros_like(frame.samples) if inserted is None else inserted
+            frame = Frame(samples, frame.index, frame.complete_at_s, frame.gap)
         if current.open and current.wanted and not current.ending and self._pre_roll.empty:
             self._send(frame)  # most frames: nothing waits before them
             return

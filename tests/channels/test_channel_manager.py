@@ -177,7 +177,7 @@ class House:
         return self.manager.channels[channel_id].state.phase
 
     def close(self) -> None:
-        for runtime in self.manager.close():
+        for runtime in self.manager.close(self.now):
             assert runtime.join(2.0)
 
 
@@ -372,7 +372,7 @@ def test_removed_channel_ends_its_transmission_and_leaves(house: House) -> None:
     house.settle(OFFER)
     house.press()
     house.signalling.take()
-    runtime = house.manager.remove_channel("fire")
+    runtime = house.manager.remove_channel("fire", house.now)
     assert house.signalling.take() == [("transmit_ended", "fire"), ("disconnect", "fire")]
     house.settle(TransmitAnnounced("fire", 1, True))
     assert runtime.join(2.0)
