@@ -20,6 +20,7 @@ BENCHES = {
     "hazards": "close pairs, weak tones, holes, speech over them, stacked pages",
     "impaired": "Opus, FM, vocoder grid, weak, hum, clocks, short pages, gaps",
     "range": "6 Hz means 6 Hz",
+    "talk_off": "what speech, music, alarms and wind are mistaken for",
 }
 
 

@@ -24,7 +24,7 @@ _POLE: Final = math.exp(-2 * math.pi * EMPHASIS_HZ / RATE_HZ)
 
 
 def opus(rng: np.random.Generator, signal: Sound, bitrate_bps: int = 16_000, lost: float = 0.05) -> Sound:
-    """Packets of 20 ms through libopus; lost ones from redundancy where there is some, else made up. 48 kHz out."""
+    """Through libopus; lost packets from redundancy where there is some, else made up. 48 kHz out."""
     pcm = np.clip(resample_poly(signal, OPUS_RATE_HZ // RATE_HZ, 1) * 32768, -32768, 32767).astype(np.int16)
     encoder = OpusEncoder(EncoderSettings(bitrate_bps=bitrate_bps, fec=True, expected_loss_percent=5))
     size = encoder.packet_samples

@@ -41,7 +41,7 @@ class Batch:
 
 
 def hear(batch: Batch) -> list[Outcome]:
-    """Each page of a batch. Outside: `wrong` counts what was reported though no definition has these tones."""
+    """Each page of a batch. Outside, `wrong` counts reports though no definition has these tones."""
     rng = np.random.default_rng(batch.seed)
     plan = definitions(rng, settings={"a_range_hz": RANGE_HZ, "b_range_hz": RANGE_HZ})
     outcomes: list[Outcome] = []
