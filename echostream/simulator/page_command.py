@@ -13,7 +13,7 @@ from echostream.audio.resampler import RationalResampler
 from echostream.config.explain import did_you_mean
 from echostream.config.load import LoadedConfig, load_config
 from echostream.config.secrets import read_secret
-from echostream.errors import AudioError, ConfigError
+from echostream.errors import AudioError, ConfigError, LibraryMissing
 from echostream.gateway import Secrets
 from echostream.simulator.member_commands import Access, guarded, secrets_of, server_of, transmit
 from echostream.tone_tools import definitions
@@ -48,7 +48,12 @@ def _page(args: argparse.Namespace) -> int:
         raise ConfigError(str(error)) from None
     pieces = [generator.to_int16(tones)]
     if args.voice is not None:
-        pieces += [_silence(BEFORE_VOICE_S), _voice(args.voice)]
+        try:
+            pieces += [_silence(BEFORE_VOICE_S), _voice(args.voice)]
+        except LibraryMissing:
+            raise
+        except AudioError as error:  # the call is wrong, not the machine
+            raise ConfigError(str(error)) from None
     return transmit(args, np.concatenate([*pieces, _silence(TAIL_S)]), name, access)
 
 

@@ -121,9 +121,9 @@ def _detect_in(
         for item in hear(sound, plans, taps):
             count += 1
             with bar.aside():
-                _say(sound.name, item, options.as_json, out)
+                _say(sound.name, item, options.as_json, len(plans) > 1, out)
             if drawing is not None:
-                kept.append(item)
+                kept.append(item if len(plans) > 1 else replace(item, channel=""))
     if not options.as_json and not count:
         out.write("  nothing heard\n")
     out.flush()
@@ -136,12 +136,12 @@ def _detect_in(
         err.write(f"{picture}: drawn\n")
 
 
-def _say(name: str, item: HeardOn, as_json: bool, out: TextIO) -> None:
+def _say(name: str, item: HeardOn, as_json: bool, with_channel: bool, out: TextIO) -> None:
     """At once, also into a pipe: who reads it may wait for a page."""
     if as_json:
         text = json.dumps(reports.record(name, item.channel, item.heard))
     else:
-        text = reports.line(item.channel, item.heard)
+        text = reports.line(item.channel if with_channel else "", item.heard)
     out.write(text + "\n")
     out.flush()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+import numpy as np
 
 from echostream.errors import AudioError, LibraryMissing
 from echostream.tone_tools import reports
 from echostream.tone_tools.hearing import HeardOn
 from echostream.tone_tools.spectrogram import HIGHEST_HZ, Picture
-from echostream.tones.heard import Detection, Kind, NearMiss, ToneSpan
+from echostream.tones.heard import Detection, Kind, NearMiss
 from echostream.tones.stream import EAR_RATE_HZ
 
 try:
@@ -22,15 +25,19 @@ except ImportError as error:
     ) from error
 
 _HEARD: Final = "#ffffff"
-_MISSED: Final = "#ff9d5c"
+_MISSED: Final = "#5cf2ff"
+_HEARD_DARK: Final = "#2a7f3f"
+_MISSED_DARK: Final = "#00707f"
 _KINDS: Final = (".png", ".svg", ".pdf", ".jpg")
 _INCHES_HIGH: Final = 6.0
 _LEAST_INCHES: Final = 10.0
 _MOST_INCHES: Final = 40.0
 _SECONDS_AN_INCH: Final = 2.0
-_RANGE_DB: Final = 60.0
-_LABEL_ROWS: Final = 4
+_LEAST_RANGE_DB, _MOST_RANGE_DB = 25.0, 70.0
+_LABEL_ROWS: Final = 6
+_MOST_REASONS: Final = 6
 _MOST_LABELS: Final = 60
+_LETTERS_AN_INCH: Final = 14.0
 
 
 def check(path: Path) -> None:
@@ -42,37 +49,50 @@ def check(path: Path) -> None:
 
 
 def draw(path: Path, title: str, picture: Picture, found: list[HeardOn]) -> None:
-    """Write the picture. AudioError where that fails."""
+    """Write the picture. found: with the channel's name where it is to be said. AudioError where it fails."""
     duration_s = max(picture.duration_s, 0.1)
     width = min(_MOST_INCHES, max(_LEAST_INCHES, duration_s / _SECONDS_AN_INCH))
-    figure = Figure(figsize=(width, _INCHES_HIGH), dpi=110, layout="constrained")
+    labels = _arranged(found, duration_s, width)
+    rows = 1 + max((label.row for label in labels), default=0)
+    reasons = _reasons(found)
+    strip, foot = 0.3 * rows, 0.2 * len(reasons)
+    figure = Figure(figsize=(width, _INCHES_HIGH + strip + foot), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2, 1, height_ratios=(1, 4), hspace=0.02)
-    labels = figure.add_subplot(grid[0])
-    spectrum = figure.add_subplot(grid[1], sharex=labels)
+    grid = figure.add_gridspec(2, 1, height_ratios=(strip, _INCHES_HIGH - 1.0), hspace=0.02)
+    above = figure.add_subplot(grid[0])
+    spectrum = figure.add_subplot(grid[1], sharex=above)
     _draw_spectrum(figure, spectrum, picture, duration_s)
     _draw_tones(spectrum, found)
-    _draw_labels(labels, found, duration_s, width)
+    _draw_labels(above, labels, rows, len(found))
     heard = sum(isinstance(item.heard, Detection) for item in found)
-    missed = len(found) - heard
-    near = f", {missed} nearly" if missed else ""
-    labels.set_title(f"{title}: {heard or 'nothing'} heard{near}", loc="left", fontsize=11)
+    near = f", {len(found) - heard} nearly" if len(found) > heard else ""
+    above.set_title(f"{title}: {heard or 'nothing'} heard{near}", loc="left", fontsize=11)
+    if reasons:
+        figure.supxlabel("\n".join(reasons), x=0.01, ha="left", fontsize=8, color=_MISSED_DARK)
     try:
         figure.savefig(path)
     except OSError as error:
         raise AudioError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
+def _reasons(found: list[HeardOn]) -> list[str]:
+    """Near misses in whole sentences, for below the picture."""
+    missed = [item for item in found if isinstance(item.heard, NearMiss)]
+    lines = [reports.line(item.channel, item.heard).strip() for item in missed[:_MOST_REASONS]]
+    return lines + ([f"and {len(missed) - len(lines)} more near misses"] if len(missed) > len(lines) else [])
+
+
 def _draw_spectrum(figure: Figure, axes: Axes, picture: Picture, duration_s: float) -> None:
-    loudest = float(picture.levels_db.max())
-    top = max(loudest, -60.0)
+    top = max(float(picture.levels_db.max()), -60.0)
+    # The noise is dark, whatever its level: what stands out of it is what matters.
+    floor = min(max(float(np.median(picture.levels_db)) - 3.0, top - _MOST_RANGE_DB), top - _LEAST_RANGE_DB)
     image = axes.imshow(
         picture.levels_db,
         origin="lower",
         aspect="auto",
         extent=(0.0, picture.levels_db.shape[1] * picture.column_s, 0.0, picture.highest_hz),
         cmap="magma",
-        vmin=top - _RANGE_DB,
+        vmin=floor,
         vmax=top,
         interpolation="nearest",
     )
@@ -87,74 +107,92 @@ def _draw_spectrum(figure: Figure, axes: Axes, picture: Picture, duration_s: flo
 
 def _draw_tones(axes: Axes, found: list[HeardOn]) -> None:
     """A thin box around each tone: the picture below it stays to be seen."""
-    for item in found:
-        colour = _colour(item)
-        style = "-" if isinstance(item.heard, Detection) else "--"
+    numbered: set[tuple[int, int]] = set()
+    for item in sorted(found, key=lambda item: isinstance(item.heard, NearMiss)):
+        missed = isinstance(item.heard, NearMiss)
+        colour, style, reach = (_MISSED, "--", 65.0) if missed else (_HEARD, "-", 45.0)
         for tone in item.heard.tones:
             start_s, end_s = tone.start / EAR_RATE_HZ, tone.end / EAR_RATE_HZ
-            reach = 45.0
-            axes.plot(
-                [start_s, end_s, end_s, start_s, start_s],
-                [tone.hz - reach, tone.hz - reach, tone.hz + reach, tone.hz + reach, tone.hz - reach],
-                style,
-                color=colour,
-                linewidth=1.0,
-            )
-        for tone in _worth_a_number(item):
-            axes.annotate(
-                f"{tone.hz:.1f} Hz",
-                (tone.start / EAR_RATE_HZ, tone.hz + 50.0),
-                color=colour,
-                fontsize=8,
-                va="bottom",
-                clip_on=True,
-            )
+            low, high = tone.hz - reach, tone.hz + reach
+            times, edges = [start_s, end_s, end_s, start_s, start_s], [low, low, high, high, low]
+            axes.plot(times, edges, style, color=colour, linewidth=1.0)
+        _draw_numbers(axes, item, colour, reach, numbered)
 
 
-def _worth_a_number(item: HeardOn) -> tuple[ToneSpan, ...]:
-    """The tones whose frequency is said beside them: not those of digits, which have a name."""
-    digits = (Kind.DTMF, Kind.FIVE_TONE, Kind.MDC1200)
-    return () if item.heard.kind in digits else item.heard.tones[:4]
+def _draw_numbers(
+    axes: Axes, item: HeardOn, colour: str, reach: float, numbered: set[tuple[int, int]]
+) -> None:
+    """The frequency beside each tone, once: above the higher one of two and below the lower one."""
+    if item.heard.kind in (Kind.DTMF, Kind.FIVE_TONE, Kind.MDC1200):
+        return  # their digits say it
+    tones = item.heard.tones[:4]
+    middle = sum(tone.hz for tone in tones) / max(1, len(tones))
+    for tone in tones:
+        place = (tone.start // (EAR_RATE_HZ // 2), round(tone.hz / 20))
+        if place in numbered:
+            continue
+        numbered.add(place)
+        below = tone.hz < middle
+        axes.annotate(
+            f"{tone.hz:.1f} Hz",
+            (tone.start / EAR_RATE_HZ, tone.hz + (-reach if below else reach)),
+            xytext=(0, -3 if below else 3),
+            textcoords="offset points",
+            color=colour,
+            fontsize=8,
+            va="top" if below else "bottom",
+            clip_on=True,
+        )
 
 
-def _draw_labels(axes: Axes, found: list[HeardOn], duration_s: float, width: float) -> None:
-    """What was heard, above its place; in rows, so that no text runs into another."""
-    axes.set_ylim(0, _LABEL_ROWS)
-    axes.tick_params(left=False, labelleft=False, bottom=False, labelbottom=False)
-    for side in ("top", "left", "right", "bottom"):
-        axes.spines[side].set_visible(False)
-    letters_a_second = width * 13.0 / duration_s
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """Words for something heard. at_s: where they begin; row: 0 is at the top."""
+
+    item: HeardOn
+    text: str
+    at_s: float
+    row: int
+
+
+def _arranged(found: list[HeardOn], duration_s: float, width: float) -> list[_Label]:
+    """In rows, so that no text runs into another."""
+    a_letter_s = duration_s / (width * _LETTERS_AN_INCH)
     free_from_s = [0.0] * _LABEL_ROWS
-    left_out = max(0, len(found) - _MOST_LABELS)
+    labels: list[_Label] = []
     for item in sorted(found, key=lambda item: item.heard.start)[:_MOST_LABELS]:
         start_s, end_s = item.heard.start / EAR_RATE_HZ, item.heard.end / EAR_RATE_HZ
-        text = _label(item)
-        longest = max(len(part) for part in text.splitlines())
-        row = min(range(_LABEL_ROWS), key=lambda row: (max(free_from_s[row], start_s), row))
-        at_s = min(start_s, max(0.0, duration_s - longest / letters_a_second))
-        free_from_s[row] = max(at_s, start_s) + longest / letters_a_second
-        y = _LABEL_ROWS - 1 - row
-        _bar(axes, start_s, end_s, y, item)
-        axes.text(at_s, y + 0.22, text, fontsize=8, va="bottom", color="black")
-    if left_out:
-        axes.text(1.0, 1.02, f"and {left_out} more", transform=axes.transAxes, ha="right", fontsize=8)
+        text = _words(item)
+        at_s = max(0.0, min(start_s, duration_s - len(text) * a_letter_s))
+        row = next((row for row, free in enumerate(free_from_s) if free <= at_s), None)
+        if row is None:
+            row = free_from_s.index(min(free_from_s))
+        free_from_s[row] = max(at_s + (len(text) + 2) * a_letter_s, end_s)
+        labels.append(_Label(item, text, at_s, row))
+    return labels
 
 
-def _bar(axes: Axes, start_s: float, end_s: float, y: float, item: HeardOn) -> None:
-    style: dict[str, Any] = {"color": "#2a7f3f", "linewidth": 3}
-    if isinstance(item.heard, NearMiss):
-        style = {"color": "#c8621b", "linewidth": 3, "linestyle": (0, (2, 1))}
-    axes.plot([start_s, max(end_s, start_s + 1e-3)], [y + 0.12] * 2, **style)
-
-
-def _label(item: HeardOn) -> str:
+def _words(item: HeardOn) -> str:
     where = f"{item.channel}: " if item.channel else ""
     if isinstance(item.heard, NearMiss):
-        return (
-            f"{where}not {item.heard.tone_id or item.heard.kind.value}: {item.heard.reason.replace('_', ' ')}"
-        )
+        name = item.heard.tone_id or item.heard.kind.value
+        return f"{where}not {name}: {item.heard.reason.replace('_', ' ')}"
     return f"{where}{reports.what(item.heard)}, {item.heard.snr_db:.0f} dB"
 
 
-def _colour(item: HeardOn) -> str:
-    return _HEARD if isinstance(item.heard, Detection) else _MISSED
+def _draw_labels(axes: Axes, labels: list[_Label], rows: int, count: int) -> None:
+    """What was heard, with a bar from its beginning to its end."""
+    axes.set_ylim(0, rows)
+    axes.tick_params(left=False, labelleft=False, bottom=False, labelbottom=False)
+    for side in ("top", "left", "right", "bottom"):
+        axes.spines[side].set_visible(False)
+    for label in labels:
+        heard = label.item.heard
+        y = rows - 1 - label.row
+        colour, line = (_MISSED_DARK, (0, (2, 1))) if isinstance(heard, NearMiss) else (_HEARD_DARK, "solid")
+        times = [heard.start / EAR_RATE_HZ, max(heard.end / EAR_RATE_HZ, heard.start / EAR_RATE_HZ + 1e-3)]
+        axes.plot(times, [y + 0.1] * 2, color=colour, linewidth=3, linestyle=line)
+        axes.text(label.at_s, y + 0.28, label.text, fontsize=8, va="bottom", color="black")
+    if count > len(labels):
+        more = f"and {count - len(labels)} more"
+        axes.text(1.0, 1.02, more, transform=axes.transAxes, ha="right", va="bottom", fontsize=8)
