@@ -21,6 +21,7 @@ from echostream.config.load import InvalidConfig, LoadedConfig, load_config
 from echostream.config.models import Config
 from echostream.config.secrets import read_secret
 from echostream.console import logs
+from echostream.console.page_status import page_status
 from echostream.console.snapshot import channel_snapshot, summary
 from echostream.errors import ConfigError, EchoStreamError, LibraryMissing, SecretError, WireError
 from echostream.gateway import Gateway, Secrets
@@ -115,9 +116,7 @@ def _key(text: str) -> bytes:
     try:
         return parse_key(text)
     except WireError as error:
-        raise SecretError(
-            f"control_server.aes_key: {error}; `openssl rand -base64 32` makes one"
-        ) from None
+        raise SecretError(f"control_server.aes_key: {error}; `openssl rand -base64 32` makes one") from None
 
 
 class GatewayProcess:
@@ -245,7 +244,7 @@ class GatewayProcess:
             return
         for channel in channels:
             log.info(
-                "channel %s: %s, mic %.0f dBFS, sent %d, received %d, lost %d, late %d, delay %.0f ms",
+                "channel %s: %s, mic %.0f dBFS, sent %d, received %d, lost %d, late %d, delay %.0f ms%s",
                 channel.channel_id,
                 channel.phase if channel.online else "offline",
                 channel.transmit.level.rms_dbfs,
@@ -254,6 +253,7 @@ class GatewayProcess:
                 channel.receive.packets_lost,
                 channel.receive.packets_late,
                 channel.receive.delay_ms_p50,
+                "".join(f"; {part}" for part in (page_status(channel.pages),) if part),
             )
 
     def _reload(self, gateway: Gateway) -> None:

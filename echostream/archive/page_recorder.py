@@ -81,8 +81,8 @@ class _Recording:
 class PageRecorder(Worker):
     """Thread `recorder`.
 
-    lost_s: silence in place of audio that never came, or that it was too late for. failed: recordings that
-    the disk refused or ended.
+    lost_s: silence in place of audio that never came, or that it was too late for. closed: recordings that
+    are whole. failed: those that the disk refused or ended.
     """
 
     def __init__(self, directory: Path, post: Post, clock: Callable[[], float] = time.monotonic) -> None:
@@ -94,6 +94,7 @@ class PageRecorder(Worker):
         self._rings: dict[str, PageRing] = {}
         self._recordings: dict[str, _Recording] = {}
         self.lost_s = 0.0
+        self.closed = 0
         self.failed = 0
 
     # ---- from the coordinator's thread
@@ -245,6 +246,7 @@ class PageRecorder(Worker):
             error,
         )
         if not error:
+            self.closed += 1
             what = ", ".join(closed.tone_ids)
             log.info("Recorded %s on %s: %s (%.0f s)", what, page.channel_id, file.path, file.duration_s)
         self._post(closed)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from echostream.channels.channel_state import Phase
+from echostream.console.page_status import page_status
 from echostream.console.snapshot import ChannelSnapshot
 
 WIDE_COLUMNS = 110
@@ -40,7 +41,7 @@ class LiveView:
 def render(
     title: str, channels: list[ChannelSnapshot], lines: Iterable[str], width_columns: int = 80
 ) -> RenderableType:
-    """The whole picture: a table of the channels and the last log lines below it."""
+    """The whole picture: a table of the channels, below it their last pages and the last log lines."""
     table = Table(title=title, title_justify="left", expand=True, box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in _COLUMNS:
         justify: JustifyMethod = "right" if heading in _NUMBERS else "left"
@@ -51,7 +52,19 @@ def render(
     cells = 10 if width_columns >= WIDE_COLUMNS else 5
     for channel in channels:
         table.add_row(*_row(channel, cells))
-    return Group(table, *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines))
+    return Group(
+        table,
+        *(_page(channel) for channel in channels if page_status(channel.pages)),
+        *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines),
+    )
+
+
+def _page(channel: ChannelSnapshot) -> Text:
+    """The last page of a channel; while it is passed through, for all to see."""
+    passing = channel.pages.passed_to or channel.pages.heard_from
+    style = "bold black on yellow" if passing else "cyan"
+    text = f" {channel.name}: {page_status(channel.pages)} "
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _row(channel: ChannelSnapshot, cells: int) -> list[Text]:

@@ -17,6 +17,28 @@ from echostream.gateway import Gateway
 
 
 @dataclass(frozen=True, slots=True)
+class PagesSnapshot:
+    """What a channel's ear has heard, and what follows now. Times in seconds.
+
+    last_name: of the last page, "" when there was none; last_age_s: since it began. passed_to, passed_s: the
+    channel that hears this one now, "" when none does, and for how much longer; heard_from, heard_s: the
+    other way round. passthrough_s: in all. frames_lost: frames that the ear did not get.
+    """
+
+    heard: int = 0
+    new_tones: int = 0
+    last_name: str = ""
+    last_age_s: float = 0.0
+    passed_to: str = ""
+    passed_s: float = 0.0
+    heard_from: str = ""
+    heard_s: float = 0.0
+    passthrough_s: float = 0.0
+    recording: bool = False
+    frames_lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelSnapshot:
     """One channel at one moment."""
 
@@ -37,6 +59,7 @@ class ChannelSnapshot:
     downlink: DownlinkCounters
     output_level: Level
     overs: int
+    pages: PagesSnapshot = PagesSnapshot()
 
 
 def channel_snapshot(gateway: Gateway, runtime: ChannelRuntime) -> ChannelSnapshot:
@@ -60,6 +83,31 @@ def channel_snapshot(gateway: Gateway, runtime: ChannelRuntime) -> ChannelSnapsh
         downlink=gateway.media.counters(runtime.config.id),
         output_level=stream.output_meter.snapshot(),
         overs=stream.keying.overs,
+        pages=_pages_snapshot(gateway, runtime.config.id),
+    )
+
+
+def _pages_snapshot(gateway: Gateway, channel_id: str) -> PagesSnapshot:
+    desk, now = gateway.manager.pages, time.monotonic()
+    pages = desk.heard.get(channel_id)
+    if pages is None:
+        return PagesSnapshot()
+    passages = desk.passages
+    onward, into = passages.of(channel_id), passages.to(channel_id)
+    listener = gateway.tones.listener(channel_id)
+    running_s = now - onward.started_s if onward is not None else 0.0
+    return PagesSnapshot(
+        heard=pages.pages,
+        new_tones=pages.new_tones,
+        last_name=pages.last.name if pages.last is not None else "",
+        last_age_s=time.time() - pages.last.started_at_s if pages.last is not None else 0.0,
+        passed_to=onward.route.target if onward is not None else "",
+        passed_s=onward.remaining_s(now) if onward is not None else 0.0,
+        heard_from=into.route.source if into is not None else "",
+        heard_s=into.remaining_s(now) if into is not None else 0.0,
+        passthrough_s=pages.passthrough_s + running_s,
+        recording=desk.recording(channel_id),
+        frames_lost=listener.frames_lost if listener is not None else 0,
     )
 
 
@@ -67,17 +115,15 @@ def summary(gateway: Gateway, started_s: float) -> dict[str, object]:
     """The JSON summary of a run. `started_s`: monotonic seconds."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     channels = [channel_snapshot(gateway, runtime) for runtime in gateway.channels]
-    workers = {
-        worker.name: {"restarts": worker.restarts}
-        for runtime in gateway.channels
-        for worker in runtime.workers
-    }
+    own = [worker for runtime in gateway.channels for worker in runtime.workers]
+    workers = {worker.name: {"restarts": worker.restarts} for worker in (*own, *gateway.workers)}
     return {
         "duration_s": round(time.monotonic() - started_s, 3),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
         "rss_mb": round(_rss_mb(), 1),
         "channels": {channel.channel_id: _channel_summary(channel) for channel in channels},
         "workers": workers,
+        "recorder": _recorder_summary(gateway),
         "events": gateway.coordinator.stats,
         "sessions": gateway.manager.sessions,
         "stalls_freed": gateway.stall_watch.freed,
@@ -114,7 +160,18 @@ def _channel_summary(channel: ChannelSnapshot) -> dict[str, object]:
         "drift_ppm": round(received.drift_ppm, 1),
         "packets_dropped": received.dropped,
         "packets_malformed": received.malformed,
+        "pages": channel.pages.heard,
+        "new_tones": channel.pages.new_tones,
+        "passthrough_s": round(channel.pages.passthrough_s, 1),
+        "ear_frames_lost": channel.pages.frames_lost,
     }
+
+
+def _recorder_summary(gateway: Gateway) -> dict[str, object] | None:
+    recorder = gateway.recorder
+    if recorder is None:
+        return None
+    return {"recordings": recorder.closed, "failed": recorder.failed, "lost_s": round(recorder.lost_s, 3)}
 
 
 def _rss_mb() -> float:

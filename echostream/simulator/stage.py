@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from echostream.board import line_specs
 from echostream.channels.channel_runtime import Cards, Inputs
-from echostream.config.models import Channel, Config
+from echostream.config.models import Channel, Config, Recording
 from echostream.errors import LibraryMissing
 from echostream.hardware.alsa_library import AlsaLibrary
 from echostream.hardware.card_identity import Kernel, find_card, may_be_pcm
@@ -32,6 +32,7 @@ from echostream.hardware.gpio_mock import MockGpioInputs
 from echostream.hardware.ptt_client import MockPttLines
 from echostream.instance import runtime_dir
 from echostream.simulator.button import RhythmicHand
+from echostream.simulator.dispatcher import dispatch, paged_card
 from echostream.simulator.file_cards import FileCards, Voice, read_wav
 from echostream.simulator.microphone import Microphone
 from echostream.simulator.virtual_cards import VirtualCards
@@ -60,17 +61,21 @@ class Stage:
         self.cards: Cards | None = None
         self.inputs: Inputs | None = None
         self.outputs: MockPttLines | None = None
+        self._recordings = _own_folder(runtime_dir(), "recordings")
         self._simulate_cards(config)
         self._simulate_lines(config)
         self._simulate_server(config)
 
     def adapt(self, config: Config) -> Config:
-        """The same configuration with missing cards replaced by virtual ones."""
+        """The same configuration, with virtual cards for those that are missing; pages are recorded."""
+        recording = config.recording
+        if not recording.enabled:
+            recording = Recording(enabled=True, directory=str(self._recordings))
         channels = tuple(
             channel.model_copy(update={"card": self._renamed.get(channel.card, channel.card)})
             for channel in config.channels
         )
-        return config.model_copy(update={"channels": channels})
+        return config.model_copy(update={"channels": channels, "recording": recording})
 
     def start(self) -> None:
         """The simulated people begin: once the gateway is there to hear them."""
@@ -89,10 +94,15 @@ class Stage:
         if not missing:
             return
         speech = read_wav(SPEECH / "microphone.wav")
+        spoken = dict.fromkeys(missing, speech)
+        paged = paged_card(config)
+        if paged is not None and paged[0] in missing:
+            spoken[paged[0]] = dispatch(paged[1], speech)
+            self._say("dispatcher", [paged[0]], "a page in recorded speech, every 40 s")
         if self._everything:
             # Nothing of the machine is touched, so the other parts are simulated in this process too.
             self._say("cards", missing, "files of recorded speech (no PortAudio)")
-            self.cards = FileCards({name: Voice(speech, loop=True) for name in missing})
+            self.cards = FileCards({name: Voice(spoken[name], loop=True) for name in missing})
             return
         self._renamed = {name: f"simulated_{number}" for number, name in enumerate(missing, 1)}
         directory = runtime_dir() / f"cards-{os.getpid()}"
@@ -102,13 +112,13 @@ class Stage:
         except LibraryMissing as error:
             log.warning("%s; file cards take its place", error)
             self._renamed.clear()
-            self.cards = FileCards({name: Voice(speech, loop=True) for name in missing})
+            self.cards = FileCards({name: Voice(spoken[name], loop=True) for name in missing})
             return
         self._closers.append(lambda: shutil.rmtree(directory, ignore_errors=True))
         self._closers.append(virtual.close)
         os.environ.update(virtual.environment())
         for name, stand_in in self._renamed.items():
-            microphone = Microphone(virtual[stand_in], speech, pause_s=1.0)
+            microphone = Microphone(virtual[stand_in], spoken[name], pause_s=1.0)
             self._closers.append(microphone.close)
             self._say("card", [name], f"a virtual sound card ({stand_in}) that hears recorded speech")
 
@@ -181,6 +191,15 @@ class Stage:
     def _say(self, part: str, names: list[str], stand_in: str) -> None:
         what = "simulated" if self._everything else "not there, simulated"
         log.warning("%s %s: %s by %s", part, ", ".join(names), what, stand_in)
+
+
+def _own_folder(parent: Path, name: str) -> Path:
+    """A folder of this run, kept for whoever wants to listen; those of earlier runs are removed."""
+    for old in parent.glob(f"{name}-*"):
+        number = old.name.rpartition("-")[2]
+        if number.isdigit() and not Path(f"/proc/{number}").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return parent / f"{name}-{os.getpid()}"
 
 
 def _pressed_level(channel: Channel) -> bool:

@@ -17,7 +17,8 @@ from echostream.channels.receive_path import ReceiveStats
 from echostream.channels.transmit_path import TransmitStats
 from echostream.console import logs
 from echostream.console.live_view import LiveView, render
-from echostream.console.snapshot import ChannelSnapshot
+from echostream.console.page_status import page_status
+from echostream.console.snapshot import ChannelSnapshot, PagesSnapshot
 
 LEVEL = Level(rms_dbfs=-20.0, peak_dbfs=-8.0, clipped_frames=0, mean_dbfs=-25.0)
 
@@ -131,3 +132,24 @@ def test_recent_lines_are_bounded() -> None:
     for number in range(10):
         recent.emit(record(logging.INFO, str(number)))
     assert [line[-1] for line in recent.lines] == ["7", "8", "9"]
+
+
+@pytest.mark.parametrize("columns", [80, 118])
+def test_a_running_passthrough_is_seen_on_both_channels_with_what_remains(columns: int) -> None:
+    paged = PagesSnapshot(
+        heard=1, last_name="Engine 7", last_age_s=12.3, passed_to="tac", passed_s=47.6, recording=True
+    )
+    text = shown(snapshot(pages=paged), columns)
+    assert "page Engine 7 12 s ago, through to tac: 48 s left, recording" in text
+    assert max(len(line) for line in text.splitlines()) <= columns
+    hears = shown(snapshot(pages=PagesSnapshot(heard_from="dispatch", heard_s=47.6)), columns)
+    assert "hears dispatch: 48 s left" in hears
+
+
+@pytest.mark.parametrize(("age_s", "words"), [(5, "5 s"), (119, "119 s"), (600, "10 min"), (36_000, "10 h")])
+def test_an_old_page_is_told_in_minutes_and_hours(age_s: float, words: str) -> None:
+    assert page_status(PagesSnapshot(last_name="X", last_age_s=age_s)) == f"page X {words} ago"
+
+
+def test_without_a_page_nothing_is_said() -> None:
+    assert page_status(PagesSnapshot()) == ""

@@ -1,0 +1,50 @@
+"""A dispatcher at the simulated microphone: speech, and in it a page that the channel listens for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from echostream.audio.format import RATE_HZ, Samples
+from echostream.config.listen import listen_plan
+from echostream.config.models import Config
+from echostream.config.tone_models import TonePlan
+from echostream.tones.generator import Part, parts_for, render, to_int16
+from echostream.tones.plan import AtOnce, Digits, OneTone, TwoTone
+
+Page = TwoTone | OneTone | AtOnce | Digits
+BEFORE_S: Final = 5.0
+PERIOD_S: Final = 40.0
+PAUSE_S: Final = 0.5
+LEVEL_DBFS: Final = -12.0
+"""As a radio gives them: as loud as its speech."""
+
+
+def paged_card(config: Config) -> tuple[str, tuple[Part, ...]] | None:
+    """The card of the first channel that listens for a page, and that page as it is sent."""
+    for channel in config.channels:
+        plan = config.tones.get(channel.id)
+        parts = _first_page(plan) if channel.enabled and plan is not None and plan.detect else ()
+        if parts:
+            return channel.card, parts
+    return None
+
+
+def dispatch(parts: tuple[Part, ...], speech: Samples) -> Samples:
+    """PERIOD_S of a dispatcher's day, to be repeated: speech, the page, and what it is about."""
+    page = to_int16(render(parts, RATE_HZ, LEVEL_DBFS))
+    pause = np.zeros(round(PAUSE_S * RATE_HZ), np.int16)
+    before = np.resize(speech, round(BEFORE_S * RATE_HZ) - len(pause))
+    said = np.concatenate((before, pause, page, pause))
+    whole = max(round(PERIOD_S * RATE_HZ), len(said) + len(speech))
+    rest = np.zeros(whole - len(said), np.int16)
+    rest[: len(speech)] = speech
+    return np.concatenate((said, rest))
+
+
+def _first_page(plan: TonePlan) -> tuple[Part, ...]:
+    wanted = listen_plan(plan)
+    calls = tuple(call for call in wanted.digits if "?" not in call.digits)  # that is for listening only
+    pages: tuple[Page, ...] = (*wanted.two_tone, *wanted.one_tone, *wanted.at_once, *calls)
+    return parts_for(pages[0]) if pages else ()
