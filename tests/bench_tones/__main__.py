@@ -21,6 +21,7 @@ BENCHES = {
     "impaired": "Opus, FM, vocoder grid, weak, hum, clocks, short pages, gaps",
     "range": "6 Hz means 6 Hz",
     "talk_off": "what speech, music, alarms and wind are mistaken for",
+    "cpu": "CPU of one channel at real time",
 }
 
 
