@@ -1,7 +1,7 @@
 """DTMF (ITU-T Q.23) as a receiver of ITU-T Q.24 hears it, and better in noise and beside speech.
 
 Frames whose energy is mostly one low and one high tone make a run; when a run is over, or has lasted 100 ms,
-the samples decide (`pair`, `dtmf_verdict`). Digits make a string that a pause ends; a definition is reported
+the samples decide (`sines`, `dtmf_verdict`). Digits make a string that a pause ends; a definition is reported
 as soon as its last digit is sure.
 """
 
@@ -15,12 +15,12 @@ from typing import Final
 import numpy as np
 
 from echostream.tones.dial import TailMatcher
-from echostream.tones.dtmf_verdict import NEARLY, Verdict, judge
+from echostream.tones.dtmf_verdict import BAND_HZ, NEARLY, Verdict, judge
 from echostream.tones.heard import Detection, Heard, Kind, NearMiss, ToneSpan
 from echostream.tones.measure import Past
-from echostream.tones.pair import ENVELOPE, MOST_FIT, Extent, Fit, extent, fit_pair
 from echostream.tones.plan import ListenPlan
 from echostream.tones.short_tones import BIN_HZ, FRAMES, HOP, LOBE_BINS, ROWS, WINDOW, Spectra, peak_hz
+from echostream.tones.sines import ENVELOPE, MOST_FIT, Extent, Fit, extent, fit_sines
 from echostream.tones.stream import EAR_RATE_HZ
 from echostream.tones.tables import DTMF_HIGH_HZ, DTMF_KEYS, DTMF_LOW_HZ
 from echostream.tones.trust import LEVEL_SLACK_DB
@@ -35,7 +35,7 @@ MOST_DIGITS: Final = 64
 
 _LOW: Final = slice(round(656 / BIN_HZ), round(1000 / BIN_HZ))
 _HIGH: Final = slice(round(1140 / BIN_HZ), round(1734 / BIN_HZ))
-_BAND: Final = slice(round(560 / BIN_HZ), round(3600 / BIN_HZ))
+_BAND: Final = slice(round(BAND_HZ / BIN_HZ), round(3600 / BIN_HZ))
 _FRAME_SHARE: Final = 0.42
 """Of the pair in a frame: noise half as strong as the pair leaves two thirds."""
 _FRAME_TWIST: Final = 20.0
@@ -162,7 +162,7 @@ class DtmfListener:
             return self._judge(run, past, over=True)
         begin = run.last - WINDOW - 4 * ENVELOPE
         samples = past.get(begin, run.last + 2 * HOP).astype(np.float64)
-        where = extent(samples, run.digit.fit.low_hz, run.digit.fit.high_hz, 4 * ENVELOPE)
+        where = extent(samples, run.digit.fit.hz, 4 * ENVELOPE)
         if where is not None:
             run.digit.end = max(run.digit.end, begin + round(where.end))
         return []
@@ -172,15 +172,15 @@ class DtmfListener:
         begin = max(past.start, run.first - WINDOW - _MARGIN)
         stop = min(past.end, run.last + 2 * HOP, run.loudest + MOST_FIT)
         samples = past.get(begin, stop).astype(np.float64)
-        low_hz, high_hz = run.hz()
+        hz = run.hz()
         core = run.loudest - WINDOW // 2 - begin
-        where = extent(samples, low_hz, high_hz, core) if samples.size >= 2 * ENVELOPE else None
+        where = extent(samples, hz, core) if samples.size >= 2 * ENVELOPE else None
         if where is None or where.end - where.start < NEARLY:
             return []
         first = round(where.start)
         last = min(round(where.end), first + MOST_FIT)
         holes = tuple((start - first, end - first) for start, end in where.holes)
-        fit = fit_pair(samples[first:last], low_hz, high_hz, holes)
+        fit = fit_sines(samples[first:last], hz, BAND_HZ, holes)
         verdict = judge(fit, run.row, run.column, where.end - where.start, self._least_power)
         digit = _Digit(run.key, begin + first, begin + round(where.end), fit, verdict.used)
         if verdict.reason:
@@ -243,8 +243,8 @@ def _spans(digit: _Digit) -> tuple[ToneSpan, ToneSpan]:
     row = next(n for n, keys in enumerate(DTMF_KEYS) if digit.key in keys)
     column = DTMF_KEYS[row].index(digit.key)
     fit = digit.fit
-    low = _span(digit, fit.low_hz, fit.low_power, DTMF_LOW_HZ[row])
-    return low, _span(digit, fit.high_hz, fit.high_power, DTMF_HIGH_HZ[column])
+    low = _span(digit, fit.hz[0], fit.powers[0], DTMF_LOW_HZ[row])
+    return low, _span(digit, fit.hz[1], fit.powers[1], DTMF_HIGH_HZ[column])
 
 
 def _span(digit: _Digit, hz: float, power: float, nominal_hz: float) -> ToneSpan:

@@ -11,10 +11,12 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from echostream.tones.pair import Fit
+from echostream.tones.sines import Fit
 from echostream.tones.stream import EAR_RATE_HZ
 from echostream.tones.tables import DTMF_HIGH_HZ, DTMF_LOW_HZ
 
+BAND_HZ: Final = 560.0
+"""Where anything besides the pair counts begins: hum and dial tone lie below."""
 LEAST_TONE: Final = round(0.0315 * EAR_RATE_HZ)
 """Between the 23 ms that are refused and the 40 ms that are accepted."""
 NEARLY: Final = round(0.015 * EAR_RATE_HZ)
@@ -50,7 +52,7 @@ class Verdict:
 def judge(fit: Fit, row: int, column: int, length: float, least_power: float) -> Verdict:
     """length: in samples. row, column: of the key. least_power: mean square below which nothing counts."""
     noise = (1 - fit.share) / fit.share  # of the rest over the pair
-    weak = fit.power / 2 / min(fit.low_power, fit.high_power)
+    weak = fit.power / 2 / min(fit.powers)
     explained = (
         noise * weak * 400 / min(length, 1600.0)
     )  # a third peak as noise would have it, times a constant
@@ -66,8 +68,8 @@ def judge(fit: Fit, row: int, column: int, length: float, least_power: float) ->
         low, high = DTMF_LOW_HZ[row], DTMF_HIGH_HZ[column]
         reason = "off_frequency"
         explanation = (
-            f"its tones were {fit.low_hz:.1f} and {fit.high_hz:.1f} Hz, {fit.low_hz / low - 1:+.1%} and "
-            f"{fit.high_hz / high - 1:+.1%} from {low:.0f} and {high:.0f} Hz: DTMF allows 1.5 % and 2 Hz"
+            f"its tones were {fit.hz[0]:.1f} and {fit.hz[1]:.1f} Hz, {fit.hz[0] / low - 1:+.1%} and "
+            f"{fit.hz[1] / high - 1:+.1%} from {low:.0f} and {high:.0f} Hz: DTMF allows 1.5 % and 2 Hz"
         )
     elif abs(fit.twist_db) > MOST_TWIST_DB:
         reason = "twist"
@@ -96,7 +98,7 @@ def _limits(fit: Fit, noise: float, explained: float) -> tuple[float, float]:
 def _off(fit: Fit, row: int, column: int, unsure: float) -> tuple[float, float]:
     """(worst deviation over what Q.24 allows, what it may be here). unsure: about the standard error, Hz."""
     worst, limit = 0.0, math.inf
-    for hz, nominal in ((fit.low_hz, DTMF_LOW_HZ[row]), (fit.high_hz, DTMF_HIGH_HZ[column])):
+    for hz, nominal in zip(fit.hz, (DTMF_LOW_HZ[row], DTMF_HIGH_HZ[column]), strict=True):
         allowed = RANGE * nominal + RANGE_MORE_HZ
         worst = max(worst, abs(hz - nominal) / allowed)
         most = min(allowed + _SLACK_HZ - RANGE_MORE_HZ + 4 * unsure, REFUSED_RANGE * nominal)

@@ -10,6 +10,7 @@ from echostream.tones.at_once import AtOnceRule
 from echostream.tones.ctcss import CtcssEar
 from echostream.tones.dtmf import SYSTEM as DTMF
 from echostream.tones.dtmf import DtmfListener
+from echostream.tones.five_tone import FiveToneListener
 from echostream.tones.mdc1200 import Mdc1200Ear
 from echostream.tones.one_tone import NewTonesRule, OneToneRule
 from echostream.tones.plan import FilterPlan, ListenPlan
@@ -17,6 +18,7 @@ from echostream.tones.shapes import high_pass, low_pass, notch
 from echostream.tones.short_tones import Listener, ShortToneEar
 from echostream.tones.steady import Rule, SteadyEar
 from echostream.tones.stream import EAR_RATE_HZ, Ear
+from echostream.tones.tables import FIVE_TONE
 from echostream.tones.trust import Gate
 from echostream.tones.two_tone import TwoToneRule
 
@@ -46,6 +48,8 @@ def short_tone_listeners(plan: ListenPlan) -> tuple[Listener, ...]:
     listeners: list[Listener] = []
     if plan.dtmf or any(item.system == DTMF for item in plan.digits):
         listeners.append(DtmfListener(plan))
+    if plan.five_tone or any(item.system in FIVE_TONE for item in plan.digits):
+        listeners.append(FiveToneListener(plan))
     return tuple(listeners)
 
 
