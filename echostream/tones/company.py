@@ -39,10 +39,10 @@ def _company_db(tone: Measured, since: int, other: SteadyTone) -> float:
     together = min(last, tone.end) - max(first, tone.start)
     if together < TOGETHER * (tone.end - tone.start) or run.share < 0.7:
         return -math.inf
-    if first < since - BEFORE_S * EAR_RATE_HZ or abs(run.hz_now - tone.hz) < BESIDE_HZ:
+    if first < since - BEFORE_S * EAR_RATE_HZ or abs(run.strong_hz - tone.hz) < BESIDE_HZ:
         return -math.inf
     level_db = 10 * math.log10(max(float(np.median(run.powers)), 1e-15) / max(tone.power, 1e-15))
-    harmonic = any(abs(run.hz_now - n * tone.hz) < 5.0 * n for n in HARMONICS)
+    harmonic = any(abs(run.strong_hz - n * tone.hz) < 5.0 * n for n in HARMONICS)
     return -math.inf if harmonic and level_db <= HARMONIC_DB else level_db
 
 

@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echostream.tones.ctcss_signal import (
+    BAND_HZ,
     CELL,
     CELL_NOISE_HZ,
     CELL_S,
@@ -52,12 +53,18 @@ from echostream.tones.trust import LEVEL_SLACK_DB, SINE_DB
 Complex = NDArray[np.complex128]
 Float = NDArray[np.float64]
 
-BELOW_VOICE_DB: Final = 20.0
+BELOW_VOICE_DB: Final = 12.0
 TOLERANCE: Final = 0.005
-SPANS: Final = (7, 10, 16, 24, CELLS)
-"""Numbers of cells that are judged."""
-SURE: Final = 23.0
-"""-ln of the chance that noise is as steady as this: 1e-10 at each look, once in a year."""
+SPANS: Final[dict[int, float]] = {7: 0.008, 10: 0.03, 16: 0.18, 24: 0.3, CELLS: 0.4}
+"""How many cells are judged, and how much of their power may stray from one vector. Noise strays less by chance once
+in 10 billion looks at most (stray to the power of cells less one), a voice that holds its note for so short more
+often: hence the strictness of the short ones."""
+LEAST_SHARE: Final = 0.35
+"""Of the tone in the sub-audible band: radios keep the voice out of it."""
+MOST_UNEVEN: Final = 2.2
+"""What strays, over what the rest of the band would explain if it was noise: a voice strays close to its own pitch."""
+STRAYS: Final = 0.05
+"""Less than this share is not asked for its reason."""
 APART: Final = 3.0
 """Standard errors between a tone and the middle to its neighbour."""
 OVERTONE_DB: Final = -20.0
@@ -151,14 +158,16 @@ class CtcssEar:
     # Off: looking for a tone.
 
     def _look(self) -> list[Heard]:
-        if self._fresh < SPANS[0]:
+        if self._fresh < min(SPANS):
             return []
         for line_hz in self._lines():
             cells = self._band.cells(line_hz)
             for count in SPANS:
                 steady = _agree(cells[-count:], line_hz) if count <= self._fresh else None
                 tone_hz = _nearest(steady) if steady else 0.0
-                if steady and tone_hz and steady.power >= self._least_power and self._alone(steady):
+                if not steady or not tone_hz or steady.power < self._least_power:
+                    continue
+                if self._rules(steady) and self._alone(steady):
                     return [self._begin(tone_hz, steady)]
         return []
 
@@ -177,6 +186,14 @@ class CtcssEar:
         lines = [_peak_hz(power[n], at + _LOW) for n, at in enumerate(best) if narrow[n, at] > 0.0]
         return lines[:1] if len(lines) == 2 and abs(lines[0] - lines[1]) < 1.0 else lines
 
+    def _rules(self, steady: _Steady) -> bool:
+        """It is most of the band, and what strays from it is noise."""
+        rest = max(self._band.power(steady.cells) - steady.power, 0.0)
+        if steady.power < LEAST_SHARE * (steady.power + rest):
+            return False
+        expected = rest * CELL_NOISE_HZ / BAND_HZ
+        return steady.stray < max(MOST_UNEVEN * expected, STRAYS * steady.power)
+
     def _alone(self, steady: _Steady) -> bool:
         """No overtones, and no other line of the mains."""
         limits = {multiple * steady.hz: OVERTONE_DB for multiple in (2, 3, 4)}
@@ -194,7 +211,7 @@ class CtcssEar:
             if there < own * 10 ** (limit_db / 10):
                 continue
             # Noise and moving voices are as strong beside it.
-            if there > LINE_OVER_NOISE * float(np.mean([_line_power(signal, hz + off) for off in beside])):
+            if there > LINE_OVER_NOISE * float(np.median([_line_power(signal, hz + off) for off in beside])):
                 return False
         return True
 
@@ -280,7 +297,7 @@ def _agree(cells: Complex, hz: float) -> _Steady | None:
     mean = complex(straight.mean())
     total = float(np.mean(straight.real**2 + straight.imag**2))
     left = max(1.0 - abs(mean) ** 2 / (total + 1e-30), 1e-9)
-    if -(count - 1) * math.log(left) < SURE:
+    if left > SPANS[count]:
         return None
     stray = left * total * count / (count - 1)
     energy = count * abs(mean) ** 2 / stray

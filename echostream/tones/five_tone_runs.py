@@ -16,7 +16,7 @@ from echostream.tones.short_tones import BIN_HZ, FRAMES, HOP, LOBE_BINS, ROWS, W
 
 LOWEST_HZ: Final = 375.0
 HIGHEST_HZ: Final = 2950.0
-LEAST_SHARE: Final = 0.2
+LEAST_SHARE: Final = 0.15
 """Of the tone in a frame's energy: noise as strong as the tone leaves a half, two tones in a frame less."""
 SAME: Final = 0.019
 """A tone stays within this; the nearest tones of a system are 6 % apart, 3 % when both are off."""

@@ -20,8 +20,8 @@ LENGTH_RANGE_S: Final = {"ccir": 0.010, "ccitt": 0.010, "zvei1": 0.015, "zvei2":
 LENGTH_SLACK_S: Final = 0.009
 """Frames come every 8 ms."""
 MEAN_SLACK_S: Final = 0.004
-LEAST_SHARE: Final = 0.3
-LEAST_MEAN_SHARE: Final = 0.4
+LEAST_SHARE: Final = 0.2
+LEAST_MEAN_SHARE: Final = 0.28
 THIRD: Final = 0.065
 _MOST_THIRD: Final = 0.7
 MOST_STEP_DB: Final = 7.0

@@ -34,9 +34,13 @@ LOUDER: Final = 3.5
 """A cell with this many times the usual magnitude is something else than the tone."""
 LEAST_CELLS: Final = 5
 """Shorter is no tone here."""
+HERE: Final = 0.35
+"""Part of the tone's vector that speaks for "it sounds" in a cell."""
 HOLE_CELLS: Final = 20
 """A drop-out of this many cells does not end a tone, where PROOF_CELLS after it are sure."""
 PROOF_CELLS: Final = 6
+MOST_TURN: Final = 0.5
+"""Radians between the halves of a proof."""
 DROPPED: Final = 0.3
 """A cell with less than this of the tone is a drop-out."""
 _PADDING: Final = 4
@@ -272,14 +276,15 @@ def _reach(vector: Complex, reference: complex) -> int:
     """How many cells the tone goes on for: the most likely number, then past drop-outs."""
     if not vector.size or not reference:
         return 0
-    along = np.real(vector * np.conj(reference)) / abs(reference) ** 2
+    turned = vector * np.conj(reference) / abs(reference) ** 2
+    along = turned.real
     reached = _likely(along)
     while reached and reached + PROOF_CELLS <= along.size:
         after = along[reached : reached + HOLE_CELLS + PROOF_CELLS]
         means = np.convolve(after, np.full(PROOF_CELLS, 1 / PROOF_CELLS), "valid")
         best = int(np.argmax(means))
         spread = float(np.std(along[:reached])) / math.sqrt(PROOF_CELLS)
-        if means[best] < 0.5 + 4 * spread:
+        if means[best] < HERE + 4 * spread or _turns(turned[reached + best :][:PROOF_CELLS]):
             break
         more = _likely(along[reached + best :])
         if not more:
@@ -288,8 +293,16 @@ def _reach(vector: Complex, reference: complex) -> int:
     return reached
 
 
+def _turns(stretch: Complex) -> bool:
+    """It is not this tone but one some hertz beside it, whose vector turns against this one's."""
+    half = stretch.size // 2
+    between = complex(np.sum(stretch[half:]) * np.conj(np.sum(stretch[:half])))
+    return abs(math.atan2(between.imag, between.real)) > MOST_TURN
+
+
 def _likely(along: Float) -> int:
-    # Log-likelihood of "here" over "not here", in units that the noise alone scales.
-    total = np.cumsum(along - 0.5)
+    # Log-likelihood of "here" over "not here", in units that the noise alone scales; a half would be right
+    # for a tone of one level, and a fading one has weaker stretches.
+    total = np.cumsum(along - HERE)
     best = int(np.argmax(total))
     return best + 1 if total[best] > 0 else 0

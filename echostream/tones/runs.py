@@ -17,15 +17,20 @@ LONGEST_HOLE: Final = 7 * HOP
 YOUNG_HITS: Final = 4
 YOUNG_HOLE: Final = 2 * HOP
 """A run of few peaks is mostly noise or voice and dies sooner."""
+WEAKER, STRONGER = 0.03, 10.0
+"""-15 dB and +10 dB over a run's strongest peak so far: beyond, a peak is something else at the same place,
+as hum is before and after a tone. A weaker one is let go, a stronger one begins a run of its own."""
+GROWING_HITS: Final = 6
+"""While the window fills with a tone its peaks grow."""
 MOST_RUNS: Final = 48
 LONGEST_RUN: Final = 1800
-"""Frames of a run that are kept: a minute. A carrier that stays on for ever costs no more memory than that."""
+"""Frames of a run that are kept: a minute. A carrier that stays on for ever costs no more memory."""
 
 
 class Run:
     """One run. ends: last sample + 1 of each frame with its peak; hz, powers, noises: of that peak."""
 
-    __slots__ = ("ends", "hz", "hz_now", "noises", "powers", "verdict")
+    __slots__ = ("_weighed", "_weight", "ends", "hz", "hz_now", "noises", "powers", "top", "verdict")
 
     def __init__(self, end: int, peak: Peak) -> None:
         self.ends = [end]
@@ -33,6 +38,10 @@ class Run:
         self.powers = [peak.power]
         self.noises = [peak.noise]
         self.hz_now = peak.hz
+        self.top = peak.power
+        """Its strongest peak's power."""
+        self._weight = peak.power
+        self._weighed = peak.power * peak.hz
         self.verdict: object = None
         """What its listener keeps with it."""
 
@@ -52,6 +61,11 @@ class Run:
         return self.ends[-1] - self.ends[0] + WINDOW
 
     @property
+    def strong_hz(self) -> float:
+        """Mean frequency by power: what the run was when it was strong, not how it faded out."""
+        return self._weighed / self._weight
+
+    @property
     def share(self) -> float:
         """Frames with a peak over frames."""
         return len(self.ends) * HOP / (self.ends[-1] - self.ends[0] + HOP)
@@ -63,6 +77,9 @@ class Run:
         self.powers.append(peak.power)
         self.noises.append(peak.noise)
         self.hz_now += FOLLOW * (peak.hz - self.hz_now)
+        self.top = max(self.top, peak.power)
+        self._weight += peak.power
+        self._weighed += peak.power * peak.hz
         if len(self.ends) > LONGEST_RUN:
             for kept in (self.ends, self.hz, self.powers, self.noises):
                 del kept[: LONGEST_RUN // 4]
@@ -81,12 +98,18 @@ class RunTracker:
         for peak in peaks:
             nearest: Run | None = None
             least = STRAY_HZ
+            beneath = False
             for run in free:
                 off = abs(run.hz_now - peak.hz)
                 if off < least and run.ends[-1] != end:
-                    nearest, least = run, off
+                    if peak.power < run.top * WEAKER:
+                        beneath = True
+                    elif peak.power <= run.top * STRONGER or len(run.ends) < GROWING_HITS:
+                        nearest, least = run, off
             if nearest is not None:
                 nearest.take(end, peak)
+            elif beneath:
+                continue
             elif len(self.active) < MOST_RUNS:
                 free.append(Run(end, peak))
         over: list[Run] = []

@@ -24,8 +24,8 @@ MOST_REMEMBERED: Final = 400
 LEAST_HITS: Final = 4
 LEAST_SHARE: Final = 0.5
 """Of the frames of a run that must have had a peak."""
-MARGIN: Final = 320
-"""Samples looked at beyond a run's outermost frames."""
+BEFORE, AFTER = EAR_RATE_HZ // 2, WINDOW
+"""Samples looked at beyond a run's outermost frames: a drop-out near the edge of a tone can split its run."""
 PAST_S: Final = 24.0
 
 
@@ -52,7 +52,7 @@ class SteadyTone:
     @property
     def rough_hz(self) -> float:
         """Without measuring."""
-        return self.run.hz_now
+        return self.run.strong_hz
 
     @property
     def longest(self) -> int:
@@ -74,8 +74,8 @@ class SteadyTone:
         hz = float(np.median(run.hz[first:stop]))
         noise = float(np.median(run.noises[first:stop]))
         core = (run.ends[first] - WINDOW // 2, run.ends[stop - 1] - WINDOW // 2)
-        begin = run.ends[first] - WINDOW - MARGIN if first == 0 else core[0]
-        end = run.ends[stop - 1] + MARGIN if stop == len(run.ends) else core[1]
+        begin = run.ends[first] - WINDOW - BEFORE if first == 0 else core[0]
+        end = run.ends[stop - 1] + AFTER if stop == len(run.ends) else core[1]
         return measure(self.past, hz, begin, end, core, noise)
 
 

@@ -101,6 +101,8 @@ class TwoToneRule:
         self._gate = gate
         self._explain = explain
         self._held: list[_Held] = []
+        self._last_page: Measured | None = None
+        """B of the last page: fading makes sidebands, and a drop-out two runs of one tone."""
         self._longest_a_s = {d.tone_id: longest_a_s(d) for d in definitions}
         shortest = min((min(d.a_length_s, d.b_length_s) for d in definitions), default=0.0)
         self.least_samples = int(max(shortest - 0.3, 0.1) * EAR_RATE_HZ)
@@ -154,6 +156,7 @@ class TwoToneRule:
     def forget(self) -> None:
         """See `Rule`."""
         self._held = []
+        self._last_page = None
 
     def _starts_a_page(self, b: Measured) -> bool:
         return any(abs(b.hz - d.a_hz) <= d.a_range_hz + d.vocoder_grid_hz for d in self._definitions)
@@ -204,6 +207,9 @@ class TwoToneRule:
 
     def _alert(self, fit: _Fit, tone: SteadyTone, now: int) -> list[Heard]:
         tone.judged.add(RULE)
+        if self._last_page is not None and _same_time(fit.b, self._last_page):
+            return []
+        self._last_page = fit.b
         tone.used_until = fit.b.start + int(fit.definition.b_length_s * EAR_RATE_HZ)
         fit.a_tone.judged.add(RULE)
         if fit.a_tone is not tone:
@@ -236,9 +242,9 @@ class TwoToneRule:
         off = abs(other.rough_hz - definition.a_hz)
         if off > definition.a_range_hz + definition.vocoder_grid_hz + ROUGH_HZ + 2.0:
             return False
-        last = other.run.last
         gap = int((definition.gap_s + 0.4) * EAR_RATE_HZ)
-        return b.start - gap <= last <= b.start + 4096 and other.run.first < b.start + 1024
+        # It may seem to go on: what sounds beside B at A's frequency keeps its run alive.
+        return b.start - gap <= other.run.last and other.run.first < b.start + 1024
 
     def _fit(
         self, definition: TwoTone, a: Measured, b: Measured, other: SteadyTone, off_b: float
@@ -289,6 +295,11 @@ class TwoToneRule:
                 if fit is not None:
                     fits.append(fit)
         return fits
+
+
+def _same_time(one: Measured, other: Measured) -> bool:
+    together = min(one.end, other.end) - max(one.start, other.start)
+    return together > 0.5 * min(one.end - one.start, other.end - other.start)
 
 
 def _page(fit: _Fit, now: int) -> Detection:
