@@ -21,6 +21,8 @@ BENCHES = {
     "impaired": "Opus, FM, vocoder grid, weak, hum, clocks, short pages, gaps",
     "range": "6 Hz means 6 Hz",
     "talk_off": "what speech, music, alarms and wind are mistaken for",
+    "dtmf": "digits in noise, and every row of ITU-T Q.24",
+    "five_tone": "five-tone calls in noise",
     "cpu": "CPU of one channel at real time",
 }
 

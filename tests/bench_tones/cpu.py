@@ -1,8 +1,8 @@
-"""What listening costs a channel: CPU seconds per second of audio, at real time, in blocks of 20 ms at 48 kHz.
+"""What listening costs a channel: CPU seconds per second of audio, at real time, blocks of 20 ms at 48 kHz.
 
 Real time matters: between two blocks other work has emptied the caches, which costs more than the same work
-at full speed. A yardstick (a windowed FFT in numpy) is timed in between, so that figures of several machines, and
-of busy and quiet hours, can be compared.
+at full speed. A yardstick (a windowed FFT in numpy) is timed in between, so that figures of several machines,
+and of busy and quiet hours, can be compared.
 """
 
 from __future__ import annotations
