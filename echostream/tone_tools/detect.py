@@ -19,6 +19,8 @@ from echostream.tones.plan import ListenPlan
 
 EXIT_OK: Final = 0
 EXIT_WRONG: Final = 2
+MOST_DRAWN: Final = 5000
+"""Findings in one picture: a pipe may never end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def _detect_in(
             count += 1
             with bar.aside():
                 _say(sound.name, item, options.as_json, len(plans) > 1, out)
-            if drawing is not None:
+            if drawing is not None and len(kept) < MOST_DRAWN:
                 kept.append(item if len(plans) > 1 else replace(item, channel=""))
     if not options.as_json and not count:
         out.write("  nothing heard\n")

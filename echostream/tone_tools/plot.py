@@ -12,13 +12,14 @@ from echostream.errors import AudioError, LibraryMissing
 from echostream.tone_tools import reports
 from echostream.tone_tools.hearing import HeardOn
 from echostream.tone_tools.spectrogram import HIGHEST_HZ, Picture
-from echostream.tones.heard import Detection, Kind, NearMiss
+from echostream.tones.heard import Detection, Kind, NearMiss, ToneSpan
 from echostream.tones.stream import EAR_RATE_HZ
 
 try:
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MultipleLocator
 except ImportError as error:
     raise LibraryMissing(
         "--plot needs matplotlib: `make run` installs it, or `.venv/bin/pip install matplotlib`"
@@ -36,7 +37,8 @@ _SECONDS_AN_INCH: Final = 2.0
 _LEAST_RANGE_DB, _MOST_RANGE_DB = 25.0, 70.0
 _LABEL_ROWS: Final = 6
 _MOST_REASONS: Final = 6
-_MOST_LABELS: Final = 60
+_NUMBER_HZ: Final = 110.0
+_MINUTES_FROM_S: Final = 300.0
 _LETTERS_AN_INCH: Final = 14.0
 
 
@@ -52,7 +54,8 @@ def draw(path: Path, title: str, picture: Picture, found: list[HeardOn]) -> None
     """Write the picture. found: with the channel's name where it is to be said. AudioError where it fails."""
     duration_s = max(picture.duration_s, 0.1)
     width = min(_MOST_INCHES, max(_LEAST_INCHES, duration_s / _SECONDS_AN_INCH))
-    labels = _arranged(found, duration_s, width)
+    a_letter_s = duration_s / (width * _LETTERS_AN_INCH)
+    labels = _arranged(found, duration_s, a_letter_s)
     rows = 1 + max((label.row for label in labels), default=0)
     reasons = _reasons(found)
     strip, foot = 0.3 * rows, 0.2 * len(reasons)
@@ -62,7 +65,7 @@ def draw(path: Path, title: str, picture: Picture, found: list[HeardOn]) -> None
     above = figure.add_subplot(grid[0])
     spectrum = figure.add_subplot(grid[1], sharex=above)
     _draw_spectrum(figure, spectrum, picture, duration_s)
-    _draw_tones(spectrum, found)
+    _draw_tones(spectrum, found, a_letter_s)
     _draw_labels(above, labels, rows, len(found))
     heard = sum(isinstance(item.heard, Detection) for item in found)
     near = f", {len(found) - heard} nearly" if len(found) > heard else ""
@@ -99,15 +102,17 @@ def _draw_spectrum(figure: Figure, axes: Axes, picture: Picture, duration_s: flo
     axes.set_xlim(0.0, duration_s)
     axes.set_ylim(0.0, HIGHEST_HZ)
     axes.set_ylabel("frequency, Hz")
-    axes.set_xlabel("time, s" if duration_s < 600 else "time")
-    if duration_s >= 600:
-        axes.xaxis.set_major_formatter(lambda at_s, _: reports.clock(at_s))
+    axes.set_xlabel("time, s" if duration_s < _MINUTES_FROM_S else "time")
+    if duration_s >= _MINUTES_FROM_S:
+        step_s = next((step for step in (30, 60, 120, 300, 600, 1800) if duration_s / step <= 20), 3600)
+        axes.xaxis.set_major_locator(MultipleLocator(step_s))
+        axes.xaxis.set_major_formatter(lambda at_s, _: reports.clock(at_s).removesuffix(".0"))
     figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03, label="level, dBFS")
 
 
-def _draw_tones(axes: Axes, found: list[HeardOn]) -> None:
+def _draw_tones(axes: Axes, found: list[HeardOn], a_letter_s: float) -> None:
     """A thin box around each tone: the picture below it stays to be seen."""
-    numbered: set[tuple[int, int]] = set()
+    numbered: list[tuple[float, float]] = []
     for item in sorted(found, key=lambda item: isinstance(item.heard, NearMiss)):
         missed = isinstance(item.heard, NearMiss)
         colour, style, reach = (_MISSED, "--", 65.0) if missed else (_HEARD, "-", 45.0)
@@ -116,33 +121,30 @@ def _draw_tones(axes: Axes, found: list[HeardOn]) -> None:
             low, high = tone.hz - reach, tone.hz + reach
             times, edges = [start_s, end_s, end_s, start_s, start_s], [low, low, high, high, low]
             axes.plot(times, edges, style, color=colour, linewidth=1.0)
-        _draw_numbers(axes, item, colour, reach, numbered)
+        for tone, below in _worth_a_number(item):
+            at_s, hz = tone.start / EAR_RATE_HZ, tone.hz + (-reach if below else reach)
+            if any(abs(at_s - s) < 9 * a_letter_s and abs(hz - f) < _NUMBER_HZ for s, f in numbered):
+                continue
+            numbered.append((at_s, hz))
+            axes.annotate(
+                f"{tone.hz:.1f} Hz",
+                (at_s, hz),
+                xytext=(0, -3 if below else 3),
+                textcoords="offset points",
+                color=colour,
+                fontsize=8,
+                va="top" if below else "bottom",
+                clip_on=True,
+            )
 
 
-def _draw_numbers(
-    axes: Axes, item: HeardOn, colour: str, reach: float, numbered: set[tuple[int, int]]
-) -> None:
-    """The frequency beside each tone, once: above the higher one of two and below the lower one."""
+def _worth_a_number(item: HeardOn) -> list[tuple[ToneSpan, bool]]:
+    """Tones whose frequency is said beside them, and whether below: the lower one of two."""
     if item.heard.kind in (Kind.DTMF, Kind.FIVE_TONE, Kind.MDC1200):
-        return  # their digits say it
+        return []  # their digits say it
     tones = item.heard.tones[:4]
     middle = sum(tone.hz for tone in tones) / max(1, len(tones))
-    for tone in tones:
-        place = (tone.start // (EAR_RATE_HZ // 2), round(tone.hz / 20))
-        if place in numbered:
-            continue
-        numbered.add(place)
-        below = tone.hz < middle
-        axes.annotate(
-            f"{tone.hz:.1f} Hz",
-            (tone.start / EAR_RATE_HZ, tone.hz + (-reach if below else reach)),
-            xytext=(0, -3 if below else 3),
-            textcoords="offset points",
-            color=colour,
-            fontsize=8,
-            va="top" if below else "bottom",
-            clip_on=True,
-        )
+    return [(tone, tone.hz < middle) for tone in tones]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +157,20 @@ class _Label:
     row: int
 
 
-def _arranged(found: list[HeardOn], duration_s: float, width: float) -> list[_Label]:
-    """In rows, so that no text runs into another."""
-    a_letter_s = duration_s / (width * _LETTERS_AN_INCH)
-    free_from_s = [0.0] * _LABEL_ROWS
+def _arranged(found: list[HeardOn], duration_s: float, a_letter_s: float) -> list[_Label]:
+    """In rows, so that no text runs into another; what finds no room is left out, pages with a name last."""
+    taken: list[list[tuple[float, float]]] = [[] for _ in range(_LABEL_ROWS)]
     labels: list[_Label] = []
-    for item in sorted(found, key=lambda item: item.heard.start)[:_MOST_LABELS]:
+    for item in sorted(found, key=lambda item: (not item.heard.tone_id, item.heard.start)):
         start_s, end_s = item.heard.start / EAR_RATE_HZ, item.heard.end / EAR_RATE_HZ
         text = _words(item)
         at_s = max(0.0, min(start_s, duration_s - len(text) * a_letter_s))
-        row = next((row for row, free in enumerate(free_from_s) if free <= at_s), None)
-        if row is None:
-            row = free_from_s.index(min(free_from_s))
-        free_from_s[row] = max(at_s + (len(text) + 2) * a_letter_s, end_s)
-        labels.append(_Label(item, text, at_s, row))
+        first_s, last_s = min(at_s, start_s), max(at_s + (len(text) + 2) * a_letter_s, end_s)
+        for row, spans in enumerate(taken):
+            if all(last_s <= begin or end <= first_s for begin, end in spans):
+                spans.append((first_s, last_s))
+                labels.append(_Label(item, text, at_s, row))
+                break
     return labels
 
 
