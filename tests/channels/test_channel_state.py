@@ -243,3 +243,67 @@ def test_any_order_of_events_keeps_the_order_on_the_wire(inputs: list[Input], fu
             assert state.online
         if state.phase is not Phase.IDLE:
             assert state.due_at_s is not None
+
+
+# ---- what is passed through
+
+PASS = OpenerChanged(Opener.PASSTHROUGH, True, 10.0)
+PASS_ENDS = OpenerChanged(Opener.PASSTHROUGH, False, 12.0)
+
+
+def test_a_passthrough_opens_the_valve_and_its_end_shuts_it() -> None:
+    state, commands = run(online(), PASS, Announced(1, True))
+    assert commands == [Arm(1, 10.0), Announce(1), OpenValve(1)]
+    assert state.passes_through
+    state, commands = run(state, PASS_ENDS)
+    assert commands == [CloseValve(1)]
+
+
+def test_a_button_over_a_passthrough_is_local_and_one_transmission() -> None:
+    state, _ = run(online(), PASS, Announced(1, True))
+    state, commands = run(state, PRESS)
+    assert commands == []
+    assert (state.local, state.passes_through) == (True, False)
+    state, commands = run(state, RELEASE)
+    assert commands == []
+    assert state.passes_through
+    assert state.phase is Phase.OPEN
+
+
+def test_a_button_over_a_passthrough_has_all_of_the_time_out_timer() -> None:
+    state, _ = run(online(tot_s=60), PASS, Announced(1, True), now=10.0)
+    state, _ = run(state, PRESS, now=60.0)
+    assert state.due_at_s == 120.0
+    state, _ = run(state, RELEASE, now=100.0)
+    assert state.due_at_s == 160.0
+
+
+def test_a_passthrough_that_outlasts_the_timer_ends_and_latches_nobody() -> None:
+    state, _ = run(online(tot_s=60), PASS, Announced(1, True), now=10.0)
+    state, commands = run(state, Tick(), now=70.0)
+    assert commands == [TimedOut(), CloseValve(1)]
+    assert not state.latched
+    state, _ = run(state, Drained(1), now=70.5)
+    assert state.phase is Phase.IDLE  # and does not begin again by itself
+    state, commands = run(state, PRESS, now=80.0)
+    assert commands == [Arm(2, 10.0), Announce(2)]
+
+
+def test_a_stuck_button_over_a_passthrough_is_latched_until_it_is_released() -> None:
+    state, _ = run(online(tot_s=60), PASS, PRESS, Announced(1, True), now=10.0)
+    state, commands = run(state, Tick(), now=70.0)
+    assert commands == [TimedOut(), CloseValve(1)]
+    assert state.latched
+    state, _ = run(state, Drained(1), now=70.5)
+    assert state.phase is Phase.IDLE
+    state, commands = run(state, RELEASE, now=80.0)
+    assert commands[-1] == Announce(2)  # the passthrough that is still there goes on
+    assert state.passes_through
+
+
+def test_squelch_that_a_playing_channel_ignores_does_not_silence_a_passthrough() -> None:
+    cos = OpenerChanged(Opener.COS, True, 10.0)
+    state, _ = run(online(), PASS, Announced(1, True), PlayingChanged(True), cos)
+    assert state.passes_through
+    state, _ = run(state, PlayingChanged(False))
+    assert state.local
