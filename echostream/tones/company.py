@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from echostream.tones.measure import Measured
-from echostream.tones.spectrum import WINDOW
+from echostream.tones.spectrum import HOP, WINDOW
 from echostream.tones.steady import SteadyTone
 from echostream.tones.stream import EAR_RATE_HZ
 
@@ -35,14 +35,16 @@ def alone(tone: Measured, since: int, others: Iterable[SteadyTone]) -> float:
 def _company_db(tone: Measured, since: int, other: SteadyTone) -> float:
     """Level of another tone over this one's; -inf where it is no company."""
     run = other.run
-    first, last = run.first - WINDOW // 2, run.last - WINDOW // 2
-    together = min(last, tone.end) - max(first, tone.start)
-    if together < TOGETHER * (tone.end - tone.start) or run.share < 0.7:
+    if run.last <= tone.start or run.first - WINDOW // 2 < since - BEFORE_S * EAR_RATE_HZ:
         return -math.inf
-    if first < since - BEFORE_S * EAR_RATE_HZ or abs(run.strong_hz - tone.hz) < BESIDE_HZ:
+    low, high = np.searchsorted(run.ends, (tone.start + WINDOW // 2, tone.end + WINDOW // 2))
+    if (high - low) * HOP < TOGETHER * (tone.end - tone.start):
         return -math.inf
-    level_db = 10 * math.log10(max(float(np.median(run.powers)), 1e-15) / max(tone.power, 1e-15))
-    harmonic = any(abs(run.strong_hz - n * tone.hz) < 5.0 * n for n in HARMONICS)
+    hz = float(np.median(run.hz[low:high]))
+    if abs(hz - tone.hz) < BESIDE_HZ:
+        return -math.inf
+    level_db = 10 * math.log10(max(float(np.median(run.powers[low:high])), 1e-15) / max(tone.power, 1e-15))
+    harmonic = any(abs(hz - n * tone.hz) < 5.0 * n for n in HARMONICS)
     return -math.inf if harmonic and level_db <= HARMONIC_DB else level_db
 
 

@@ -38,7 +38,6 @@ CELL_NOISE_HZ: Final = 1.5 * RATE_HZ / WIDTH
 
 _TAPS: Final = 96
 _BAND_FROM_HZ, _BAND_TO_HZ = 60.0, 270.0
-BAND_HZ: Final = _BAND_TO_HZ - _BAND_FROM_HZ
 _PASS_TO_HZ, _STOP_FROM_HZ = 260.0, 740.0
 _LATE: Final = (_TAPS - 1) / 2
 
@@ -118,15 +117,18 @@ class SubAudible:
     def _number(self, cell: NDArray[np.intp]) -> NDArray[np.intp]:
         return cell + (self.end - KEPT * DOWN) // (CELL * DOWN)
 
-    def power(self, cells: int) -> float:
-        """Mean square of what is in the band (60 to 270 Hz), under a Hann window as long as the last cells."""
+    def power(self, cells: int) -> tuple[float, float]:
+        """Of what is in the band (60 to 270 Hz), under a Hann window as long as the last cells: its mean square,
+        and its noise for each Hz, which is what lies between the lines.
+        """
         size = (cells + 1) * CELL
         window = np.hanning(size)
         spectrum = np.fft.rfft(self.kept[-size:] * window)
         first, last = (round(hz * size / RATE_HZ) for hz in (_BAND_FROM_HZ, _BAND_TO_HZ))
         inside = spectrum[first : last + 1]
-        total = float(np.vdot(inside, inside).real)
-        return 2 * total / (size * float(window @ window))
+        power = (inside.real**2 + inside.imag**2) * (2 / (size * float(window @ window)))
+        between = float(np.median(power)) / math.log(2)
+        return float(power.sum()), between * size / RATE_HZ
 
     def sample_of(self, cell: float) -> int:
         """Sample index at 8 kHz of the middle of a cell (counted from the first one kept)."""

@@ -20,10 +20,10 @@ LENGTH_RANGE_S: Final = {"ccir": 0.010, "ccitt": 0.010, "zvei1": 0.015, "zvei2":
 LENGTH_SLACK_S: Final = 0.009
 """Frames come every 8 ms."""
 MEAN_SLACK_S: Final = 0.004
-LEAST_SHARE: Final = 0.2
-LEAST_MEAN_SHARE: Final = 0.28
-THIRD: Final = 0.065
-_MOST_THIRD: Final = 0.7
+LEAST_SHARE: Final = 0.24
+LEAST_MEAN_SHARE: Final = 0.33
+THIRD: Final = 0.06
+_MOST_THIRD: Final = 0.35
 MOST_STEP_DB: Final = 7.0
 """Between a tone and the next: a path may be uneven, a voice jumps."""
 MOST_SPREAD_DB: Final = 12.0
@@ -90,7 +90,7 @@ def _off(fit: Fit, nominal_hz: float, length: int) -> float:
 
 def _third_limit(fit: Fit, length: int) -> float:
     noise = (1 - fit.share) / fit.share
-    return min(THIRD + 0.25 * noise * 400 / min(length, 1600), _MOST_THIRD)
+    return min(THIRD + 0.17 * noise * 400 / min(length, 1600), _MOST_THIRD)
 
 
 def _rhythm(lengths: Sequence[int], system: FiveToneSystem) -> float:

@@ -170,7 +170,7 @@ def measure(
 
 
 def _tamed(vector: Complex, inside: slice) -> Complex:
-    """Without the cells that are far louder than the tone: speech around it, a click. They count as drop-outs."""
+    """Without cells far louder than the tone (speech around it, a click): they count as drop-outs."""
     length = np.abs(vector)
     usual = float(np.median(length[inside]))
     loud = length > LOUDER * usual

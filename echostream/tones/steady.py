@@ -26,6 +26,9 @@ LEAST_SHARE: Final = 0.5
 """Of the frames of a run that must have had a peak."""
 BEFORE, AFTER = EAR_RATE_HZ // 2, WINDOW
 """Samples looked at beyond a run's outermost frames: a drop-out near the edge of a tone can split its run."""
+STRONG, USUALLY = 0.2, 85
+"""-7 dB under what 85 % of a run's frames do not exceed."""
+STRONG_HOLE: Final = 6 * HOP
 PAST_S: Final = 24.0
 
 
@@ -71,12 +74,26 @@ class SteadyTone:
     def part(self, first: int, stop: int) -> Measured | None:
         """What frames first to stop - 1 of the run are, as a tone of its own."""
         run = self.run
-        hz = float(np.median(run.hz[first:stop]))
-        noise = float(np.median(run.noises[first:stop]))
-        core = (run.ends[first] - WINDOW // 2, run.ends[stop - 1] - WINDOW // 2)
-        begin = run.ends[first] - WINDOW - BEFORE if first == 0 else core[0]
-        end = run.ends[stop - 1] + AFTER if stop == len(run.ends) else core[1]
+        low, high = _strong(run, first, stop)
+        hz = float(np.median(run.hz[low:high]))
+        noise = float(np.median(run.noises[low:high]))
+        core = (run.ends[low] - WINDOW // 2, run.ends[high - 1] - WINDOW // 2)
+        begin = run.ends[first] - (WINDOW + BEFORE if first == 0 else WINDOW // 2)
+        end = run.ends[stop - 1] + (AFTER if stop == len(run.ends) else -WINDOW // 2)
         return measure(self.past, hz, begin, end, core, noise)
+
+
+def _strong(run: Run, first: int, stop: int) -> tuple[int, int]:
+    """The longest stretch of frames, holes bridged, in which a run is about as strong as it ever is.
+
+    A voice or a hum at the same place before and after a tone is weaker and belongs to its run.
+    """
+    powers = np.asarray(run.powers[first:stop])
+    strong = np.flatnonzero(powers >= STRONG * float(np.percentile(powers, USUALLY)))
+    breaks = np.flatnonzero(np.diff(np.asarray(run.ends)[first + strong]) > STRONG_HOLE) + 1
+    longest = max(np.split(strong, breaks), key=len)
+    low, high = first + int(longest[0]), first + int(longest[-1]) + 1
+    return (low, high) if high - low >= LEAST_HITS - 1 else (first, stop)
 
 
 class Rule(Protocol):
