@@ -1,23 +1,26 @@
 """CTCSS: the tone below the voice that says who may be heard (EIA/TIA-603; 67.0 to 254.1 Hz, 50 of them).
 
-Every 64 ms the sub-audible band is looked through for lines that are narrow against their surroundings. A line
-is a tone when its cells (`ctcss_signal`) agree in direction and length so well that noise would not have made
-it, when its frequency is that of one tone of the table and of no neighbour, when it is the greater part of the
-band (radios cut their voice off at 300 Hz where a tone is sent), and when it has no harmonics.
+Every 64 ms the sub-audible band is looked through for lines that are narrow against their surroundings. A
+line is a tone when its cells (`ctcss_signal`) agree in direction and length so well that noise would not
+have made it, when its frequency is that of one tone of the table and of no neighbour, when it is the
+greater part of the band (radios cut their voice off at 300 Hz where a tone is sent), and when it has no
+harmonics.
 
-When: clean, on is decided 0.24 to 0.30 s after the tone began, off 0.10 to 0.17 s after it ended; with noise in
-the band (200 Hz) as strong as the tone in 0.4 to 0.9 s, and 0.1 to 0.25 s. A squelch by TIA-603 opens within 0.25 s
-and mostly in 0.15 s, but it has one tone to look for: this ear has 50, and a false one costs more than a tenth of a
-second. Over a voice that was not cut off, on waits for the pauses of the voice.
+When: clean, on is decided 0.24 to 0.30 s after the tone began, off 0.10 to 0.17 s after it ended; with
+noise in the band (200 Hz) as strong as the tone in 0.4 to 0.9 s, and 0.1 to 0.25 s. A squelch by TIA-603
+opens within 0.25 s and mostly in 0.15 s, but it has one tone to look for: this ear has 50, and a false
+one costs more than a tenth of a second. Over a voice that was not cut off, on waits for the pauses of the
+voice.
 
-While the tone sounds, each cell is held against the tone's own vector. What speaks for "gone" over "there" is
-summed up, the more the less noise there is: three clean cells are enough. A phase reversed by 120 to 180 degrees
-("reverse burst") is the end like silence is. A drop-out of up to 60 ms does not end a tone.
+While the tone sounds, each cell is held against the tone's own vector. What speaks for "gone" over
+"there" is summed up, the more the less noise there is: three clean cells are enough. A phase reversed by
+120 to 180 degrees ("reverse burst") is the end like silence is. A drop-out of up to 60 ms does not end a
+tone.
 
-The mains: hum at exactly 100.0 Hz cannot be told from the tone 100.0 by its frequency. It is taken for hum when
-another line of the same mains (multiples of 50 or 60 Hz) is within 15 dB of it, as rectifiers and ground loops
-make it. A lone 100.0 Hz is the tone; the other harmonics of the mains are further than 0.6 % from any tone, but
-for 179.9 (3 x 60) and 250.3 Hz (5 x 50), which are treated like 100.0.
+The mains: hum at exactly 100.0 Hz cannot be told from the tone 100.0 by its frequency. It is taken for
+hum when another line of the same mains (multiples of 50 or 60 Hz) is within 20 dB of it, as rectifiers
+and ground loops make it. A lone 100.0 Hz is the tone; the other harmonics of the mains are further than
+0.6 % from any tone, but for 179.9 (3 x 60) and 250.3 Hz (5 x 50), which are treated like 100.0.
 """
 
 from __future__ import annotations
@@ -54,9 +57,9 @@ BELOW_VOICE_DB: Final = 12.0
 TOLERANCE: Final = 0.006
 """Senders hold 0.5 %; the narrowest neighbours (165.5, 167.9 Hz) are 1.4 % apart."""
 SPANS: Final[dict[int, float]] = {7: 0.008, 10: 0.02, 16: 0.18, 24: 0.3, CELLS: 0.4}
-"""How many cells are judged, and how much of their power may stray from one vector. Noise strays so little once
-in a billion looks (that share to the power of the cells less one); a voice may hold a note for a quarter of a
-second, hence the strictness of the short ones."""
+"""How many cells are judged, and how much of their power may stray from one vector. Noise strays so little
+once in a billion looks (that share to the power of the cells less one); a voice may hold a note for a quarter
+of a second, hence the strictness of the short ones."""
 LEAST_SHARE: Final = 0.38
 """Of the tone in the sub-audible band: radios keep the voice out of it."""
 MOST_UNEVEN: Final = 2.2
@@ -66,9 +69,9 @@ STRAYS: Final = 0.01
 APART: Final = 3.0
 """Standard errors between a tone and the middle to its neighbour."""
 OVERTONE_DB: Final = -22.0
-MAINS_DB: Final = -15.0
-"""Of a second or third harmonic, or another line of the mains: louder, and this is no tone (which has less than
-5 % of distortion, -26 dB)."""
+MAINS_DB: Final = -20.0
+"""Of a second or third harmonic, or another line of the mains: louder, and this is no tone (a sender's has less
+than 5 % of distortion, -26 dB)."""
 LINE_OVER_NOISE: Final = 4.5
 """What makes a line of such a sum: noise and moving voices are as strong beside it."""
 GONE: Final = 9.0
@@ -104,7 +107,7 @@ _LIMITS: Final = (_NARROW * _pure_line())[:, None]
 
 @dataclass(frozen=True, slots=True)
 class _Steady:
-    """A line: its frequency and standard error, its power, the noise in a cell's band, from how many cells."""
+    """A line: frequency and its standard error, power, noise in a cell's band; from how many cells."""
 
     hz: float
     sigma_hz: float
@@ -163,7 +166,8 @@ class CtcssEar:
     # Off: looking for a tone.
 
     def _look(self) -> list[Heard]:
-        if self._fresh < min(SPANS):
+        recent = self._band.kept[-_LOOK:]
+        if self._fresh < min(SPANS) or float(recent @ recent) < 0.5 * self._least_power * _LOOK:
             return []
         for line_hz in self._lines():
             cells = self._band.cells(line_hz)

@@ -118,8 +118,9 @@ class SubAudible:
         return cell + (self.end - KEPT * DOWN) // (CELL * DOWN)
 
     def power(self, cells: int) -> tuple[float, float]:
-        """Of what is in the band (60 to 270 Hz), under a Hann window as long as the last cells: its mean square,
-        and its noise for each Hz, which is what lies between the lines.
+        """What is in the band (60 to 270 Hz) in the last cells: mean square, and of that the noise in each Hz.
+
+        The noise is what lies between the lines (the median of the spectrum).
         """
         size = (cells + 1) * CELL
         window = np.hanning(size)
