@@ -25,24 +25,32 @@ class ToneWorker(Worker):
         self._listeners: dict[str, ToneListener] = {}
         self._resting: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
+        self._wanted = threading.Event()
 
     def set(self, listener: ToneListener) -> None:
         """Listen on a channel from now on, instead of what listened there before. Any thread."""
         with self._lock:
             self._listeners = {**self._listeners, listener.channel_id: listener}
+            self._wanted.set()
 
     def remove(self, channel_id: str) -> None:
         """Listen there no more. Any thread."""
         with self._lock:
             left = {key: one for key, one in self._listeners.items() if key != channel_id}
             self._listeners = left
+            if not left:
+                self._wanted.clear()
 
     def listener(self, channel_id: str) -> ToneListener | None:
         """Who listens on a channel."""
         return self._listeners.get(channel_id)
 
+    def _unblock(self) -> None:
+        self._wanted.set()
+
     def _work(self) -> None:
         while not self._stopping.wait(PERIOD_S):
+            self._wanted.wait()  # where nobody listens, nothing wakes up for it
             for listener in self._listeners.values():
                 self._listen(listener)
 
