@@ -25,6 +25,7 @@ and ground loops make it. A lone 100.0 Hz is the tone; the other harmonics of th
 
 from __future__ import annotations
 
+import cmath
 import math
 from dataclasses import dataclass
 from typing import Final
@@ -70,8 +71,8 @@ APART: Final = 3.0
 """Standard errors between a tone and the middle to its neighbour."""
 OVERTONE_DB: Final = -22.0
 MAINS_DB: Final = -20.0
-"""Of a second or third harmonic, or another line of the mains: louder, and this is no tone (a sender's has less
-than 5 % of distortion, -26 dB)."""
+"""Of a second or third harmonic, or another line of the mains: louder, and this is no tone (a sender's has
+less than 5 % of distortion, -26 dB)."""
 LINE_OVER_NOISE: Final = 4.5
 """What makes a line of such a sum: noise and moving voices are as strong beside it."""
 GONE: Final = 9.0
@@ -299,12 +300,11 @@ def _agree(cells: Complex, hz: float) -> _Steady | None:
     """The line near hz that these cells are, if noise would not have made them."""
     count = cells.size
     lag = max(1, count // 2)
-    turn = float(np.angle(np.vdot(cells[:-lag], cells[lag:])))
+    turn = cmath.phase(np.vdot(cells[:-lag], cells[lag:]))
     off_hz = turn / (2 * math.pi * lag * CELL_S)
     number = np.arange(count) - (count - 1)
-    straight = cells * np.exp((-2j * math.pi * off_hz * CELL_S) * number)
-    mean = complex(straight.mean())
-    total = float(np.mean(straight.real**2 + straight.imag**2))
+    mean = complex(np.exp((-2j * math.pi * off_hz * CELL_S) * number) @ cells) / count
+    total = float(np.vdot(cells, cells).real) / count
     left = max(1.0 - abs(mean) ** 2 / (total + 1e-30), 1e-9)
     if left > SPANS[count]:
         return None

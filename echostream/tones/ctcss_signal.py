@@ -118,7 +118,7 @@ class SubAudible:
         return cell + (self.end - KEPT * DOWN) // (CELL * DOWN)
 
     def power(self, cells: int) -> tuple[float, float]:
-        """What is in the band (60 to 270 Hz) in the last cells: mean square, and of that the noise in each Hz.
+        """What is in the band (60 to 270 Hz) in the last cells: mean square, and the noise in each Hz.
 
         The noise is what lies between the lines (the median of the spectrum).
         """
