@@ -94,6 +94,7 @@ class PageDesk:
         self._plans: Mapping[str, TonePlan] = {}
         self._bridged: dict[str, _Bridged] = {}
         self._rings: dict[str, PageRing] = {}
+        self._in_force: dict[str, TonePlan | None] = {}
         self.ears: Ears | None = None
         self._recorder: PageRecorder | None = None
         self.passages = through.Passages()
@@ -117,9 +118,11 @@ class PageDesk:
     def attach(self, runtime: ChannelRuntime, now: float) -> None:
         """Listen on a channel by its plan, new or changed. Its audio goes on untouched."""
         channel_id = runtime.config.id
-        self._apply(through.ChannelGone(channel_id, as_target=False), now)
-        self.heard.setdefault(channel_id, ChannelPages())
         plan = self._plans.get(channel_id)
+        if _way_on(plan) != _way_on(self._in_force.get(channel_id)):
+            self._apply(through.ChannelGone(channel_id, as_target=False), now)
+        self._in_force[channel_id] = plan
+        self.heard.setdefault(channel_id, ChannelPages())
         if self.ears is None or plan is None or not plan.detect:
             self._stop_listening(channel_id)
             runtime.stream.transmit.raw_taps = runtime.stream.transmit.taps = ()
@@ -127,7 +130,9 @@ class PageDesk:
         gain_db, frame_ms = runtime.config.input_gain_db, runtime.frame_ms
         listener = ToneListener(channel_id, plan, gain_db, frame_ms, self._unix_offset)
         ring = self._ring(channel_id, plan, frame_ms)
-        runtime.stream.transmit.taps = () if ring is None else (ring,)
+        onward = self.passages.of(channel_id)
+        passing = () if onward is None else (self._bridged[onward.route.target].tap,)
+        runtime.stream.transmit.taps = passing if ring is None else (ring, *passing)
         runtime.stream.transmit.raw_taps = (listener.tap,)
         self.ears.set(listener)
 
@@ -157,6 +162,7 @@ class PageDesk:
         self._apply(through.ChannelGone(channel_id), now)
         self._close(channel_id, now)
         self._stop_listening(channel_id)
+        self._in_force.pop(channel_id, None)
         self.heard.pop(channel_id, None)
 
     # ---- the coordinator's events
@@ -333,6 +339,18 @@ class PageDesk:
             return
         target.stream.pass_through(None)
         self._hold_valve(target, False, now)
+
+
+def _way_on(plan: TonePlan | None) -> tuple[object, ...] | None:
+    """What of a plan a running passthrough was opened by."""
+    if plan is None or not (plan.detect and plan.passthrough):
+        return None
+    return (
+        plan.passthrough_channel,
+        plan.passthrough_network,
+        plan.passthrough_key,
+        plan.passthrough_end_tone,
+    )
 
 
 def page_length_s(tone: AlertTone) -> float:

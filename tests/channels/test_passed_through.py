@@ -257,6 +257,15 @@ def test_a_changed_plan_ends_what_it_passed_on_and_touches_no_audio(houses: list
     assert house.ears.listeners == {}
 
 
+def test_a_plan_that_only_hears_more_lets_a_running_passthrough_be(houses: list[PageHouse]) -> None:
+    house = build(houses, {"dispatch": plan("tac")})
+    house.page("dispatch")
+    house.run(20, dispatch=MIC)
+    house.manager.pages.set_plans({"dispatch": plan("tac", dtmf=True)})
+    house.manager.pages.attach(house.channel("dispatch"), house.now)
+    assert loud(house.run(30, dispatch=MIC)["tac"], MIC) == 1.0
+
+
 def test_who_watches_is_told_of_each_change(houses: list[PageHouse]) -> None:
     house = build(houses, {"dispatch": plan("tac")})
     told: list[PassthroughChanged] = []
