@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -105,7 +104,7 @@ def paper(width: float, height: float, **grid: Any) -> tuple[Figure, Any]:
 def save(figure: Figure, name: str, colours: int = 48) -> None:
     """As PNG of few colours: noise is what makes a picture large."""
     memory = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(memory)
+    figure.savefig(memory, format="png")
     picture = Image.open(memory).convert("RGB")
     picture.quantize(colours, dither=Image.Dither.NONE).save(HERE / name, optimize=True)
 
