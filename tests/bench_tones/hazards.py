@@ -31,6 +31,7 @@ from tests.bench_tones.scenes import (
     noise,
     noted,
     off,
+    off_pair,
     page,
     reasons,
     report_failures,
@@ -65,21 +66,21 @@ class Batch:
 
 
 def _close(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
-    signal, sent = page(rng, sent_as.tone_id, off(rng, sent_as.a_hz), off(rng, sent_as.b_hz))
+    signal, sent = page(rng, sent_as.tone_id, *off_pair(rng, sent_as))
     return signal + noise(rng, signal.size, float(rng.uniform(-10, 20))), sent
 
 
 def _quiet(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
     """Tones 30 dB below the speech around them."""
     tone_dbfs = TONE_DBFS - 16
-    a_hz, b_hz = off(rng, sent_as.a_hz), off(rng, sent_as.b_hz)
+    a_hz, b_hz = off_pair(rng, sent_as)
     signal, sent = page(rng, sent_as.tone_id, a_hz, b_hz, dbfs=tone_dbfs, speech_dbfs=tone_dbfs + 30)
     return signal + noise(rng, signal.size, SNR_DB, tone_dbfs), sent
 
 
 def _holes(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
     """Three drop-outs of 120 ms: one somewhere in A, two in B; squelch in one half, noise in the other."""
-    signal, sent = page(rng, sent_as.tone_id, off(rng, sent_as.a_hz), off(rng, sent_as.b_hz))
+    signal, sent = page(rng, sent_as.tone_id, *off_pair(rng, sent_as))
     hiss = noise(rng, signal.size, SNR_DB)
     squelch = rng.random() < 0.5
     if squelch:
@@ -94,7 +95,7 @@ def _holes(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
 
 def _talked_over(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
     """Somebody speaks during the whole page, 6 dB below the tones."""
-    signal, sent = page(rng, sent_as.tone_id, off(rng, sent_as.a_hz), off(rng, sent_as.b_hz))
+    signal, sent = page(rng, sent_as.tone_id, *off_pair(rng, sent_as))
     length = sent.b_end - sent.a_start
     signal[sent.a_start : sent.b_end] += talk(rng, length / RATE_HZ, TONE_DBFS - 6)[:length]
     return signal + noise(rng, signal.size, SNR_DB), sent

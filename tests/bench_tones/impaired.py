@@ -26,7 +26,7 @@ from tests.bench_tones.scenes import (
     listen,
     noise,
     noted,
-    off,
+    off_pair,
     page,
     reasons,
     report_failures,
@@ -44,8 +44,8 @@ LEVEL_DBFS: Final = -45.0
 Scene = tuple[Sound, Sent]
 
 
-def _plain(rng: np.random.Generator, sent_as: TwoTone, part: float = 0.015) -> Scene:
-    return page(rng, sent_as.tone_id, off(rng, sent_as.a_hz, part), off(rng, sent_as.b_hz, part))
+def _plain(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
+    return page(rng, sent_as.tone_id, *off_pair(rng, sent_as))
 
 
 def _opus(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
@@ -71,7 +71,7 @@ def _grid(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
 
 def _weak(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
     tone_dbfs = LEVEL_DBFS - 3.0103
-    a_hz, b_hz = off(rng, sent_as.a_hz), off(rng, sent_as.b_hz)
+    a_hz, b_hz = off_pair(rng, sent_as)
     signal, sent = page(rng, sent_as.tone_id, a_hz, b_hz, dbfs=tone_dbfs)
     signal += noise(rng, signal.size, SNR_DB, tone_dbfs)
     return (np.rint(signal * 32768) / 32768).astype(np.float32), sent
@@ -85,20 +85,20 @@ def _hum(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
 def _clock(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
     """Recorded by a clock that is 500 ppm off: tones and lengths change together."""
     rate = 1 + (CLOCK if rng.random() < 0.5 else -CLOCK)
-    a_hz, b_hz = (off(rng, hz, 0.0145) * rate for hz in (sent_as.a_hz, sent_as.b_hz))
+    a_hz, b_hz = (hz * rate for hz in off_pair(rng, sent_as, 0.0145))
     signal, sent = page(rng, sent_as.tone_id, a_hz, b_hz, a_s=1.0 / rate, b_s=3.0 / rate)
     return signal + noise(rng, signal.size, SNR_DB), sent
 
 
 def _short(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
-    a_hz, b_hz = off(rng, sent_as.a_hz), off(rng, sent_as.b_hz)
+    a_hz, b_hz = off_pair(rng, sent_as)
     signal, sent = page(rng, sent_as.tone_id, a_hz, b_hz, a_s=0.4, b_s=0.4)
     return signal + noise(rng, signal.size, SNR_DB), sent
 
 
 def _gap(rng: np.random.Generator, sent_as: TwoTone) -> Scene:
     gap_s = 0.5 if rng.random() < 0.25 else float(rng.uniform(0.0, 0.5))
-    a_hz, b_hz = off(rng, sent_as.a_hz), off(rng, sent_as.b_hz)
+    a_hz, b_hz = off_pair(rng, sent_as)
     signal, sent = page(rng, sent_as.tone_id, a_hz, b_hz, gap_s=gap_s)
     return signal + noise(rng, signal.size, SNR_DB), sent
 

@@ -89,11 +89,11 @@ def vocoder(rng: np.random.Generator, signal: Sound) -> Sound:
 
 
 def hum(rng: np.random.Generator, count: int, dbfs: float) -> Sound:
-    """A DC of 0.1 and mains hum of 50 or 60 Hz at `dbfs` RMS with harmonics up to the tenth."""
+    """A DC of 0.1 and mains hum of 50 or 60 Hz at `dbfs` RMS, its harmonics falling as 1 / n²."""
     mains_hz = 50.0 if rng.random() < 0.5 else 60.0
     n = np.arange(count)
     total = np.full(count, 0.1)
     for order in range(1, 11):
-        peak = math.sqrt(2) * 10 ** (dbfs / 20) / order**1.5
+        peak = math.sqrt(2) * 10 ** (dbfs / 20) / order**2
         total += peak * np.sin(2 * math.pi * mains_hz * order / RATE_HZ * n + float(rng.uniform(0, 6.28)))
     return total.astype(np.float32)

@@ -28,6 +28,7 @@ TONE_DBFS: Final = -24.0
 SPEECH_DBFS: Final = -20.0
 """As the corpora have it."""
 OFF: Final = 0.015
+ONE_TONE_HZ: Final = 1.0
 DECIDE_WITHIN_S: Final = 2.0
 """After B's end: later is no hit."""
 SET_SIZE: Final = 60
@@ -86,6 +87,14 @@ def define(name: str, a_hz: float, b_hz: float, **settings: float) -> TwoTone:
 def off(rng: np.random.Generator, hz: float, part: float = OFF) -> float:
     """Within ± part of hz, uniformly."""
     return hz * (1 + float(rng.uniform(-part, part)))
+
+
+def off_pair(rng: np.random.Generator, sent_as: TwoTone, part: float = OFF) -> tuple[float, float]:
+    """Both tones of a page, each off by itself; drawn again where that makes them one tone to any receiver."""
+    while True:
+        a_hz, b_hz = off(rng, sent_as.a_hz, part), off(rng, sent_as.b_hz, part)
+        if abs(a_hz - b_hz) >= ONE_TONE_HZ:
+            return a_hz, b_hz
 
 
 def nearest(plan: Sequence[TwoTone], a_hz: float, b_hz: float) -> str:

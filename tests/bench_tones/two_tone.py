@@ -19,7 +19,7 @@ from tests.bench_tones.scenes import (
     listen,
     noise,
     noted,
-    off,
+    off_pair,
     page,
     report_failures,
     share_row,
@@ -58,7 +58,7 @@ def hear(batch: Batch) -> list[Outcome]:
     for number in range(batch.pages):
         sent_as = plan[int(rng.integers(len(plan)))]
         snr_db = float(rng.uniform(-10, 20)) if batch.snr_db is None else batch.snr_db
-        a_hz, b_hz = off(rng, sent_as.a_hz), off(rng, sent_as.b_hz)
+        a_hz, b_hz = off_pair(rng, sent_as)
         signal, sent = page(rng, sent_as.tone_id, a_hz, b_hz, **batch.page)
         signal += noise(rng, signal.size, snr_db)
         outcome = judge(listen(ListenPlan(two_tone=plan), signal), sent, plan)
