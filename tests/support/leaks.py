@@ -38,6 +38,7 @@ class Allowed:
 ALLOWED = (
     Allowed("thread", r"^lgpio\._callback_thread", "importing lgpio starts it; no call of lgpio ends it"),
     Allowed("descriptor", r"/\.lgd-nfy-?\d+", "lgpio's notification FIFO, open until the process ends"),
+    Allowed("descriptor", r"/matplotlib/mpl-data/fonts/", "matplotlib opens its fonts once and keeps them"),
     Allowed(
         "process",
         r"multiprocessing[./]resource_tracker",
