@@ -74,7 +74,8 @@ For help while typing, write the schema into a file and name it at the top of th
 What is left out is logged as an error at every start. `echostream reload` (SIGHUP) reads the file again;
 one that is refused changes nothing, and channels that did not change are not touched. A change of `audio`
 touches every channel, one of `gateway` or `control_server` only the connection to the server, one of
-`tones` only what is listened for; one of `gpio` has effect at the next start.
+`tones` only what is listened for, one of `recording` only the recorder; one of `gpio` has effect at the
+next start.
 
 A value is read strictly: `"20"` is no number and `1` is not `true`. At most {MAX_CHANNELS} channels. Not
 built in this version, read and checked all the same: {_NOT_BUILT}; enabling one gives a warning.
