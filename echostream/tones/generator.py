@@ -1,7 +1,7 @@
 """Pages and calls as sound: tones with shaped edges, of exact length and frequency, at any rate.
 
-A page is a list of parts, each silence or one or more tones at once. Every tone rises and falls along a raised
-cosine inside its own length, so that nothing clicks and no two tones overlap. The phase is computed from the
+A page is a list of parts, each silence or one or more tones at once. Every tone rises and falls along a
+raised cosine inside its own length, so that nothing clicks and no two tones overlap. The phase is computed from the
 sample's index: the frequency is as exact as a double, however long the tone.
 """
 
@@ -22,7 +22,7 @@ Sound = NDArray[np.float64]
 """Shape (n,), float64, full scale ±1.0."""
 
 EDGE_S: Final = 0.005
-"""Rise and fall: short enough for a tone of 33 ms, long enough not to be heard as a click."""
+"""Rise and fall: short enough for a tone of 33 ms, long enough not to click."""
 PAGE_A_S: Final = 1.0
 PAGE_B_S: Final = 3.0
 """Quick Call II: receivers expect A for a second and B for three."""
@@ -142,8 +142,8 @@ def render(
     """The parts one after another, in an array of as many samples as the sum of their lengths, rounded once.
 
     level_dbfs: the highest peak of a part, however many tones it has; a sine of full scale is 0. So nothing
-    clips at 0 or less. continuous: a single tone begins with the phase in which the single tone before it ended,
-    without edges between the two. ValueError, before anything is made, for what cannot be made.
+    clips at 0 or less. continuous: a single tone begins with the phase in which the single tone before it
+    ended, without edges between the two. ValueError, before anything is made, for what cannot be made.
     """
     listed = tuple(parts)
     _check(listed, rate_hz, level_dbfs, edge_s)

@@ -90,7 +90,7 @@ def off(rng: np.random.Generator, hz: float, part: float = OFF) -> float:
 
 
 def off_pair(rng: np.random.Generator, sent_as: TwoTone, part: float = OFF) -> tuple[float, float]:
-    """Both tones of a page, each off by itself; drawn again where that makes them one tone to any receiver."""
+    """Both tones of a page, each off by itself; drawn again where that makes them one tone."""
     while True:
         a_hz, b_hz = off(rng, sent_as.a_hz, part), off(rng, sent_as.b_hz, part)
         if abs(a_hz - b_hz) >= ONE_TONE_HZ:
