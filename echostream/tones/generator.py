@@ -1,8 +1,8 @@
 """Pages and calls as sound: tones with shaped edges, of exact length and frequency, at any rate.
 
 A page is a list of parts, each silence or one or more tones at once. Every tone rises and falls along a
-raised cosine inside its own length, so that nothing clicks and no two tones overlap. The phase is computed from the
-sample's index: the frequency is as exact as a double, however long the tone.
+raised cosine inside its own length: nothing clicks, no two tones overlap. The phase comes from the sample's
+index: the frequency is as exact as a double, however long the tone.
 """
 
 from __future__ import annotations

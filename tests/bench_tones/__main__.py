@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import json
 import os
 import platform
@@ -49,13 +50,24 @@ def main(argv: list[str] | None = None) -> int:
         rows += importlib.import_module(f"tests.bench_tones.{name}").run(options)
         print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
     if args.json:
-        print(json.dumps({"host": _host(), "rows": [row.as_dict() for row in rows]}, indent=2))
+        listed = [{**row.as_dict(), "command": _command(row.bench, options)} for row in rows]
+        print(json.dumps({"host": _host(), "rows": listed}, indent=2))
     else:
-        print_table(rows)
-        print('\neach row alone: make bench-tones ARGS="NAME" with the bench\'s name from the first column')
+        _print_tables(rows, options)
     for name in missing:
         print(f"{name}: not to be had here, so its recordings are missing from the figures", file=sys.stderr)
     return 1 if any(row.met is False for row in rows) else 0
+
+
+def _print_tables(rows: list[Row], options: Options) -> None:
+    for bench, group in itertools.groupby(rows, key=lambda row: row.bench):
+        print(f"\n$ {_command(bench, options)}")
+        print_table(list(group))
+
+
+def _command(bench: str, options: Options) -> str:
+    quick = " --quick" if options.quick else ""
+    return f'make bench-tones ARGS="{bench}{quick}"'
 
 
 def _host() -> dict[str, object]:
