@@ -81,8 +81,8 @@ class _Recording:
 class PageRecorder(Worker):
     """Thread `recorder`.
 
-    lost_s: silence in place of audio that never came, or that it was too late for. closed: recordings that
-    are whole. failed: those that the disk refused or ended.
+    lost_s: silence in place of audio that never came, or that it was too late for. begun: recordings.
+    failed: those that the disk refused or ended.
     """
 
     def __init__(self, directory: Path, post: Post, clock: Callable[[], float] = time.monotonic) -> None:
@@ -94,7 +94,7 @@ class PageRecorder(Worker):
         self._rings: dict[str, PageRing] = {}
         self._recordings: dict[str, _Recording] = {}
         self.lost_s = 0.0
-        self.closed = 0
+        self.begun = 0
         self.failed = 0
 
     # ---- from the coordinator's thread
@@ -166,6 +166,7 @@ class PageRecorder(Worker):
         except OSError as error:
             self._refused(page, error)
             return
+        self.begun += 1
         recording = _Recording(page, ring, file, begin, page.until_s, self._clock(), [page.tone_id])
         recording.skip = recording.resampler.latency_samples
         self._recordings[page.channel_id] = recording
@@ -246,7 +247,6 @@ class PageRecorder(Worker):
             error,
         )
         if not error:
-            self.closed += 1
             what = ", ".join(closed.tone_ids)
             log.info("Recorded %s on %s: %s (%.0f s)", what, page.channel_id, file.path, file.duration_s)
         self._post(closed)

@@ -60,7 +60,7 @@ def _print_cards(cards: list[CardInfo], channels: tuple[Channel, ...], out: Text
     if not cards:
         out.write("sound cards: none (plug one in; `lsusb` shows what the bus sees)\n")
         return
-    out.write("sound cards (write the first column into a channel's \"card\"):\n")
+    out.write('sound cards (write the first column into a channel\'s "card"):\n')
     rows = [("card", "in", "out", "rates", "used by", "what it is")]
     for card in cards:
         rates = ", ".join(f"{rate / 1000:g}k" for rate in card.rates_hz) or "not told"

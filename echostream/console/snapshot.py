@@ -171,7 +171,7 @@ def _recorder_summary(gateway: Gateway) -> dict[str, object] | None:
     recorder = gateway.recorder
     if recorder is None:
         return None
-    return {"recordings": recorder.closed, "failed": recorder.failed, "lost_s": round(recorder.lost_s, 3)}
+    return {"recordings": recorder.begun, "failed": recorder.failed, "lost_s": round(recorder.lost_s, 3)}
 
 
 def _rss_mb() -> float:

@@ -16,6 +16,8 @@ from echostream.tones.plan import AtOnce, Digits, OneTone, TwoTone
 Page = TwoTone | OneTone | AtOnce | Digits
 BEFORE_S: Final = 5.0
 PERIOD_S: Final = 40.0
+PERIODS: Final = (True, True, False)
+"""In which the page is sent: heard, heard again while it is still passed through, and over."""
 PAUSE_S: Final = 0.5
 LEVEL_DBFS: Final = -12.0
 """As a radio gives them: as loud as its speech."""
@@ -32,15 +34,16 @@ def paged_card(config: Config) -> tuple[str, tuple[Part, ...]] | None:
 
 
 def dispatch(parts: tuple[Part, ...], speech: Samples) -> Samples:
-    """PERIOD_S of a dispatcher's day, to be repeated: speech, the page, and what it is about."""
+    """A dispatcher's two minutes, to be repeated: speech, and in it the page and what it is about."""
     page = to_int16(render(parts, RATE_HZ, LEVEL_DBFS))
     pause = np.zeros(round(PAUSE_S * RATE_HZ), np.int16)
     before = np.resize(speech, round(BEFORE_S * RATE_HZ) - len(pause))
-    said = np.concatenate((before, pause, page, pause))
-    whole = max(round(PERIOD_S * RATE_HZ), len(said) + len(speech))
-    rest = np.zeros(whole - len(said), np.int16)
-    rest[: len(speech)] = speech
-    return np.concatenate((said, rest))
+    whole = max(round(PERIOD_S * RATE_HZ), len(before) + len(page) + len(speech) + 2 * len(pause))
+    said = np.zeros((len(PERIODS), whole), np.int16)
+    for period, paged in zip(said, PERIODS, strict=True):
+        spoken = np.concatenate((before, pause, page if paged else np.zeros_like(page), pause, speech))
+        period[: len(spoken)] = spoken
+    return said.ravel()
 
 
 def _first_page(plan: TonePlan) -> tuple[Part, ...]:

@@ -98,7 +98,9 @@ class Stage:
         paged = paged_card(config)
         if paged is not None and paged[0] in missing:
             spoken[paged[0]] = dispatch(paged[1], speech)
-            self._say("dispatcher", [paged[0]], "a page in recorded speech, every 40 s")
+            self._say(
+                "dispatcher", [paged[0]], "a page in recorded speech, after 5 s and 45 s of every two minutes"
+            )
         if self._everything:
             # Nothing of the machine is touched, so the other parts are simulated in this process too.
             self._say("cards", missing, "files of recorded speech (no PortAudio)")
