@@ -74,7 +74,10 @@ MAINS_DB: Final = -20.0
 """Of a second or third harmonic, or another line of the mains: louder, and this is no tone (a sender's has
 less than 5 % of distortion, -26 dB)."""
 LINE_OVER_NOISE: Final = 4.5
-"""What makes a line of such a sum: noise and moving voices are as strong beside it."""
+LINE_OVER_VOICE: Final = 40.0
+"""What makes a line of such a sum: noise is as strong beside it. Where the tone itself strays by less than
+STEADIEST its harmonics would not either, and a voice that only passes there is told by what is beside it."""
+STEADIEST: Final = 0.001
 GONE: Final = 9.0
 """-ln of the chance that a tone that still sounds looks as gone as this."""
 MOST_AT_ONCE: Final = 3.2
@@ -215,11 +218,12 @@ class CtcssEar:
         signal = self._past.get(self._past.end - length, self._past.end)
         own = _line_power(signal, steady.hz)
         beside = np.array((-5.0, -4.0, -3.0, 3.0, 4.0, 5.0)) * EAR_RATE_HZ / length
+        least = LINE_OVER_VOICE if steady.stray < STEADIEST * steady.power else LINE_OVER_NOISE
         for hz, limit_db in limits.items():
             there = _line_power(signal, hz)
             if there < own * 10 ** (limit_db / 10):
                 continue
-            if there > LINE_OVER_NOISE * float(np.median([_line_power(signal, hz + off) for off in beside])):
+            if there > least * float(np.median([_line_power(signal, hz + off) for off in beside])):
                 return False
         return True
 
