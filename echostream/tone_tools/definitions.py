@@ -74,7 +74,11 @@ def from_config(path: Path) -> Definitions:
 
 def from_file(path: Path) -> Definitions:
     """Recognised by content. ConfigError names the file and what it could be."""
-    data = read_file(path)
+    return from_bytes(read_file(path), path)
+
+
+def from_bytes(data: bytes, path: Path) -> Definitions:
+    """What a file holds. path: its name in errors."""
     text = _text(data, path)
     if not text.strip():
         raise ConfigError(f"{path}: is empty; expected {_KNOWN}")

@@ -81,7 +81,8 @@ class WavStream:
 
     def _numbers(self, data: bytes) -> NDArray[np.float32]:
         if self._is_float:
-            return np.frombuffer(data, f"<f{self._width}").astype(np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):  # who reads looks for what is no number
+                return np.frombuffer(data, f"<f{self._width}").astype(np.float32)
         if self._width == 1:
             return np.frombuffer(data, np.uint8).astype(np.float32) / np.float32(128) - np.float32(1)
         if self._width == 3:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from fuzz_audio import generate_opus, generate_stream, generate_talk, run_framer, run_opus, run_talk
 from fuzz_config import generate_config, run_config
+from fuzz_definitions import generate_definitions, generate_wav, run_definitions, run_wav
 from fuzz_guard import generate_program, run_program
 from fuzz_mutate import Generator
 from fuzz_packets import generate_datagram, generate_key, generate_sealed, run_datagram, run_key, run_opener
 from fuzz_signalling import generate_client, generate_server, run_client, run_server
 
-from echostream.errors import CodecError, ConfigError, DecryptError, WireError
+from echostream.errors import AudioError, CodecError, ConfigError, DecryptError, WireError
 
 
 @dataclass(frozen=True)
@@ -43,4 +44,6 @@ TARGETS: tuple[Target, ...] = (
     Target("framer", run_framer, generate_stream, ()),
     Target("receive_path", run_talk, generate_talk, (), share=0.01),
     Target("config", run_config, generate_config, (ConfigError,)),
+    Target("definitions", run_definitions, generate_definitions, (ConfigError,)),
+    Target("wav_stream", run_wav, generate_wav, (AudioError,)),
 )
