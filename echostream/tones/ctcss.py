@@ -55,6 +55,8 @@ Float = NDArray[np.float64]
 
 BELOW_VOICE_DB: Final = 12.0
 """How far below the level of the plan's other tones this one may be."""
+LEAST_DBFS: Final = -57.0
+"""But not below this (AES17): the fans, lamps and supplies of quiet rooms make steady lines too."""
 TOLERANCE: Final = 0.006
 """Senders hold 0.5 %; the narrowest neighbours (165.5, 167.9 Hz) are 1.4 % apart."""
 SPANS: Final[dict[int, float]] = {7: 0.008, 10: 0.02, 16: 0.18, 24: 0.3, CELLS: 0.4}
@@ -139,7 +141,7 @@ class CtcssEar:
 
     def __init__(self, level_dbfs: float = -45.0) -> None:
         """level_dbfs: least level of the plan's tones (AES17)."""
-        least_dbfs = level_dbfs - BELOW_VOICE_DB - SINE_DB - LEVEL_SLACK_DB
+        least_dbfs = max(level_dbfs - BELOW_VOICE_DB, LEAST_DBFS) - SINE_DB - LEVEL_SLACK_DB
         self._least_power = 10 ** (least_dbfs / 10)
         self._band = SubAudible()
         self._past = Past(KEPT / RATE_HZ + 0.1)

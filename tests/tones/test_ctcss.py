@@ -172,6 +172,9 @@ def test_the_level_that_counts() -> None:
     assert story(hear(ctcss(123.0, level_dbfs=-57.0 - 3.0))) == once(123.0)
     assert hear(ctcss(123.0, level_dbfs=-58.5 - 3.0)) == []
     assert hear(ctcss(123.0, level_dbfs=-40.0), CtcssEar(level_dbfs=-20.0)) == []
+    # Quieter still is what lamps and fans do in a quiet room, whatever the plan says.
+    assert story(hear(ctcss(123.0, level_dbfs=-57.0 - 3.0), CtcssEar(level_dbfs=-70.0))) == once(123.0)
+    assert hear(ctcss(123.0, level_dbfs=-58.5 - 3.0), CtcssEar(level_dbfs=-70.0)) == []
 
 
 def test_scale_does_not_matter() -> None:
