@@ -185,6 +185,9 @@ class Gateway:
 
     def _new_recorder(self, recording: Recording) -> PageRecorder | None:
         if not recording.enabled:
+            plans = self.config.tones.values()
+            if any(tone.record_length_s for plan in plans if plan.detect for tone in plan.alert_tones):
+                log.info("pages are heard and not recorded: recording.enabled is false")
             return None
         return PageRecorder(Path(recording.directory), self.coordinator.post)
 

@@ -266,7 +266,10 @@ class PageDesk:
                 self._tell(passage, left_s)
             case through.Extend():
                 log.info("Passed through %s, for %.0f s more", way, left_s)
-                self._bridged[route.target].passage = passage
+                bridged = self._bridged[route.target]
+                bridged.passage = passage
+                # The time-out timer may have ended it on the network: this page is a new reason to talk.
+                self._hold_valve(self._channels[route.target], bridged.network is not None, now)
                 self._tell(passage, left_s)
             case through.End(_, reason):
                 log.info("Passthrough of %s has ended: %s", way, reason)

@@ -208,6 +208,15 @@ def test_a_passthrough_longer_than_the_time_out_timer_latches_nothing(houses: li
     assert house.channel("tac").state.phase is Phase.OPEN
 
 
+def test_a_page_after_the_time_out_timer_is_a_new_transmission(houses: list[PageHouse]) -> None:
+    house = build(houses, {"dispatch": plan("tac")}, tot_s=1.0)
+    house.page("dispatch", length_s=10.0)
+    house.run(100, dispatch=MIC)
+    house.signalling.sent.clear()
+    house.page("dispatch", length_s=10.0)
+    assert house.signalling.sent == [("transmit_started", "tac")]
+
+
 def test_a_higher_priority_takes_over_after_the_end_tone_of_the_first(houses: list[PageHouse]) -> None:
     house = build(houses, {"dispatch": plan("tac"), "ems": plan("tac")})
     house.page("dispatch")
