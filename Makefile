@@ -37,9 +37,10 @@ torture: setup-dev ## kill the gateway while it keys a radio, a hundred times
 hwtest: setup-dev ## the tests on a real Raspberry Pi; skips, with the reason, what is not wired
 	@$(PY) -m pytest hwtests -rs $(ARGS)
 
-docs: setup-run ## write docs/configuration.md from the configuration's models
+docs: setup-run ## write docs/configuration.md from the models, draw the pictures of docs/tones.md
 	@$(PY) -m echostream.config.reference > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
+	@$(PY) docs/tones/make_pictures.py
 
 clean: ## remove what make made: .venv, caches
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info .lgd-nfy*
