@@ -6,7 +6,6 @@ detectors of icad_tone_detection and fd-tone-notify, tone sets of ThinLineRadio,
 
 from __future__ import annotations
 
-import configparser
 import csv
 import re
 from collections.abc import Iterator
@@ -199,17 +198,16 @@ def is_ini(text: str) -> bool:
 
 
 def from_ini(text: str) -> Foreign:
-    """TwoToneDetect's tones.cfg and its relatives: a section for each page. ConfigError names the line."""
-    parser = configparser.ConfigParser(
-        interpolation=None, strict=False, allow_no_value=True, default_section="\0"
-    )
-    try:
-        parser.read_string(text)
-    except configparser.Error as error:
-        raise ConfigError(f"not a tones.cfg: {str(error).splitlines()[0]}") from None
+    """TwoToneDetect's tones.cfg and its relatives: a section for each page."""
+    sections: list[tuple[str, Values]] = []
+    for line in text.splitlines():
+        if match := _INI_SECTION.fullmatch(line):
+            sections.append((match[1].strip(), {}))
+        elif sections and not line.lstrip().startswith(("#", ";")):
+            name, _, value = line.partition("=")
+            sections[-1][1][name.strip()] = value.strip()
     entries = []
-    for name in parser.sections():
-        section: Values = dict(parser.items(name))
+    for name, section in sections:
         entry = _entry(f"[{name}]", section, False)
         if {"tone_a_hz", "tone_b_hz", "long_hz"} & entry.values.keys():
             entry.values.setdefault("tone_id", name)
