@@ -136,7 +136,7 @@ class ToneListener:
         tone = self._tones.get(item.tone_id)
         ended_at_s = self._unix(self._position(item.end), newest)
         if tone is None:
-            name = item.tone_id or _NAMES.get(item.kind, item.kind.replace("_", " "))
+            name = item.tone_id or _name(item)
             return ToneDetected(self.channel_id, item, started_at_s, ended_at_s, start, name)
         return ToneDetected(
             self.channel_id,
@@ -157,4 +157,20 @@ class ToneListener:
         return newest.at_s - (newest.position - position) / RATE_HZ + self._unix_offset()
 
 
-_NAMES: Final = {Kind.NEW_TONES: "unknown tones", Kind.HI_LO: "hi-lo alert", Kind.PULSED: "pulsed alert"}
+def _name(found: Detection) -> str:
+    """What people call something that has no definition."""
+    match found.kind:
+        case Kind.DTMF | Kind.FIVE_TONE:
+            return f"{found.system.upper() or 'DTMF'} {found.digits}"
+        case Kind.CTCSS_ON:
+            return f"CTCSS {found.digits} Hz on"
+        case Kind.CTCSS_OFF:
+            return f"CTCSS {found.digits} Hz off"
+        case Kind.MDC1200:
+            return f"MDC1200 unit {found.digits}"
+        case Kind.NEW_TONES:
+            return "unknown tones"
+        case Kind.HI_LO | Kind.PULSED:
+            return f"{found.kind.replace('_', '-')} alert"
+        case _:
+            return found.kind.replace("_", " ")

@@ -143,8 +143,53 @@ def test_what_has_no_definition_has_a_name_all_the_same() -> None:
     assert isinstance(digits, ToneDetected)
     assert isinstance(miss, ToneMissed)
     assert (new.name, new.record_length_s) == ("unknown tones", 0.0)
-    assert heard_in_words(digits) == "Tones heard on fire: dtmf (digits 12, dtmf, SNR 0 dB)"
+    assert heard_in_words(digits) == "Heard on fire: DTMF 12 (SNR 0 dB)"
     assert "(b_too_short): B lasted 1.2 s" in missed_in_words(miss)
+
+
+def span(hz: float, length_s: float) -> ToneSpan:
+    return ToneSpan(hz, 0, round(length_s * 8000), -20.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            Detection(
+                Kind.AT_ONCE, "q", 0, 1, 1, (span(349, 1), span(433.7, 1), span(600.9, 0.8), span(788.5, 0.8))
+            ),
+            "Page heard on fire: q (349.0 + 433.7, then 600.9 + 788.5 Hz, 1.0 + 0.8 s, SNR 0 dB)",
+        ),
+        (
+            Detection(Kind.LONG_TONE, "all", 0, 1, 1, (span(1000, 5),), snr_db=31.4),
+            "Page heard on fire: all (1000.0 Hz, 5.0 s, SNR 31 dB)",
+        ),
+        (
+            Detection(Kind.FIVE_TONE, "z", 0, 1, 1, (span(1060, 0.07),), "12345", "zvei1"),
+            "Page heard on fire: z (ZVEI1 12345, SNR 0 dB)",
+        ),
+        (
+            Detection(Kind.FIVE_TONE, "", 0, 1, 1, (), "12345", "ccir"),
+            "Heard on fire: CCIR 12345 (SNR 0 dB)",
+        ),
+        (
+            Detection(Kind.CTCSS_ON, "", 0, 1, 1, (span(100, 0.3),), "100.0"),
+            "Heard on fire: CTCSS 100.0 Hz on (SNR 0 dB)",
+        ),
+        (Detection(Kind.MDC1200, "", 0, 1, 1, (), "12AB"), "Heard on fire: MDC1200 unit 12AB (SNR 0 dB)"),
+        (
+            Detection(Kind.HI_LO, "", 0, 1, 1, (span(1500, 0.2), span(1200, 0.2))),
+            "Heard on fire: hi-lo alert (1500.0 / 1200.0 Hz, 0.2 + 0.2 s, SNR 0 dB)",
+        ),
+    ],
+)
+def test_each_kind_is_told_in_words_of_its_own(found: Detection, words: str) -> None:
+    ear, (fake,) = listener()
+    fake.says = [found]
+    ear.tap(frame(0))
+    (event,) = ear.listen()
+    assert isinstance(event, ToneDetected)
+    assert heard_in_words(event) == words
 
 
 def page(level_dbfs: float = -20.0) -> Samples:
