@@ -20,6 +20,8 @@ from echostream.tones.plan import ListenPlan
 from echostream.tones.stream import EAR_RATE_HZ
 
 QUEUE_MS: Final = 500
+MOST_MISSES: Final = 8
+"""Near misses that are told at once; the coordinator's mailbox is for what must not be lost."""
 _RATIO: Final = RATE_HZ // EAR_RATE_HZ
 
 
@@ -118,7 +120,7 @@ class ToneListener:
             self._next = frame.index + len(frame.samples)
         heard += self._feed(run)
         newest = _Anchor(self._next, frames[-1].complete_at_s)
-        return [self._event(item, newest) for item in heard]
+        return [self._event(item, newest) for item in _bounded(heard)]
 
     def _feed(self, run: list[Frame]) -> list[Heard]:
         if not run:
@@ -155,6 +157,15 @@ class ToneListener:
 
     def _unix(self, position: int, newest: _Anchor) -> float:
         return newest.at_s - (newest.position - position) / RATE_HZ + self._unix_offset()
+
+
+def _bounded(heard: list[Heard]) -> list[Heard]:
+    """Every detection, and the first near misses: one tone can be near a thousand definitions at once."""
+    misses = [item for item in heard if not isinstance(item, Detection)]
+    if len(misses) <= MOST_MISSES:
+        return heard
+    kept = {id(item) for item in misses[:MOST_MISSES]}
+    return [item for item in heard if isinstance(item, Detection) or id(item) in kept]
 
 
 def _name(found: Detection) -> str:

@@ -147,6 +147,17 @@ def test_what_has_no_definition_has_a_name_all_the_same() -> None:
     assert "(b_too_short): B lasted 1.2 s" in missed_in_words(miss)
 
 
+def test_a_flood_of_near_misses_is_cut_and_no_page_with_it() -> None:
+    """A thousand definitions, all of them nearly heard: more than the coordinator's mailbox holds."""
+    ear, (fake,) = listener()
+    misses = [NearMiss(Kind.TWO_TONE, f"p{n}", 0, 1, "b_too_short", "") for n in range(1000)]
+    fake.says = [*misses, Detection(Kind.TWO_TONE, "engine-7", 0, 1, 1)]
+    ear.tap(frame(0))
+    events = ear.listen()
+    assert len(events) == 9
+    assert isinstance(events[-1], ToneDetected)
+
+
 def span(hz: float, length_s: float) -> ToneSpan:
     return ToneSpan(hz, 0, round(length_s * 8000), -20.0, 20.0)
 
