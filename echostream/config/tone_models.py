@@ -11,8 +11,9 @@ from echostream.config.base import Hertz, Label, Name, SearchHz, Section, broken
 MAX_ALERT_TONES: Final = 1000
 MAX_FILTERS: Final = 32
 LONG_TONE_S: Final = 5.0
-HIGHEST_TONE_HZ: Final = 3400.0
-"""Of a voice channel, and of the detector."""
+LOWEST_TONE_HZ: Final = 250.0
+HIGHEST_TONE_HZ: Final = 3200.0
+"""Between which the ear looks for steady tones; spectrum.py has the same two, and a test compares them."""
 
 AlertKind = Literal["two_tone", "long", "at_once", "dtmf", "five_tone"]
 FiveToneSystem = Literal["zvei1", "zvei2", "zvei3", "ccir", "eea", "eia", "ccitt"]

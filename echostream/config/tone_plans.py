@@ -9,6 +9,7 @@ from echostream.config.explain import did_you_mean, read
 from echostream.config.findings import Finding, Place, Severity, path_of, shown
 from echostream.config.tone_models import (
     HIGHEST_TONE_HZ,
+    LOWEST_TONE_HZ,
     MAX_ALERT_TONES,
     MAX_FILTERS,
     AlertTone,
@@ -101,7 +102,7 @@ def _unique(tones: dict[int, AlertTone], place: Place) -> tuple[tuple[AlertTone,
             findings.append(Finding(path, shown(tone.tone_id), "an id of its own", hint, DROPPED))
         else:
             kept[tone.tone_id] = tone
-            findings += _too_high(tone, (*place, "alert_tones", at))
+            findings += _out_of_reach(tone, (*place, "alert_tones", at))
     return tuple(kept.values()), findings
 
 
@@ -176,12 +177,12 @@ def advise_plans(plans: dict[str, TonePlan], keyed: set[str]) -> list[Finding]:
     return findings
 
 
-def _too_high(tone: AlertTone, place: Place) -> list[Finding]:
+def _out_of_reach(tone: AlertTone, place: Place) -> list[Finding]:
     findings: list[Finding] = []
     for field in ("tone_a_hz", "tone_b_hz", "tone_c_hz", "tone_d_hz"):
         hz = getattr(tone, field)
-        if hz is not None and hz > HIGHEST_TONE_HZ:
-            expected = f"at most {HIGHEST_TONE_HZ:.0f} Hz"
-            hint = "a voice channel carries no more, so this page is never heard"
+        if hz is not None and not LOWEST_TONE_HZ <= hz <= HIGHEST_TONE_HZ:
+            expected = f"{LOWEST_TONE_HZ:.0f} to {HIGHEST_TONE_HZ:.0f} Hz"
+            hint = "the ear listens to no other tones, so this page is never heard"
             findings.append(Finding(path_of((*place, field)), shown(hz), expected, hint, Severity.WARNING))
     return findings

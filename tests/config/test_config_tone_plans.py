@@ -16,6 +16,7 @@ from echostream.config.findings import Finding
 from echostream.config.listen import listen_plan
 from echostream.config.load import parse_config
 from echostream.tones.plan import Digits, FilterPlan, ListenPlan, NewTones, OneTone, TwoTone
+from echostream.tones.spectrum import HIGHEST_HZ, LOWEST_HZ
 
 
 def tone(tone_id: str, **more: object) -> Document:
@@ -138,6 +139,8 @@ def test_each_kind_is_heard_as_it_is_written(page: Document) -> None:
         ({"tone_a_hz": 349, "tone_b_hz": 433, "vocoder_grid_hz": 31}, "vocoder_grid_hz", "voice coder"),
         ({"kind": "at_once", "tone_a_hz": 1, "tone_b_hz": 2, "tone_c_hz": 3}, "tone_d_hz", "add tone_d_hz"),
         ({"tone_a_hz": 349, "tone_b_hz": 4000}, "tone_b_hz", "never heard"),
+        ({"tone_a_hz": LOWEST_HZ - 1, "tone_b_hz": HIGHEST_HZ}, "tone_a_hz", "never heard"),
+        ({"tone_a_hz": LOWEST_HZ, "tone_b_hz": HIGHEST_HZ + 1}, "tone_b_hz", "never heard"),
         ({"tone_a_hz": 349, "tone_b_hz": 433, "tone_a_longest_s": 4}, "tone_a_longest_s", "did you mean"),
     ],
 )
