@@ -33,7 +33,7 @@ _SLACK_HZ: Final = 4.0
 _MOST_THIRD: Final = 0.2
 _BELOW: Final = 0.12
 _BELOW_SHARE: Final = 0.85
-_MOST_SLOPE_DB: Final = 7.0
+_MOST_SLOPE_DB: Final = 9.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def judge(fit: Fit, row: int, column: int, length: float, least_power: float) ->
 def _limits(fit: Fit, noise: float, explained: float) -> tuple[float, float]:
     """(third, slope in dB) at most."""
     if fit.below < _BELOW + 0.4 * noise:
-        return min(max(THIRD + 0.25 * explained, 0.1), _MOST_THIRD), _MOST_SLOPE_DB
+        return min(max(0.06 + 0.15 * explained, 0.115), _MOST_THIRD), _MOST_SLOPE_DB
     # Something sounds below 560 Hz: hum or dial tone, or a voice. The pair has to be quite pure then.
     return (THIRD if fit.share > _BELOW_SHARE else 0.0), 1.5 + 8 * noise
 

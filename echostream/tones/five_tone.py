@@ -20,7 +20,7 @@ from echostream.tones.heard import Detection, Heard, Kind, NearMiss, ToneSpan
 from echostream.tones.measure import Past
 from echostream.tones.plan import ListenPlan
 from echostream.tones.short_tones import Spectra
-from echostream.tones.sines import Fit, fit_sines
+from echostream.tones.sines import Fit, bend, fit_sines
 from echostream.tones.stream import BLOCK_SAMPLES, EAR_RATE_HZ
 from echostream.tones.tables import FIVE_TONE, FiveToneSystem
 from echostream.tones.trust import LEVEL_SLACK_DB
@@ -177,14 +177,16 @@ class FiveToneListener:
         if len(links) < LEAST_TONES or links[0].end < past.start:
             return
         fits: list[Fit] = []
+        bends: list[float] = []
         for link in links:
             inside = past.get(max(link.start + _TRIM, link.end - 1600), link.end - _TRIM).astype(np.float64)
             if inside.size < _LEAST_FIT:
                 return
             fits.append(fit_sines(inside, (link.hz,), BAND_HZ))
+            bends.append(bend(inside, fits[-1].hz[0]))
         nominal = [chain.system.tones[link.symbol] for link in links]
         lengths = [link.end - link.start for link in links]
-        verdict = judge(fits, nominal, lengths, chain.system, self._least_power)
+        verdict = judge(fits, median(bends), nominal, lengths, chain.system, self._least_power)
         self._calls.append(Call(chain.system, tuple(links), tuple(fits), verdict))
 
     def _report(self, now: int) -> list[Heard]:

@@ -27,6 +27,8 @@ _MOST_THIRD: Final = 0.35
 MOST_STEP_DB: Final = 7.0
 """Between a tone and the next: a path may be uneven, a voice jumps."""
 MOST_SPREAD_DB: Final = 12.0
+MOST_BEND: Final = 0.9
+"""Radians: a whistle that glides past the tones bends by 2 and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,13 @@ class Judgement:
 
 def judge(
     fits: Sequence[Fit],
+    bend: float,
     nominal_hz: Sequence[float],
     lengths: Sequence[int],
     system: FiveToneSystem,
     least_power: float,
 ) -> Judgement:
-    """fits, nominal_hz, lengths (samples): of each tone. least_power: mean square that counts at least."""
+    """fits, nominal_hz, lengths (samples): of each tone. bend: of most tones. least_power: mean square that counts at least."""
     offs = [_off(*tone) for tone in zip(fits, nominal_hz, lengths, strict=True)]
     off = max(offs)
     worst = offs.index(off)
@@ -59,9 +62,14 @@ def judge(
     third = max(fit.third / _third_limit(fit, length) for fit, length in zip(fits, lengths, strict=True))
     shares = [fit.share for fit in fits]
     level = max(max(steps_db) / MOST_STEP_DB, (max(levels_db) - min(levels_db)) / MOST_SPREAD_DB)
-    distance = max(off, rhythm, 0.9 * third, 0.9 * level)
+    distance = max(off, rhythm, 0.9 * third, 0.9 * level, bend / MOST_BEND)
     clear = min(shares) > 0.75 and level < 0.6 and third < 1.0
-    if min(shares) < LEAST_SHARE or sum(shares) / len(shares) < LEAST_MEAN_SHARE or third > 1 or level > 1:
+    if (
+        min(shares) < LEAST_SHARE
+        or sum(shares) / len(shares) < LEAST_MEAN_SHARE
+        or third > 1
+        or max(level, bend / MOST_BEND) > 1
+    ):
         return Judgement("not_pure", "other sounds are as strong as its tones", False, distance)
     if off > 1:
         hz, nominal = fits[worst].hz[0], nominal_hz[worst]

@@ -155,7 +155,7 @@ def measure(
     count = signal.size // CELL
     if count < LEAST_CELLS:
         return None
-    vector = cells(signal, hz)
+    vector = cells(signal - signal.mean(), hz)
     low = min(max(0, (core[0] - start) // CELL), count - LEAST_CELLS)
     inside = slice(low, min(count, max(low + LEAST_CELLS, -(-(core[1] - start) // CELL))))
     vector = _tamed(vector, inside)
@@ -202,10 +202,11 @@ def _verdict(vector: Complex, inside: slice, hz: float, start: int, noise: float
         reference = _reference(tone, on)
         length = np.abs(reference)
     total = float(np.mean(np.abs(tone[on]) ** 2))
-    power = float(np.mean(length[on] ** 2))
-    # A mean over n cells still holds 1/n of what does not line up.
+    # What does not line up with the slow vector, counted across it: a fading path makes a tone weaker and
+    # stronger along it, a voice or a chord turns it. A mean over n cells still holds 1/n of it.
+    across = np.imag(tone[on] * np.conj(reference[on])) / np.maximum(length[on], 1e-15)
     width = min(REFERENCE_CELLS, tone.size)
-    stray = max(total - power, 0.0) * width / max(width - 1, 1)
+    stray = min(2 * float(np.mean(across**2)) * width / max(width - 1, 1), total)
     power = max(total - stray, 1e-18)
     expected = noise * CELL_HZ / EAR_RATE_HZ  # half of that band's power is in each of two directions
     unexplained = max(0.0, stray - 1.3 * expected)

@@ -61,7 +61,7 @@ class OneToneRule:
         if measured.length_s < due_s:
             tone.wakes[self.RULE] = max(now + 1, measured.start + int(due_s * EAR_RATE_HZ))
             return []
-        sure = confidence(measured) * alone(measured, measured.start, others)
+        sure = confidence(measured) * alone(((measured, tone),), others)
         if nearest.length_s < SHORT_S and share_of_all(measured, tone) < SHORT_SHARE:
             sure = 0.0  # a vowel can be as steady as that for as long, but it is never alone
         if sure < self._gate.threshold:
@@ -133,8 +133,7 @@ class NewTonesRule:
         if best is None or self._is_known(best[2].hz, b.hz):
             return []
         _, other, a = best
-        company = min(alone(a, a.start, others), alone(b, a.start, others))
-        sure = min(confidence(a), confidence(b)) * company
+        sure = min(confidence(a), confidence(b)) * alone(((a, other), (b, tone)), others)
         if sure < self._gate.threshold:
             return []
         other.judged.add(USED)

@@ -3,7 +3,7 @@ is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from echostream.tones.spectrum import HOP, WINDOW, Peak
@@ -28,15 +28,19 @@ LONGEST_RUN: Final = 1800
 
 
 class Run:
-    """One run. ends: last sample + 1 of each frame with its peak; hz, powers, noises: of that peak."""
+    """One run. ends: last sample + 1 of each frame with its peak; hz, powers, noises: of that peak.
 
-    __slots__ = ("_weighed", "_weight", "ends", "hz", "hz_now", "noises", "powers", "top", "verdict")
+    rests: power of all other peaks of the frame.
+    """
 
-    def __init__(self, end: int, peak: Peak) -> None:
+    __slots__ = ("_weighed", "_weight", "ends", "hz", "hz_now", "noises", "powers", "rests", "top", "verdict")
+
+    def __init__(self, end: int, peak: Peak, rest: float = 0.0) -> None:
         self.ends = [end]
         self.hz = [peak.hz]
         self.powers = [peak.power]
         self.noises = [peak.noise]
+        self.rests = [rest]
         self.hz_now = peak.hz
         self.top = peak.power
         """Its strongest peak's power."""
@@ -70,18 +74,19 @@ class Run:
         """Frames with a peak over frames."""
         return len(self.ends) * HOP / (self.ends[-1] - self.ends[0] + HOP)
 
-    def take(self, end: int, peak: Peak) -> None:
+    def take(self, end: int, peak: Peak, rest: float = 0.0) -> None:
         """The next frame's peak."""
         self.ends.append(end)
         self.hz.append(peak.hz)
         self.powers.append(peak.power)
         self.noises.append(peak.noise)
+        self.rests.append(rest)
         self.hz_now += FOLLOW * (peak.hz - self.hz_now)
         self.top = max(self.top, peak.power)
         self._weight += peak.power
         self._weighed += peak.power * peak.hz
         if len(self.ends) > LONGEST_RUN:
-            for kept in (self.ends, self.hz, self.powers, self.noises):
+            for kept in (self.ends, self.hz, self.powers, self.noises, self.rests):
                 del kept[: LONGEST_RUN // 4]
 
 
@@ -92,9 +97,10 @@ class RunTracker:
         self.active: list[Run] = []
         """By no order."""
 
-    def step(self, end: int, peaks: Iterable[Peak]) -> list[Run]:
+    def step(self, end: int, peaks: Sequence[Peak]) -> list[Run]:
         """One frame, which ends before sample `end`. Returns the runs that are over."""
         free = self.active
+        everything = sum([peak.power for peak in peaks])
         for peak in peaks:
             nearest: Run | None = None
             least = STRAY_HZ
@@ -107,11 +113,11 @@ class RunTracker:
                     elif peak.power <= run.top * STRONGER or len(run.ends) < GROWING_HITS:
                         nearest, least = run, off
             if nearest is not None:
-                nearest.take(end, peak)
+                nearest.take(end, peak, everything - peak.power)
             elif beneath:
                 continue
             elif len(self.active) < MOST_RUNS:
-                free.append(Run(end, peak))
+                free.append(Run(end, peak, everything - peak.power))
         over: list[Run] = []
         still: list[Run] = []
         for run in self.active:

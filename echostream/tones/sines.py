@@ -36,6 +36,8 @@ _HUM_HZ: Final = 60.0
 _AROUND: Final = 10
 """Steps of the envelope to either side of the core that say how strong the tones are."""
 _MOST_STEP_HZ: Final = 20.0
+_LIMITER: Final = 1 / 3
+"""Of what a limiter makes of the tones."""
 _TINY: Final = 1e-30
 
 _WINDOW: Final[Float] = np.hanning(ENVELOPE + 2)[1:-1]
@@ -60,7 +62,8 @@ class Extent:
 class Fit:
     """Steady sines, and the rest. powers: mean square of each.
 
-    share: of the sines in the energy of the band. third: the strongest other peak over the weakest sine.
+    share: of the sines in the energy of the band. third: the strongest other peak over the weakest sine; what a
+    limiter makes of two sines counts for a third there.
     noise: power of the rest, as if it were white in 0-4 kHz. below: energy under the band over the sines'.
     slope_db: the most that the level of one changes from the first half to the second.
     """
@@ -178,12 +181,41 @@ def _weigh(
     sines = sum(powers) * squares + _TINY
     inside = float(power[begin:stop].sum()) * 2 / size
     weakest = min(powers) / 2 * float(window.sum()) ** 2 + _TINY
+    below = float(power[first:begin].sum()) * 2 / size / sines
+    for made_hz in _made_by_limiter(hz):
+        power[_around(made_hz, rest.size, size)] *= _LIMITER
     return Fit(
         hz=hz,
         powers=powers,
         share=sines / (sines + inside),
         third=float(power[begin:stop].max()) / weakest,
         noise=inside / max(squares, _TINY) * (EAR_RATE_HZ / 2) / (HIGHEST_HZ - band_hz),
-        below=float(power[first:begin].sum()) * 2 / size / sines,
+        below=below,
         slope_db=20 * math.log10((1 + slope / 2) / (1 - slope / 2)),
     )
+
+
+def _made_by_limiter(hz: tuple[float, ...]) -> tuple[float, ...]:
+    """Where a transmitter's limiter puts the strongest products of two tones."""
+    if len(hz) != 2:
+        return ()
+    low, high = hz
+    return 2 * high - low, abs(2 * low - high), 3 * low, 2 * low + high
+
+
+def _around(hz: float, count: int, size: int) -> slice:
+    """The bins that a tone under a Hann window of `count` samples reaches (but for its outskirts)."""
+    reach = 1.5 * size / count
+    at = hz / EAR_RATE_HZ * size
+    return slice(max(0, round(at - reach)), max(0, round(at + reach) + 1))
+
+
+def bend(samples: Float, hz: float) -> float:
+    """samples: shape (n,), n >= 30. Radians by which the phase of a tone at hz bends from third to third of them.
+
+    A steady tone has none, whatever its frequency is exactly; one that glides has.
+    """
+    third = samples.size // 3
+    turned = samples[: 3 * third] * np.exp(-1j * _TURN * hz * np.arange(3 * third))
+    first, second, last = turned.reshape(3, third).sum(axis=1)
+    return float(abs(np.angle(first * last * np.conj(second) ** 2)))

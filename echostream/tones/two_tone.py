@@ -20,6 +20,7 @@ from echostream.tones.heard import Detection, Heard, Kind, ToneSpan
 from echostream.tones.measure import Measured
 from echostream.tones.near_miss import near_miss
 from echostream.tones.plan import TwoTone
+from echostream.tones.spectrum import WINDOW
 from echostream.tones.steady import SteadyTone
 from echostream.tones.step_inside import find_step
 from echostream.tones.stream import EAR_RATE_HZ
@@ -37,7 +38,7 @@ CLOSE_HZ: Final = 14.0
 """Two tones nearer than this can be one run."""
 
 
-UNFIT_LOOK: Final = EAR_RATE_HZ // 8
+UNFIT_LOOKS: Final = 8
 HELD_LOOK: Final = EAR_RATE_HZ // 4
 EDGE_S: Final = 0.3
 """What edges may be off by, and how long a run goes on before it counts as over."""
@@ -117,13 +118,16 @@ class TwoToneRule:
         if now < tone.wakes.get(RULE, 0) and not tone.over:
             return []
         near = self._near(tone.rough_hz)
-        b = tone.measured(fresh=True) if near else None
+        before = self._before(tone, near, others) if near else []
+        close = [d for d in near if _may_be_one_run(d, tone)]
+        b = tone.measured(fresh=True) if before or close else None
         if b is None:
-            tone.wakes[RULE] = now + EAR_RATE_HZ // 4
+            tone.wakes[RULE] = now + tone.longest // UNFIT_LOOKS
             return self._missed(tone, others)
-        fits = self._fits(tone, b, near, others) or self._step_inside(tone, near)
+        fits = self._fits(tone, b, near, before) or self._step_inside(tone, close)
         if not fits:
-            tone.wakes[RULE] = now + UNFIT_LOOK
+            # No A can come any more once B sounds: the longer it does, the less is worth a look.
+            tone.wakes[RULE] = now + int(b.length_s / UNFIT_LOOKS * EAR_RATE_HZ)
         heard = self._decide(tone, fits, others, now)
         return heard or self._missed(tone, others)
 
@@ -193,11 +197,10 @@ class TwoToneRule:
             return []
         fit = complete[0]
         if fit.confidence >= self._gate.threshold:
-            since = fit.a.start
-            company = min(alone(fit.a, since, others), alone(fit.b, since, others))
+            company = alone(((fit.a, fit.a_tone), (fit.b, tone)), others)
             fit = dataclasses.replace(fit, confidence=fit.confidence * company)
         if fit.confidence < self._gate.threshold:
-            tone.wakes[RULE] = now + UNFIT_LOOK
+            tone.wakes[RULE] = now + int(fit.b.length_s / UNFIT_LOOKS * EAR_RATE_HZ)
             return []
         if fit.shared and self._starts_a_page(fit.b):
             self._held = [held for held in self._held if held.tone is not tone] + [_Held(fit, tone)]
@@ -217,7 +220,7 @@ class TwoToneRule:
         return [_page(fit, now)]
 
     def _fits(
-        self, tone: SteadyTone, b: Measured, near: list[TwoTone], others: Iterable[SteadyTone]
+        self, tone: SteadyTone, b: Measured, near: list[TwoTone], before: list[SteadyTone]
     ) -> list[_Fit]:
         if not self._gate.lets(b):
             return []
@@ -228,23 +231,32 @@ class TwoToneRule:
             )
             if off_b == math.inf:
                 continue
-            for other in others:
-                if other is tone or not self._could_be_a(definition, other, b):
+            for other in before:
+                if not _could_be_a(definition, other):
                     continue
                 a = other.measured(fresh=True)
                 fit = self._fit(definition, a, b, other, off_b) if a is not None else None
                 if fit is not None:
                     fits.append(fit)
-        return fits
+        return _surest(fits)
 
-    def _could_be_a(self, definition: TwoTone, other: SteadyTone, b: Measured) -> bool:
-        """Without measuring it."""
-        off = abs(other.rough_hz - definition.a_hz)
-        if off > definition.a_range_hz + definition.vocoder_grid_hz + ROUGH_HZ + 2.0:
-            return False
-        gap = int((definition.gap_s + 0.4) * EAR_RATE_HZ)
-        # It may seem to go on: what sounds beside B at A's frequency keeps its run alive.
-        return b.start - gap <= other.run.last and other.run.first < b.start + 1024
+    def _before(
+        self, tone: SteadyTone, near: list[TwoTone], others: Iterable[SteadyTone]
+    ) -> list[SteadyTone]:
+        """The tones that may be an A of one of these definitions, without measuring anything."""
+        begin = tone.run.first
+        earliest = begin - int((max(d.gap_s for d in near) + 0.4) * EAR_RATE_HZ) - WINDOW
+        # An A may seem to go on: what sounds beside B at its frequency keeps its run alive.
+        shortest = int((min(d.a_length_s for d in near) - 0.3) * EAR_RATE_HZ)
+        return [
+            other
+            for other in others
+            if other is not tone
+            and other.run.first < begin + WINDOW
+            and other.run.last >= earliest
+            and other.longest >= shortest
+            and any(_could_be_a(definition, other) for definition in near)
+        ]
 
     def _fit(
         self, definition: TwoTone, a: Measured, b: Measured, other: SteadyTone, off_b: float
@@ -259,7 +271,7 @@ class TwoToneRule:
         edge_s = OVERLAP_S + slack + length_slack_s(b)
         # Tones a few hertz apart line up with each other again and again: their edges are less certain.
         blurred_s = min(BLURRED_MOST_S, BLURRED_TURNS / max(abs(a.hz - b.hz), 1e-6))
-        if not -edge_s - blurred_s <= gap_s <= definition.gap_s + edge_s:
+        if not -edge_s - blurred_s <= gap_s <= definition.gap_s + edge_s - OVERLAP_S:
             return None
         begin = a.start
         shared = False
@@ -275,10 +287,8 @@ class TwoToneRule:
         sure = min(confidence(a), confidence(b))
         return _Fit(definition, a, b, other, distance, sure, shared)
 
-    def _step_inside(self, tone: SteadyTone, near: list[TwoTone]) -> list[_Fit]:
+    def _step_inside(self, tone: SteadyTone, close: list[TwoTone]) -> list[_Fit]:
         """A and B so close to each other that they are one run with a step in it."""
-        close = [d for d in near if abs(d.a_hz - d.b_hz) <= CLOSE_HZ + d.a_range_hz + d.b_range_hz]
-        close = [d for d in close if abs(tone.run.hz[0] - d.a_hz) <= d.a_range_hz + ROUGH_HZ + 2.0]
         if not close:
             return []
         step = find_step(tone)
@@ -295,6 +305,27 @@ class TwoToneRule:
                 if fit is not None:
                     fits.append(fit)
         return fits
+
+
+def _could_be_a(definition: TwoTone, other: SteadyTone) -> bool:
+    off = abs(other.rough_hz - definition.a_hz)
+    return off <= definition.a_range_hz + definition.vocoder_grid_hz / 2 + ROUGH_HZ + 2.0
+
+
+def _may_be_one_run(d: TwoTone, tone: SteadyTone) -> bool:
+    """A and B are so close that one run may hold both, and this one began where A is."""
+    close = abs(d.a_hz - d.b_hz) <= CLOSE_HZ + d.a_range_hz + d.b_range_hz
+    return close and abs(tone.run.hz[0] - d.a_hz) <= d.a_range_hz + ROUGH_HZ + 2.0
+
+
+def _surest(fits: list[_Fit]) -> list[_Fit]:
+    """One A for each definition: fading gives a tone runs beside its own."""
+    best: dict[str, _Fit] = {}
+    for fit in fits:
+        known = best.get(fit.definition.tone_id)
+        if known is None or fit.a.energy > known.a.energy:
+            best[fit.definition.tone_id] = fit
+    return list(best.values())
 
 
 def _same_time(one: Measured, other: Measured) -> bool:
