@@ -61,6 +61,7 @@ class ChannelPages:
     pages: int = 0
     new_tones: int = 0
     passthrough_s: float = 0.0
+    passthrough_frames_lost: int = 0
     last: ToneDetected | None = None
 
 
@@ -318,6 +319,7 @@ class PageDesk:
         pages = self.heard.get(passage.route.source)
         if pages is not None:
             pages.passthrough_s += now - passage.started_s
+            pages.passthrough_frames_lost += bridged.speaker.dropped
         source = self._channels.get(passage.route.source)
         if source is not None:
             transmit = source.stream.transmit

@@ -22,7 +22,8 @@ class PagesSnapshot:
 
     last_name: of the last page, "" when there was none; last_age_s: since it began. passed_to, passed_s: the
     channel that hears this one now, "" when none does, and for how much longer; heard_from, heard_s: the
-    other way round. passthrough_s: in all. frames_lost: frames that the ear did not get.
+    other way round. passthrough_s: in all; passthrough_frames_lost gave way because the target stood still.
+    frames_lost: frames that the ear did not get.
     """
 
     heard: int = 0
@@ -34,6 +35,7 @@ class PagesSnapshot:
     heard_from: str = ""
     heard_s: float = 0.0
     passthrough_s: float = 0.0
+    passthrough_frames_lost: int = 0
     recording: bool = False
     frames_lost: int = 0
 
@@ -106,6 +108,7 @@ def _pages_snapshot(gateway: Gateway, channel_id: str) -> PagesSnapshot:
         heard_from=into.route.source if into is not None else "",
         heard_s=into.remaining_s(now) if into is not None else 0.0,
         passthrough_s=pages.passthrough_s + running_s,
+        passthrough_frames_lost=pages.passthrough_frames_lost,
         recording=desk.recording(channel_id),
         frames_lost=listener.frames_lost if listener is not None else 0,
     )
@@ -163,6 +166,7 @@ def _channel_summary(channel: ChannelSnapshot) -> dict[str, object]:
         "pages": channel.pages.heard,
         "new_tones": channel.pages.new_tones,
         "passthrough_s": round(channel.pages.passthrough_s, 1),
+        "passthrough_frames_lost": channel.pages.passthrough_frames_lost,
         "ear_frames_lost": channel.pages.frames_lost,
     }
 
