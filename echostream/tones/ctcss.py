@@ -28,6 +28,7 @@ from __future__ import annotations
 import cmath
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -75,7 +76,7 @@ OVERTONE_DB: Final = -22.0
 MAINS_DB: Final = -20.0
 """Of a second or third harmonic, or another line of the mains: louder, and this is no tone (a sender's has
 less than 5 % of distortion, -26 dB)."""
-LINE_OVER_NOISE: Final = 4.5
+LINE_OVER_NOISE: Final = 4.0
 LINE_OVER_VOICE: Final = 40.0
 """What makes a line of such a sum: noise is as strong beside it. Where the tone itself strays by less than
 STEADIEST its harmonics would not either, and a voice that only passes there is told by what is beside it."""
@@ -109,6 +110,7 @@ def _pure_line() -> Float:
 
 
 _LIMITS: Final = (_NARROW * _pure_line())[:, None]
+_LEAST: Final = (0.75 * LEAST_SHARE * _pure_line())[:, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ class CtcssEar:
         return []
 
     def _lines(self) -> list[float]:
-        """Frequencies of lines that are narrow against what is 16 Hz around them, the narrowest first."""
+        """Frequencies of lines that are narrow against what is 16 Hz around them, and much of the band."""
         spectrum = np.fft.rfft(self._band.kept * _WINDOWS)
         power = spectrum.real**2 + spectrum.imag**2
         total = np.cumsum(power, axis=1)
@@ -195,7 +197,8 @@ class CtcssEar:
             total[:, _LOW + _AROUND : _HIGH + _AROUND] - total[:, _LOW - _AROUND - 1 : _HIGH - _AROUND - 1]
         )
         here = power[:, _LOW:_HIGH]
-        narrow = here - _LIMITS * around
+        whole = total[:, _HIGH : _HIGH + 1] - total[:, _LOW : _LOW + 1]
+        narrow = here - np.maximum(_LIMITS * around, _LEAST * whole)
         # Seldom more than one: most blocks have none, and nothing more to do.
         best = narrow.argmax(axis=1).tolist()
         lines = [_peak_hz(power[n], at + _LOW) for n, at in enumerate(best) if narrow[n, at] > 0.0]
@@ -217,15 +220,15 @@ class CtcssEar:
             if abs(unit_hz - mains_hz) < 0.2:
                 limits.update({n * unit_hz: MAINS_DB for n in range(1, 7) if n != order})
         length = (steady.cells + 1) * CELL * DOWN
-        signal = self._past.get(self._past.end - length, self._past.end)
-        own = _line_power(signal, steady.hz)
+        power, bin_hz = _spectrum(self._past.get(self._past.end - length, self._past.end))
+        own = power[round(steady.hz / bin_hz)]
         beside = np.array((-5.0, -4.0, -3.0, 3.0, 4.0, 5.0)) * EAR_RATE_HZ / length
         least = LINE_OVER_VOICE if steady.stray < STEADIEST * steady.power else LINE_OVER_NOISE
         for hz, limit_db in limits.items():
-            there = _line_power(signal, hz)
+            there = power[round(hz / bin_hz)]
             if there < own * 10 ** (limit_db / 10):
                 continue
-            if there > least * float(np.median([_line_power(signal, hz + off) for off in beside])):
+            if there > least * float(np.median(power[np.rint((hz + beside) / bin_hz).astype(int)])):
                 return False
         return True
 
@@ -332,8 +335,15 @@ def _nearest(steady: _Steady) -> float:
     return tone_hz
 
 
-def _line_power(signal: Signal, hz: float) -> float:
-    """Power of the steady line at hz in signal, under a Hann window."""
-    window = np.hanning(signal.size)
-    found = np.vdot(np.exp((2j * math.pi * hz / EAR_RATE_HZ) * np.arange(signal.size)), signal * window)
-    return float(2 * abs(found / window.sum()) ** 2)
+def _spectrum(signal: Signal) -> tuple[Float, float]:
+    """Power under a Hann window, and the width of its bins in Hz (half of what the window tells apart)."""
+    size = 2 << (signal.size - 1).bit_length()
+    spectrum = np.fft.rfft(signal * _hann(signal.size), size)
+    power: Float = spectrum.real**2 + spectrum.imag**2
+    return power, EAR_RATE_HZ / size
+
+
+@cache
+def _hann(size: int) -> Float:
+    window: Float = np.hanning(size)
+    return window
