@@ -181,7 +181,7 @@ def hear_stack(seed: int) -> Stacked:
         parts += [Part(pause_s)] if pause_s else []
     signal = np.concatenate((talk(rng, 1.5), tones(parts), np.zeros(1600, np.float32), talk(rng, 3.0)))
     signal += noise(rng, signal.size, float(rng.uniform(0, 20)))
-    right = [nearest(plan, encoder[each.a_hz], encoder[each.b_hz]) for each in sent_as]
+    right = [nearest(plan, encoder[each.a_hz], encoder[each.b_hz])[0] for each in sent_as]
     heard = [item.tone_id for item in listen(ListenPlan(two_tone=plan), signal) if item.kind == Kind.TWO_TONE]
     left = list(right)
     wrong: list[str] = []

@@ -42,6 +42,8 @@ def each(work: Callable[[Case], Result], cases: Iterable[Case], options: Options
 
 def _show(what: str, done: int, of: int, took_s: float) -> None:
     if not sys.stderr.isatty():
+        if done == of:
+            print(f"{what}: {of} in {took_s:.0f} s", file=sys.stderr, flush=True)
         return
     left_s = took_s / done * (of - done)
     end = "\n" if done == of else ""

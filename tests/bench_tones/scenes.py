@@ -29,6 +29,8 @@ SPEECH_DBFS: Final = -20.0
 """As the corpora have it."""
 OFF: Final = 0.015
 ONE_TONE_HZ: Final = 1.0
+TIE: Final = 2e-4
+"""Two definitions whose distances differ by less than this (0.2 Hz at 1 kHz) are equally near."""
 DECIDE_WITHIN_S: Final = 2.0
 """After B's end: later is no hit."""
 SET_SIZE: Final = 60
@@ -97,16 +99,18 @@ def off_pair(rng: np.random.Generator, sent_as: TwoTone, part: float = OFF) -> t
             return a_hz, b_hz
 
 
-def nearest(plan: Sequence[TwoTone], a_hz: float, b_hz: float) -> str:
-    """The definition in range whose tones are nearest: root of the squares of both deviations, in parts."""
-    best, tone_id = math.inf, ""
+def nearest(plan: Sequence[TwoTone], a_hz: float, b_hz: float) -> tuple[str, ...]:
+    """The definition in range whose tones are nearest: root of the squares of both deviations, in parts.
+
+    More than one where they are equally near, as far as can be measured; none where none is in range.
+    """
+    found: list[tuple[float, str]] = []
     for each in plan:
         a_off, b_off = abs(a_hz - each.a_hz), abs(b_hz - each.b_hz)
         if a_off <= each.a_range_hz and b_off <= each.b_range_hz:
-            distance = math.hypot(a_off / each.a_hz, b_off / each.b_hz)
-            if distance < best:
-                best, tone_id = distance, each.tone_id
-    return tone_id
+            found.append((math.hypot(a_off / each.a_hz, b_off / each.b_hz), each.tone_id))
+    found.sort()
+    return tuple(tone_id for distance, tone_id in found if distance <= found[0][0] + TIE)
 
 
 def talk(rng: np.random.Generator, length_s: float, dbfs: float = TONE_DBFS) -> Sound:
@@ -164,18 +168,20 @@ def listen(plan: ListenPlan, signal: NDArray[np.float32], rate_hz: int = RATE_HZ
 
 def judge(heard: Sequence[Detection], sent: Sent, plan: Sequence[TwoTone]) -> Outcome:
     """What came of one page."""
-    right = nearest(plan, sent.a_hz, sent.b_hz) or sent.tone_id
+    right = nearest(plan, sent.a_hz, sent.b_hz) or (sent.tone_id,)
     pages = [item for item in heard if item.kind == Kind.TWO_TONE]
     until = sent.b_end + round(DECIDE_WITHIN_S * RATE_HZ)
-    hits = [item for item in pages if item.tone_id == right and sent.b_start <= item.decided <= until]
-    least_s = next(each.b_length_s for each in plan if each.tone_id == right)
-    late_s = (hits[0].decided - sent.b_start) / RATE_HZ - least_s if hits else None
+    hits = [item for item in pages if item.tone_id in right and sent.b_start <= item.decided <= until]
+    late_s = None
+    if hits:
+        least_s = next(each.b_length_s for each in plan if each.tone_id == hits[0].tone_id)
+        late_s = (hits[0].decided - sent.b_start) / RATE_HZ - least_s
     wrong = len(pages) - (1 if hits else 0)
     note = ""
     if not hits or wrong:
         note = "; ".join(f"{item.tone_id} at {item.decided / RATE_HZ:.2f} s" for item in pages) or "nothing"
-        note = f"right {right} {sent.a_hz:.1f} {sent.b_hz:.1f} Hz: {note}"
-    return Outcome(bool(hits), wrong, late_s, right != sent.tone_id, note)
+        note = f"right {' or '.join(right)} {sent.a_hz:.1f} {sent.b_hz:.1f} Hz: {note}"
+    return Outcome(bool(hits), wrong, late_s, sent.tone_id not in right, note)
 
 
 def noted(outcome: Outcome, where: str) -> Outcome:
