@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from echostream.tones.company import alone
 from echostream.tones.heard import Kind, NearMiss, ToneSpan
 from echostream.tones.measure import Measured
 from echostream.tones.plan import TwoTone
@@ -31,6 +32,8 @@ class Attempt:
     definition: TwoTone
     a: Measured
     b: Measured
+    a_tone: SteadyTone
+    b_tone: SteadyTone
     longest_a_s: float
 
 
@@ -52,8 +55,8 @@ def near_miss(
             a = other.measured(fresh=True)
             if a is None or a.length_s < LEAST_LENGTH_S or confidence(a) < LEAST_SURE:
                 continue
-            attempt = Attempt(definition, a, b, longest_a_s.get(definition.tone_id, 0.0))
-            reasons = _reasons(attempt, gate)
+            attempt = Attempt(definition, a, b, other, b_tone, longest_a_s.get(definition.tone_id, 0.0))
+            reasons = _reasons(attempt, others, gate)
             if 0 < len(reasons) <= MOST_REASONS and (best is None or len(reasons) < best[0]):
                 best = len(reasons), _told(attempt, reasons)
     return best[1] if best is not None else None
@@ -64,7 +67,7 @@ def _precedes(other: SteadyTone, b: Measured) -> bool:
     return b.start - gap <= other.run.last <= b.start + 4096 and other.run.first < b.start
 
 
-def _reasons(attempt: Attempt, gate: Gate) -> list[Reason]:
+def _reasons(attempt: Attempt, others: Iterable[SteadyTone], gate: Gate) -> list[Reason]:
     d, a, b = attempt.definition, attempt.a, attempt.b
     if _far(a.hz, d.b_hz, d.b_range_hz) is False and _far(b.hz, d.a_hz, d.a_range_hz) is False:
         return [("swapped", f"its tones came in the wrong order: {a.hz:.1f} Hz, then {b.hz:.1f} Hz")]
@@ -87,12 +90,17 @@ def _reasons(attempt: Attempt, gate: Gate) -> list[Reason]:
     for name, tone in (("a", a), ("b", b)):
         if not gate.lets(tone):
             level = tone.level_dbfs + SINE_DB
-            text = f"tone {name.upper()} had {level:.1f} dBFS and level_db asks for {gate.level_dbfs:g}: lower it"
-            reasons.append((f"{name}_too_quiet", text))
+            text = f"tone {name.upper()} had {level:.1f} dBFS and level_db asks for {gate.level_dbfs:g}"
+            reasons.append((f"{name}_too_quiet", f"{text}: lower it"))
     sure = min(confidence(a), confidence(b))
     if sure < gate.threshold:
         text = f"the tones were not steady or not pure (confidence {sure:.2f}, threshold {gate.threshold:g})"
         reasons.append(("unsure", text))
+    elif not reasons:
+        sure *= alone(((a, attempt.a_tone), (b, attempt.b_tone)), others)
+        if sure < gate.threshold:
+            text = f"other tones sounded beside its own, as in music (confidence {sure:.2f}"
+            reasons.append(("company", f"{text}, threshold {gate.threshold:g})"))
     return reasons
 
 
