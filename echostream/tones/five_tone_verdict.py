@@ -27,7 +27,7 @@ _MOST_THIRD: Final = 0.35
 MOST_STEP_DB: Final = 7.0
 """Between a tone and the next: a path may be uneven, a voice jumps."""
 MOST_SPREAD_DB: Final = 12.0
-MOST_BEND: Final = 0.9
+MOST_BEND: Final = 0.55
 """Radians: a whistle that glides past the tones bends by 2 and more."""
 
 
@@ -52,7 +52,10 @@ def judge(
     system: FiveToneSystem,
     least_power: float,
 ) -> Judgement:
-    """fits, nominal_hz, lengths (samples): of each tone. bend: of most tones. least_power: mean square that counts at least."""
+    """fits, nominal_hz, lengths (samples): of each tone. bend: median over the tones.
+
+    least_power: mean square that counts at least.
+    """
     offs = [_off(*tone) for tone in zip(fits, nominal_hz, lengths, strict=True)]
     off = max(offs)
     worst = offs.index(off)
@@ -63,7 +66,7 @@ def judge(
     shares = [fit.share for fit in fits]
     level = max(max(steps_db) / MOST_STEP_DB, (max(levels_db) - min(levels_db)) / MOST_SPREAD_DB)
     distance = max(off, rhythm, 0.9 * third, 0.9 * level, bend / MOST_BEND)
-    clear = min(shares) > 0.75 and level < 0.6 and third < 1.0
+    clear = min(shares) > 0.75 and level < 0.6 and third < 1.0 and bend < 0.5 * MOST_BEND
     if (
         min(shares) < LEAST_SHARE
         or sum(shares) / len(shares) < LEAST_MEAN_SHARE

@@ -62,8 +62,8 @@ class Extent:
 class Fit:
     """Steady sines, and the rest. powers: mean square of each.
 
-    share: of the sines in the energy of the band. third: the strongest other peak over the weakest sine; what a
-    limiter makes of two sines counts for a third there.
+    share: of the sines in the energy of the band. third: the strongest other peak over the weakest sine; there,
+    what a limiter makes of two sines counts for a third.
     noise: power of the rest, as if it were white in 0-4 kHz. below: energy under the band over the sines'.
     slope_db: the most that the level of one changes from the first half to the second.
     """
@@ -211,7 +211,7 @@ def _around(hz: float, count: int, size: int) -> slice:
 
 
 def bend(samples: Float, hz: float) -> float:
-    """samples: shape (n,), n >= 30. Radians by which the phase of a tone at hz bends from third to third of them.
+    """samples: shape (n,), n >= 30. Radians by which the phase of a tone at hz bends from third to third.
 
     A steady tone has none, whatever its frequency is exactly; one that glides has.
     """

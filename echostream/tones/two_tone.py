@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from echostream.tones.company import alone
+from echostream.tones.company import alone, share_of_all
 from echostream.tones.heard import Detection, Heard, Kind, ToneSpan
 from echostream.tones.measure import Measured
 from echostream.tones.near_miss import near_miss
@@ -38,6 +38,8 @@ CLOSE_HZ: Final = 14.0
 """Two tones nearer than this can be one run."""
 
 
+SHORT_A_S, SHORT_A_SHARE = 0.6, 0.4
+"""An A shorter than this must be this part of all that is heard."""
 UNFIT_LOOKS: Final = 8
 HELD_LOOK: Final = EAR_RATE_HZ // 4
 EDGE_S: Final = 0.3
@@ -124,7 +126,11 @@ class TwoToneRule:
         if b is None:
             tone.wakes[RULE] = now + tone.longest // UNFIT_LOOKS
             return self._missed(tone, others)
-        fits = self._fits(tone, b, near, before) or self._step_inside(tone, close)
+        fits = self._fits(tone, b, near, before)
+        if all(fit.shared for fit in fits):
+            fits += self._step_inside(tone, close)
+        if any(not fit.shared for fit in fits):
+            self._held = [held for held in self._held if held.tone is not tone]
         if not fits:
             # No A can come any more once B sounds: the longer it does, the less is worth a look.
             tone.wakes[RULE] = now + int(b.length_s / UNFIT_LOOKS * EAR_RATE_HZ)
@@ -167,30 +173,35 @@ class TwoToneRule:
 
     def _certain_at(self, held: _Held) -> float:
         """From when on the tone can no longer be the A of another page."""
-        b = held.tone.measured(fresh=True) or held.fit.b
+        b = held.fit.b
         others = [d for d in self._definitions if abs(b.hz - d.a_hz) <= d.a_range_hz + d.vocoder_grid_hz]
         longest = b.start + EAR_RATE_HZ * (max((longest_a_s(d) for d in others), default=0.0) + EDGE_S)
         if not held.tone.over:
             return longest
         after = max((d.gap_s + d.b_length_s for d in others), default=0.0) + EDGE_S
-        return longest if longest <= b.end else b.end + EAR_RATE_HZ * after
+        end = (held.tone.measured() or b).end
+        return longest if longest <= end else end + EAR_RATE_HZ * after
 
     # ---- inside
 
     def _near(self, hz: float) -> list[TwoTone]:
         low = bisect_left(self._b_hz, hz - self._widest)
         high = bisect_right(self._b_hz, hz + self._widest)
-        return self._definitions[low:high]
+        return [
+            d
+            for d in self._definitions[low:high]
+            if abs(d.b_hz - hz) <= d.b_range_hz + d.vocoder_grid_hz / 2 + ROUGH_HZ
+        ]
 
     def _decide(
         self, tone: SteadyTone, fits: list[_Fit], others: Iterable[SteadyTone], now: int
     ) -> list[Heard]:
         if not fits:
             return []
-        fits.sort(key=lambda fit: fit.distance)
+        fits.sort(key=lambda fit: (fit.shared, fit.distance))
         complete = [fit for fit in fits if fit.b.length_s >= fit.due]
         nearest = fits[0]
-        if not complete or (complete[0].distance > nearest.distance and not tone.over):
+        if not complete or (complete[0] is not nearest and not tone.over):
             b = nearest.b
             due = min(fit.definition.b_length_s - length_slack_s(b) for fit in fits)
             tone.wakes[RULE] = max(b.start + int(due * EAR_RATE_HZ), now + 1)
@@ -198,12 +209,15 @@ class TwoToneRule:
         fit = complete[0]
         if fit.confidence >= self._gate.threshold:
             company = alone(((fit.a, fit.a_tone), (fit.b, tone)), others)
+            if fit.a.length_s < SHORT_A_S and share_of_all(fit.a, fit.a_tone) < SHORT_A_SHARE:
+                company = 0.0  # a vowel may be as steady for as long, but is never alone
             fit = dataclasses.replace(fit, confidence=fit.confidence * company)
         if fit.confidence < self._gate.threshold:
             tone.wakes[RULE] = now + int(fit.b.length_s / UNFIT_LOOKS * EAR_RATE_HZ)
             return []
         if fit.shared and self._starts_a_page(fit.b):
-            self._held = [held for held in self._held if held.tone is not tone] + [_Held(fit, tone)]
+            if all(held.tone is not tone for held in self._held):
+                self._held.append(_Held(fit, tone))
             tone.wakes[RULE] = now + HELD_LOOK
             return []
         return self._alert(fit, tone, now)
@@ -251,10 +265,10 @@ class TwoToneRule:
         return [
             other
             for other in others
-            if other is not tone
-            and other.run.first < begin + WINDOW
-            and other.run.last >= earliest
+            if other.run.ends[-1] >= earliest
+            and other.run.ends[0] < begin + WINDOW
             and other.longest >= shortest
+            and other is not tone
             and any(_could_be_a(definition, other) for definition in near)
         ]
 
