@@ -12,6 +12,7 @@ from fuzz_guard import generate_program, run_program
 from fuzz_mutate import Generator
 from fuzz_packets import generate_datagram, generate_key, generate_sealed, run_datagram, run_key, run_opener
 from fuzz_signalling import generate_client, generate_server, run_client, run_server
+from fuzz_tones import generate_samples, generate_scene, run_ear, run_scene
 
 from echostream.errors import AudioError, CodecError, ConfigError, DecryptError, WireError
 
@@ -43,6 +44,8 @@ TARGETS: tuple[Target, ...] = (
     Target("opus", run_opus, generate_opus, (CodecError,)),
     Target("framer", run_framer, generate_stream, ()),
     Target("receive_path", run_talk, generate_talk, (), share=0.01),
+    Target("ear", run_ear, generate_samples, (), share=0.01),
+    Target("tones", run_scene, generate_scene, (), share=0.005),
     Target("config", run_config, generate_config, (ConfigError,)),
     Target("definitions", run_definitions, generate_definitions, (ConfigError,)),
     Target("wav_stream", run_wav, generate_wav, (AudioError,)),

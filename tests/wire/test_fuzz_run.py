@@ -39,9 +39,10 @@ def test_every_parser_holds_for_two_thousand_inputs() -> None:
         "replay_guard",
     }
     # Of every parser some inputs must get through and some must not, or the generator tests only one half.
-    # Two take every input: a byte stream has no wrong bytes, and a conversation is played whatever it holds.
+    # Some take every input: a byte stream has no wrong bytes, and a conversation or a sound is played
+    # whatever it holds.
     for line in lines:
-        if line.split()[0] in ("framer", "receive_path"):
+        if line.split()[0] in ("framer", "receive_path", "ear", "tones"):
             continue
         share = float(line.split("rejected")[1].split("%")[0])
         assert 0.5 < share < 99.5, line
