@@ -38,6 +38,7 @@ _AROUND: Final = 10
 _MOST_STEP_HZ: Final = 20.0
 _LIMITER: Final = 1 / 3
 """Of what a limiter makes of the tones."""
+_CLEAR: Final = 0.78
 _TINY: Final = 1e-30
 
 _WINDOW: Final[Float] = np.hanning(ENVELOPE + 2)[1:-1]
@@ -62,8 +63,8 @@ class Extent:
 class Fit:
     """Steady sines, and the rest. powers: mean square of each.
 
-    share: of the sines in the energy of the band. third: the strongest other peak over the weakest sine; there,
-    what a limiter makes of two sines counts for a third.
+    share: of the sines in the energy of the band. third: the strongest other peak over the weakest sine.
+    There, what a limiter makes of two sines counts for a third, if they are clear.
     noise: power of the rest, as if it were white in 0-4 kHz. below: energy under the band over the sines'.
     slope_db: the most that the level of one changes from the first half to the second.
     """
@@ -182,12 +183,13 @@ def _weigh(
     inside = float(power[begin:stop].sum()) * 2 / size
     weakest = min(powers) / 2 * float(window.sum()) ** 2 + _TINY
     below = float(power[first:begin].sum()) * 2 / size / sines
-    for made_hz in _made_by_limiter(hz):
+    share = sines / (sines + inside)
+    for made_hz in _made_by_limiter(hz) if share > _CLEAR else ():
         power[_around(made_hz, rest.size, size)] *= _LIMITER
     return Fit(
         hz=hz,
         powers=powers,
-        share=sines / (sines + inside),
+        share=share,
         third=float(power[begin:stop].max()) / weakest,
         noise=inside / max(squares, _TINY) * (EAR_RATE_HZ / 2) / (HIGHEST_HZ - band_hz),
         below=below,
