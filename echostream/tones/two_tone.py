@@ -115,8 +115,10 @@ class TwoToneRule:
 
     def judge(self, tone: SteadyTone, others: Iterable[SteadyTone], now: int) -> list[Heard]:
         """See `Rule`."""
-        if RULE in tone.judged or tone.longest < self._least_b:
+        if RULE in tone.judged:
             return []
+        if tone.longest < self._least_b:
+            return self._missed(tone, others)
         if now < tone.wakes.get(RULE, 0) and not tone.over:
             return []
         near = self._near(tone.rough_hz)
