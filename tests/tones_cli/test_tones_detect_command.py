@@ -127,6 +127,14 @@ def test_explain_says_why_a_page_was_none(definitions: Path, tmp_path: Path) -> 
     assert heard(DetectOptions((path,), definitions=definitions, as_json=True))[1] == []
 
 
+def test_explain_says_that_b_was_too_short(definitions: Path, tmp_path: Path) -> None:
+    path = tmp_path / "short.wav"
+    parts = (Part(0.5), *generator.two_tone(TwoTone("", 600.9, 788.5), b_s=1.0), Part(1.0))
+    soundfile.write(str(path), generator.render(parts, 8000), 8000)
+    _, records, _ = heard(DetectOptions((path,), definitions=definitions, as_json=True, explain=True))
+    assert [(record["tone_id"], record["reason"]) for record in records] == [("ladder-2", "b_too_short")]
+
+
 def test_a_level_and_a_threshold_are_gates(definitions: Path, tmp_path: Path) -> None:
     path = write_page(tmp_path / "page.wav")  # its tones are at -12 dBFS
     loud = DetectOptions((path,), definitions=definitions, as_json=True, level_db=-6.0)
