@@ -184,7 +184,7 @@ class CtcssEar:
                 tone_hz = _nearest(steady) if steady else 0.0
                 if not steady or not tone_hz or steady.power < self._least_power:
                     continue
-                if self._rules(steady) and self._alone(steady):
+                if self._prevails(steady) and self._alone(steady):
                     return [self._begin(tone_hz, steady)]
         return []
 
@@ -204,7 +204,7 @@ class CtcssEar:
         lines = [_peak_hz(power[n], at + _LOW) for n, at in enumerate(best) if narrow[n, at] > 0.0]
         return lines[:1] if len(lines) == 2 and abs(lines[0] - lines[1]) < 1.0 else lines
 
-    def _rules(self, steady: _Steady) -> bool:
+    def _prevails(self, steady: _Steady) -> bool:
         """It is most of the band, and what strays from it is noise."""
         whole, floor = self._band.power(steady.cells)
         if steady.power < LEAST_SHARE * whole:
