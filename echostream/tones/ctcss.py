@@ -7,10 +7,9 @@ greater part of the band (radios cut their voice off at 300 Hz where a tone is s
 harmonics.
 
 When: clean, on is decided 0.24 to 0.30 s after the tone began, off 0.10 to 0.17 s after it ended; with
-noise in the band (200 Hz) as strong as the tone in 0.4 to 0.9 s, and 0.1 to 0.25 s. A squelch by TIA-603
-opens within 0.25 s and mostly in 0.15 s, but it has one tone to look for: this ear has 50, and a false
-one costs more than a tenth of a second. Over a voice that was not cut off, on waits for the pauses of the
-voice.
+noise in the band (200 Hz) as strong as the tone in 0.4 to 1.0 s, and 0.1 to 0.25 s. A squelch opens in
+some 0.15 s, but it has one tone to look for: this ear has 50, and a false one costs more than a tenth of a
+second. Over a voice that was not cut off, on waits for the pauses of the voice.
 
 While the tone sounds, each cell is held against the tone's own vector. What speaks for "gone" over
 "there" is summed up, the more the less noise there is: three clean cells are enough. A phase reversed by
@@ -19,8 +18,8 @@ tone.
 
 The mains: hum at exactly 100.0 Hz cannot be told from the tone 100.0 by its frequency. It is taken for
 hum when another line of the same mains (multiples of 50 or 60 Hz) is within 20 dB of it, as rectifiers
-and ground loops make it. A lone 100.0 Hz is the tone; the other harmonics of the mains are further than
-0.6 % from any tone, but for 179.9 (3 x 60) and 250.3 Hz (5 x 50), which are treated like 100.0.
+and ground loops make it. A lone 100.0 Hz is the tone. 179.9 (3 x 60), 199.5 (4 x 50) and 250.3 Hz (5 x 50)
+are treated like it; no other harmonic of the mains is within 0.6 % of a tone.
 """
 
 from __future__ import annotations

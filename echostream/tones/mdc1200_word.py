@@ -7,9 +7,9 @@ rate 1/2 and constraint length 7, which the zero byte brings back to rest. The 1
 columns of 16 rows of 7.
 
 Sources, agreeing with each other: the batlabs forum's "MDC decoding" (thread 36459: 16 x 7, byte order,
-and words taken off the air, which the tests hold); the published notes to Kaufman's and OneOfEleven's
-implementations (CRC, code taps, double packets); the MDC-1200 page of the PortaPack Mayhem wiki
-(operations, arguments, CRC).
+and words taken off the air, which the tests hold and which confirm CRC and check bits); the public
+programs of Kaufman and of OneOfEleven (taps, double packets, operations); the MDC-1200 page of the
+PortaPack Mayhem wiki (operations, CRC).
 """
 
 from __future__ import annotations
