@@ -48,7 +48,7 @@ class AlertTone(Section):
     tone_a_hz: Hertz | None = Field(default=None, examples=[349.0])
     """Frequency of the first tone; two_tone, long and at_once need it."""
     tone_b_hz: Hertz | None = Field(default=None, examples=[433.7])
-    """Frequency of the second tone; two_tone and at_once need it."""
+    """Frequency of the second tone; two_tone and at_once need it. 0 where no kind is given: a long tone."""
     tone_a_length_s: Length = 0.8
     """Least length of tone A, and of each pair of at_once; a long tone has 5 unless this is set."""
     tone_b_length_s: Length = 2.0
@@ -83,7 +83,13 @@ class AlertTone(Section):
     @model_validator(mode="before")
     @classmethod
     def _long_tones_are_long(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("kind") == "long" and "tone_a_length_s" not in data:
+        if not isinstance(data, dict):
+            return data
+        if "kind" not in data and _is_zero(data.get("tone_b_hz")):
+            # The field's devices write a group call so: one tone, and 0 for what it has not.
+            data = {key: value for key, value in data.items() if not key.startswith("tone_b_")}
+            data["kind"] = "long"
+        if data.get("kind") == "long" and "tone_a_length_s" not in data:
             return data | {"tone_a_length_s": LONG_TONE_S}
         return data
 
@@ -117,6 +123,10 @@ class AlertTone(Section):
     def name(self) -> str:
         """What people call it."""
         return self.alert or self.tone_id
+
+
+def _is_zero(value: object) -> bool:
+    return value in ("", "0", "0.0") or (isinstance(value, (int, float)) and value == 0)
 
 
 _WANTED: Final = {

@@ -132,6 +132,8 @@ class NewTonesRule:
                 best = (abs(gap_s), other, a)
         if best is None or self._is_known(best[2].hz, b.hz):
             return []
+        if abs(best[2].hz - b.hz) <= self._settings.range_hz:
+            return []  # one tone, interrupted
         _, other, a = best
         sure = min(confidence(a), confidence(b)) * alone(((a, other), (b, tone)), others)
         if sure < self._gate.threshold:

@@ -15,6 +15,7 @@ from config_documents import (
 from echostream.config.findings import Finding
 from echostream.config.listen import listen_plan
 from echostream.config.load import parse_config
+from echostream.config.tone_models import AlertTone
 from echostream.tones.plan import Digits, FilterPlan, ListenPlan, NewTones, OneTone, TwoTone
 from echostream.tones.spectrum import HIGHEST_HZ, LOWEST_HZ
 
@@ -186,3 +187,11 @@ def test_a_passthrough_on_the_air_of_a_channel_that_cannot_key_is_warned_about()
     assert [(f.path, f.hint) for f in loaded.warnings] == [
         ("tones.a.passthrough_key", 'give channel "b" a key, or remove passthrough_key')
     ]
+
+
+@pytest.mark.parametrize("zero", [0, 0.0, "0", ""])
+def test_no_second_tone_as_the_fields_devices_write_it(zero: object) -> None:
+    tone = AlertTone.model_validate(
+        {"tone_id": "all", "tone_a_hz": 788.5, "tone_b_hz": zero, "tone_a_length_s": 5, "tone_b_length_s": 0}
+    )
+    assert (tone.kind, tone.tone_b_hz, tone.tone_a_length_s) == ("long", None, 5.0)
