@@ -15,18 +15,18 @@ from typing import Final
 import numpy as np
 
 from echostream.tones.dial import TailMatcher
-from echostream.tones.dtmf_verdict import BAND_HZ, NEARLY, Verdict, judge
+from echostream.tones.dtmf_verdict import BAND_HZ, NEARLY, NOT_PURE, Verdict, judge
 from echostream.tones.heard import Detection, Heard, Kind, NearMiss, ToneSpan
 from echostream.tones.measure import Past
 from echostream.tones.plan import ListenPlan
 from echostream.tones.short_tones import BIN_HZ, FRAMES, HOP, LOBE_BINS, ROWS, WINDOW, Spectra, peak_hz
-from echostream.tones.sines import ENVELOPE, MOST_FIT, Extent, Fit, extent, fit_sines
+from echostream.tones.sines import ENVELOPE, MOST_FIT, Extent, Fit, Float, extent, fit_sines
 from echostream.tones.stream import EAR_RATE_HZ
 from echostream.tones.tables import DTMF_HIGH_HZ, DTMF_KEYS, DTMF_LOW_HZ
 from echostream.tones.trust import LEVEL_SLACK_DB
 
 SYSTEM: Final = "dtmf"
-PAUSE: Final = round(0.020 * EAR_RATE_HZ)
+PAUSE: Final = round(0.027 * EAR_RATE_HZ)
 """Between an interruption (under 10 ms) and a pause (40 ms)."""
 STRING_PAUSE: Final = round(1.2 * EAR_RATE_HZ)
 """A longer pause ends a string."""
@@ -45,6 +45,10 @@ _LEAST_FRAMES: Final = 3
 _MOST_FRAMES: Final = 32
 _CONFIRM: Final = round(0.1 * EAR_RATE_HZ)
 _MARGIN: Final = 80
+_LONGEST: Final = EAR_RATE_HZ
+"""Of a longer run the last second is looked at."""
+_LEAST_HALVED: Final = round(0.075 * EAR_RATE_HZ)
+_MOST_USED_BY_HALF: Final = 0.8
 
 
 @dataclass(slots=True)
@@ -71,6 +75,11 @@ class _Run:
     frames: list[tuple[float, float, float]] = field(default_factory=list)
     asked: bool = False
     digit: _Digit | None = None
+
+    @property
+    def start(self) -> int:
+        """Sample where it may have begun."""
+        return self.first - WINDOW // 2
 
     @property
     def key(self) -> str:
@@ -169,30 +178,44 @@ class DtmfListener:
 
     def _judge(self, run: _Run, past: Past, *, over: bool) -> list[Heard]:
         """Look at the samples of a run. over: else it still sounds."""
-        begin = max(past.start, run.first - WINDOW - _MARGIN)
-        stop = min(past.end, run.last + 2 * HOP, run.loudest + MOST_FIT)
-        samples = past.get(begin, stop).astype(np.float64)
+        wanted = run.first - WINDOW - _MARGIN
+        begin = max(past.start, wanted, run.last - _LONGEST)
+        samples = past.get(begin, run.last + 2 * HOP).astype(np.float64)
         hz = run.hz()
-        core = run.loudest - WINDOW // 2 - begin
+        core = max(run.loudest - WINDOW // 2 - begin, ENVELOPE)
         where = extent(samples, hz, core) if samples.size >= 2 * ENVELOPE else None
         if where is None or where.end - where.start < NEARLY:
             return []
-        first = round(where.start)
-        last = min(round(where.end), first + MOST_FIT)
-        holes = tuple((start - first, end - first) for start, end in where.holes)
-        fit = fit_sines(samples[first:last], hz, BAND_HZ, holes)
-        verdict = judge(fit, run.row, run.column, where.end - where.start, self._least_power)
-        digit = _Digit(run.key, begin + first, begin + round(where.end), fit, verdict.used)
+        fit, verdict = self._measure(samples, where, hz, run)
+        start = run.start if begin > wanted and where.open_start else begin + round(where.start)
+        digit = _Digit(run.key, start, begin + round(where.end), fit, verdict.used)
         if verdict.reason:
-            return self._refuse(digit, verdict, where, past.end) if over else []
+            whole = not (where.holes or where.open_end or (where.open_start and begin == wanted))
+            return self._refuse(digit, verdict, past.end) if over and whole else []
         if 1 - 0.3 * verdict.used < self._threshold:
             return []
         run.digit = digit
         return self._add(digit, past.end)
 
-    def _refuse(self, digit: _Digit, verdict: Verdict, where: Extent, now: int) -> list[Heard]:
-        whole = not (where.open_start or where.open_end or where.holes)
-        if not (self._explain and verdict.clear and whole and digit.start > self._busy_until()):
+    def _measure(
+        self, samples: Float, where: Extent, hz: tuple[float, float], run: _Run
+    ) -> tuple[Fit, Verdict]:
+        """All of it; where that is not pure, one half: a lost packet leaves the other one whole."""
+        first, last, length = round(where.start), round(where.end), where.end - where.start
+        holes = tuple((start - first, end - first) for start, end in where.holes)
+        fit = fit_sines(samples[first : min(last, first + MOST_FIT)], hz, BAND_HZ, holes)
+        verdict = judge(fit, run.row, run.column, length, self._least_power)
+        if verdict.reason == NOT_PURE and _LEAST_HALVED <= length <= MOST_FIT:
+            middle = (first + last) // 2
+            for half in (samples[first:middle], samples[middle:last]):
+                half_fit = fit_sines(half, hz, BAND_HZ)
+                half_verdict = judge(half_fit, run.row, run.column, half.size, self._least_power)
+                if not half_verdict.reason and half_verdict.used < _MOST_USED_BY_HALF:
+                    return half_fit, half_verdict
+        return fit, verdict
+
+    def _refuse(self, digit: _Digit, verdict: Verdict, now: int) -> list[Heard]:
+        if not (self._explain and verdict.clear and digit.start > self._busy_until()):
             return []
         explanation = f"the key {digit.key} was not counted: {verdict.explanation}"
         spans = _spans(digit)

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from echostream.tones.sines import Fit
+from echostream.tones.sines import MOST_FIT, Fit
 from echostream.tones.stream import EAR_RATE_HZ
 from echostream.tones.tables import DTMF_HIGH_HZ, DTMF_LOW_HZ
 
@@ -25,10 +25,13 @@ RANGE: Final = 0.015
 RANGE_MORE_HZ: Final = 2.0
 REFUSED_RANGE: Final = 0.033
 """However much noise: ±3.5 % is never accepted."""
+NEARLY_OFF: Final = 2.4
+"""Times what Q.24 allows, about 4 %: farther off it is another signal's tone."""
 MOST_TWIST_DB: Final = 11.0
 LEAST_SHARE: Final = 0.52
 THIRD: Final = 0.065
 """A third tone 16 dB below the pair is 0.05 of one of its tones."""
+NOT_PURE: Final = "not_pure"
 _SLACK_HZ: Final = 4.0
 _MOST_THIRD: Final = 0.2
 _BELOW: Final = 0.12
@@ -51,40 +54,39 @@ class Verdict:
 
 def judge(fit: Fit, row: int, column: int, length: float, least_power: float) -> Verdict:
     """length: in samples. row, column: of the key. least_power: mean square below which nothing counts."""
-    noise = (1 - fit.share) / fit.share  # of the rest over the pair
+    noise = (1 - fit.share) / fit.share  # the rest, over the pair
     weak = fit.power / 2 / min(fit.powers)
-    explained = (
-        noise * weak * 400 / min(length, 1600.0)
-    )  # a third peak as noise would have it, times a constant
-    third_limit, slope_limit_db = _limits(fit, noise, explained)
-    off, off_limit = _off(fit, row, column, math.sqrt(noise * weak) * (400 / min(length, 1600.0)) ** 1.5)
+    shortness = 400 / min(length, float(MOST_FIT))
+    third_limit, slope_limit_db = _limits(fit, noise, noise * weak * shortness)
+    off, off_limit = _off(fit, row, column, math.sqrt(noise * weak) * math.pow(shortness, 1.5))
     used = max(off / off_limit, abs(fit.twist_db) / MOST_TWIST_DB, fit.third / max(third_limit, 1e-9))
-    clear = fit.share > 0.8 and fit.third < THIRD and fit.slope_db < 2 + 8 * noise and fit.below < _BELOW
-    speech = fit.share < LEAST_SHARE or fit.third > third_limit or fit.slope_db > slope_limit_db
-    if speech:
-        return Verdict("not_pure", "other sounds are as strong as its tones", False, used)
-    reason, explanation = "", ""
+    if fit.share < LEAST_SHARE or fit.third > third_limit or fit.slope_db > slope_limit_db:
+        return Verdict(NOT_PURE, "other sounds are as strong as its tones", False, used)
+    pure = fit.share > 0.8 and fit.third < THIRD and fit.slope_db < 2 + 8 * noise and fit.below < _BELOW
+    clear = pure and off < NEARLY_OFF
     if off > off_limit:
-        low, high = DTMF_LOW_HZ[row], DTMF_HIGH_HZ[column]
-        reason = "off_frequency"
-        explanation = (
-            f"its tones were {fit.hz[0]:.1f} and {fit.hz[1]:.1f} Hz, {fit.hz[0] / low - 1:+.1%} and "
-            f"{fit.hz[1] / high - 1:+.1%} from {low:.0f} and {high:.0f} Hz: DTMF allows 1.5 % and 2 Hz"
-        )
-    elif abs(fit.twist_db) > MOST_TWIST_DB:
-        reason = "twist"
+        return Verdict("off_frequency", _say_off(fit, row, column), clear, used)
+    if abs(fit.twist_db) > MOST_TWIST_DB:
         which = "high" if fit.twist_db > 0 else "low"
-        explanation = (
-            f"its {which} tone was {abs(fit.twist_db):.1f} dB above the other: {MOST_TWIST_DB:g} dB at most"
-        )
-    elif length < LEAST_TONE:
-        reason = "too_short"
+        more = f"{abs(fit.twist_db):.1f} dB above the other"
+        explanation = f"its {which} tone was {more}: {MOST_TWIST_DB:g} dB at most"
+        return Verdict("twist", explanation, clear, used)
+    if length < LEAST_TONE:
         explanation = f"it lasted {length / EAR_RATE_HZ * 1000:.0f} ms: at least 40 ms are sent"
-    elif fit.power < least_power:
-        reason = "level"
+        return Verdict("too_short", explanation, clear, used)
+    if fit.power < least_power:
         have, want = (10 * math.log10(2 * power) for power in (fit.power, least_power))
         explanation = f"its level was {have:.1f} dBFS, below the {want:.1f} dBFS that are set"
-    return Verdict(reason, explanation, clear, used)
+        return Verdict("level", explanation, clear, used)
+    return Verdict("", "", clear, used)
+
+
+def _say_off(fit: Fit, row: int, column: int) -> str:
+    low, high = DTMF_LOW_HZ[row], DTMF_HIGH_HZ[column]
+    return (
+        f"its tones were {fit.hz[0]:.1f} and {fit.hz[1]:.1f} Hz, {fit.hz[0] / low - 1:+.1%} and "
+        f"{fit.hz[1] / high - 1:+.1%} from {low:.0f} and {high:.0f} Hz: DTMF allows 1.5 % and 2 Hz"
+    )
 
 
 def _limits(fit: Fit, noise: float, explained: float) -> tuple[float, float]:

@@ -25,8 +25,8 @@ Float = NDArray[np.float64]
 ENVELOPE: Final = 120
 """Samples (15 ms) that the envelope sees at once."""
 STEP: Final = 8
-HOLE: Final = 15 * EAR_RATE_HZ // 1000
-"""A shorter hole is an interruption (ITU-T Q.24: under 10 ms), a longer one a pause (40 ms)."""
+HOLE: Final = 24 * EAR_RATE_HZ // 1000
+"""A shorter hole is an interruption (ITU-T Q.24: under 10 ms; a lost packet: 20), a longer one a pause."""
 MOST_FIT: Final = 1600
 """Of longer tones the first 200 ms are measured."""
 HIGHEST_HZ: Final = 3600.0
