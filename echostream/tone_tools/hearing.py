@@ -67,7 +67,9 @@ def hear(sound: Sound, plans: dict[str, ListenPlan], taps: Sequence[Tap] = ()) -
 
     taps: called with each block once it was heard.
     """
-    detectors = {channel: ToneDetector(plan, sound.rate_hz) for channel, plan in plans.items()}
+    detectors = {
+        channel: ToneDetector(replace(plan, whole=True), sound.rate_hz) for channel, plan in plans.items()
+    }
     for block in sound.blocks():
         for channel, detector in detectors.items():
             for heard in detector.feed(block):

@@ -57,14 +57,14 @@ def rules_for(plan: ListenPlan) -> list[Rule]:
     """What is made of steady tones."""
     gate = Gate(plan.threshold, plan.level_dbfs)
     rules: list[Rule] = []
-    two_tone = TwoToneRule(plan.two_tone, gate, plan.explain)
+    two_tone = TwoToneRule(plan.two_tone, gate, plan.explain, plan.whole)
     # Their order matters: what a page has used is no long tone, and what is defined is not new.
     if plan.two_tone:
         rules.append(two_tone)
     if plan.at_once:
         rules.append(AtOnceRule(plan.at_once, gate))
     if plan.one_tone:
-        rules.append(OneToneRule(plan.one_tone, gate))
+        rules.append(OneToneRule(plan.one_tone, gate, plan.whole))
     if plan.new_tones is not None:
         rules.append(NewTonesRule(plan.new_tones, two_tone.is_known, gate))
     if plan.alerts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -37,9 +38,11 @@ class OneToneRule:
 
     RULE: Final = "one_tone"
 
-    def __init__(self, definitions: tuple[OneTone, ...], gate: Gate) -> None:
+    def __init__(self, definitions: tuple[OneTone, ...], gate: Gate, whole: bool = False) -> None:
         self._definitions = definitions
         self._gate = gate
+        self._whole = whole
+        self._unfinished: list[tuple[Detection, SteadyTone, OneTone]] = []
         least_s = min((d.length_s for d in definitions), default=0.0)
         self.least_samples = int(max(least_s - 0.3, LEAST_RUN_S) * EAR_RATE_HZ)
 
@@ -67,30 +70,43 @@ class OneToneRule:
         if sure < self._gate.threshold:
             return []
         tone.judged.add(self.RULE)
-        return [
-            Detection(
-                kind=Kind.LONG_TONE,
-                tone_id=nearest.tone_id,
-                start=measured.start,
-                end=measured.end,
-                decided=now,
-                tones=(span(measured, nearest.hz),),
-                snr_db=measured.snr_db,
-                level_dbfs=measured.level_dbfs,
-                confidence=sure,
-            )
-        ]
+        found = Detection(
+            kind=Kind.LONG_TONE,
+            tone_id=nearest.tone_id,
+            start=measured.start,
+            end=measured.end,
+            decided=now,
+            tones=(span(measured, nearest.hz),),
+            snr_db=measured.snr_db,
+            level_dbfs=measured.level_dbfs,
+            confidence=sure,
+        )
+        if self._whole:
+            self._unfinished.append((found, tone, nearest))
+            return []
+        return [found]
 
     def settle(self, now: int) -> list[Heard]:
         """See `Rule`."""
-        return []
+        over = [each for each in self._unfinished if each[1].over]
+        self._unfinished = [each for each in self._unfinished if not each[1].over]
+        return [_finished(found, tone, definition) for found, tone, definition in over]
 
     def forget(self) -> None:
         """See `Rule`."""
+        self._unfinished = []
 
 
 USED: Final = "new_tones_used"
 """Part of an unknown pair already."""
+
+
+def _finished(found: Detection, tone: SteadyTone, definition: OneTone) -> Detection:
+    """The same with all of the tone."""
+    measured = tone.measured(fresh=True)
+    if measured is None or measured.end < found.end:
+        return found
+    return dataclasses.replace(found, end=measured.end, tones=(span(measured, definition.hz),))
 
 
 class NewTonesRule:

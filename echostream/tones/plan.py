@@ -101,3 +101,5 @@ class ListenPlan:
     threshold: float = 0.7
     level_dbfs: float = -70.0
     explain: bool = False
+    whole: bool = False
+    """A page is reported when its last tone is over, with all of its length: for recordings only."""

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from echostream.tones.company import alone, share_of_all
 from echostream.tones.heard import Detection, Heard, Kind, ToneSpan
 from echostream.tones.measure import Measured
@@ -38,6 +40,8 @@ CLOSE_HZ: Final = 14.0
 """Two tones nearer than this can be one run."""
 
 
+GOES_ON: Final = 6000
+"""Samples by which an A's run may outlast the begin of B's: window, fading, speech at its frequency."""
 SHORT_A_S, SHORT_A_SHARE = 0.6, 0.4
 """An A shorter than this must be this part of all that is heard."""
 UNFIT_LOOKS: Final = 8
@@ -96,13 +100,18 @@ def miss_hz(hz: float, defined_hz: float, range_hz: float, grid_hz: float) -> fl
 class TwoToneRule:
     """The two-tone definitions of one channel."""
 
-    def __init__(self, definitions: tuple[TwoTone, ...], gate: Gate, explain: bool) -> None:
+    def __init__(
+        self, definitions: tuple[TwoTone, ...], gate: Gate, explain: bool, whole: bool = False
+    ) -> None:
         self._definitions = sorted(definitions, key=lambda definition: definition.b_hz)
         self._b_hz = [definition.b_hz for definition in self._definitions]
         reach = [d.b_range_hz + d.vocoder_grid_hz / 2 for d in self._definitions]
         self._widest = max(reach, default=0.0) + ROUGH_HZ
         self._gate = gate
         self._explain = explain
+        self._whole = whole
+        self._unfinished: list[tuple[_Fit, SteadyTone, int]] = []
+        """Pages decided whose B still sounds, and when that was."""
         self._held: list[_Held] = []
         self._last_page: Measured | None = None
         """B of the last page: fading makes sidebands, and a drop-out two runs of one tone."""
@@ -163,11 +172,15 @@ class TwoToneRule:
                 held.over = True
                 heard += self._alert(held.fit, held.tone, now)
         self._held = [held for held in self._held if not held.over]
+        over = [page for page in self._unfinished if page[1].over]
+        self._unfinished = [page for page in self._unfinished if not page[1].over]
+        heard += [_page(_finished(fit, tone), decided) for fit, tone, decided in over]
         return heard
 
     def forget(self) -> None:
         """See `Rule`."""
         self._held = []
+        self._unfinished = []
         self._last_page = None
 
     def _starts_a_page(self, b: Measured) -> bool:
@@ -233,6 +246,9 @@ class TwoToneRule:
         fit.a_tone.judged.add(RULE)
         if fit.a_tone is not tone:
             fit.a_tone.used_until = max(fit.a_tone.used_until, fit.a.end)
+        if self._whole:
+            self._unfinished.append((fit, tone, now))
+            return []
         return [_page(fit, now)]
 
     def _fits(
@@ -262,7 +278,6 @@ class TwoToneRule:
         """The tones that may be an A of one of these definitions, without measuring anything."""
         begin = tone.run.first
         earliest = begin - int((max(d.gap_s for d in near) + 0.4) * EAR_RATE_HZ) - WINDOW
-        # An A may seem to go on: what sounds beside B at its frequency keeps its run alive.
         shortest = int((min(d.a_length_s for d in near) - 0.3) * EAR_RATE_HZ)
         return [
             other
@@ -271,6 +286,8 @@ class TwoToneRule:
             and other.run.ends[0] < begin + WINDOW
             and other.longest >= shortest
             and other is not tone
+            # What goes on beside B never ended: hum, a whistle.
+            and other.run.ends[-1] <= begin + GOES_ON
             and any(_could_be_a(definition, other) for definition in near)
         ]
 
@@ -347,6 +364,17 @@ def _surest(fits: list[_Fit]) -> list[_Fit]:
 def _same_time(one: Measured, other: Measured) -> bool:
     together = min(one.end, other.end) - max(one.start, other.start)
     return together > 0.5 * min(one.end - one.start, other.end - other.start)
+
+
+def _finished(fit: _Fit, tone: SteadyTone) -> _Fit:
+    """The same with all of B."""
+    if fit.a_tone is tone:
+        step = int(np.searchsorted(tone.run.ends, fit.b.start + WINDOW // 2))
+        b = tone.part(min(step, len(tone.run.ends) - 1), len(tone.run.ends))
+    else:
+        b = tone.measured(fresh=True)
+    longer = b is not None and b.end > fit.b.end and abs(b.start - fit.b.start) < EAR_RATE_HZ
+    return dataclasses.replace(fit, b=b) if b is not None and longer else fit
 
 
 def _page(fit: _Fit, now: int) -> Detection:

@@ -250,3 +250,19 @@ def test_speech_30_db_louder_before_and_after() -> None:
         loud *= 10 ** ((-24 + 30) / 20) / np.std(loud) * (0.6 + 0.4 * np.sin(np.arange(loud.size) / 900))
         sound = np.concatenate([loud, scene(page(), snr_db=10.0, seed=seed)[4000:-4000], loud])
         assert ids(listen(plan(), sound * 0.2)) == ["engine"]
+
+
+def test_a_recording_is_told_with_the_whole_of_its_page() -> None:
+    live = detections(listen(plan(), scene(page())))[0]
+    (whole,) = detections(listen(dataclasses.replace(plan(), whole=True), scene(page())))
+    assert whole.decided == live.decided
+    assert abs(whole.end - 4.5 * RATE_HZ) < 80
+    assert abs(live.end - live.decided) < 600
+
+
+def test_a_hum_line_that_goes_on_beside_b_is_no_a() -> None:
+    sound = scene(pause(1.2), tone(767.4, s=3.0), pause(0.5))
+    at = np.arange(sound.size) / RATE_HZ
+    hum = 0.01 * np.sin(2 * np.pi * 360 * at)
+    fooled = TwoTone("hum", 358.6, 767.4, a_longest_s=10.0)
+    assert ids(listen(plan(fooled), sound + hum)) == []
