@@ -106,6 +106,8 @@ class DtmfListener:
         self._explain = plan.explain
         self._threshold = plan.threshold
         self._least_power = 0.5 * 10 ** ((plan.level_dbfs - LEVEL_SLACK_DB) / 10)
+        # A tenth of what counts, as it is in a frame: a little too quiet is a near miss.
+        self._faintest = 0.1 * self._least_power * (WINDOW / 2) ** 2 / 2
         self._matcher = TailMatcher([item for item in plan.digits if item.system == SYSTEM])
         self._run: _Run | None = None
         self._digits: list[_Digit] = []
@@ -117,6 +119,7 @@ class DtmfListener:
         low_power, high_power = low[ROWS, low_at], high[ROWS, high_at]
         pair = low_power + high_power
         tonal = pair * LOBE_BINS > _FRAME_SHARE * spectra[:, _BAND].sum(axis=1)
+        tonal &= pair > self._faintest
         heard: list[Heard] = []
         if tonal.any():
             tonal &= (low_power * _FRAME_TWIST > high_power) & (high_power * _FRAME_TWIST > low_power)
