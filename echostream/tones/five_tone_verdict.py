@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Final
 
 from echostream.tones.sines import Fit
@@ -13,7 +15,7 @@ from echostream.tones.tables import FiveToneSystem
 
 RANGE: Final = 0.017
 """Senders hold 1.5 %."""
-REFUSED_RANGE: Final = 0.026
+REFUSED_RANGE: Final = 0.029
 """However much noise: less than half of the way to the next tone."""
 LENGTH_RANGE_S: Final = {"ccir": 0.010, "ccitt": 0.010, "zvei1": 0.015, "zvei2": 0.015, "zvei3": 0.015}
 """What senders hold; the others a tenth of the length."""
@@ -27,8 +29,8 @@ _MOST_THIRD: Final = 0.35
 MOST_STEP_DB: Final = 7.0
 """Between a tone and the next: a path may be uneven, a voice jumps."""
 MOST_SPREAD_DB: Final = 12.0
-MOST_BEND: Final = 0.55
-"""Radians: a whistle that glides past the tones bends by 2 and more."""
+MOST_BEND: Final = 0.4
+"""Radians, without noise: a whistle that glides past the tones bends by 0.8 to 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +62,11 @@ def judge(
     off = max(offs)
     worst = offs.index(off)
     rhythm = _rhythm(lengths, system)
-    levels_db = [10 * math.log10(fit.power) for fit in fits]
-    steps_db = [abs(a - b) for a, b in zip(levels_db[1:], levels_db[:-1], strict=True)]
-    third = max(fit.third / _third_limit(fit, length) for fit, length in zip(fits, lengths, strict=True))
     shares = [fit.share for fit in fits]
-    level = max(max(steps_db) / MOST_STEP_DB, (max(levels_db) - min(levels_db)) / MOST_SPREAD_DB)
-    distance = max(off, rhythm, 0.9 * third, 0.9 * level, bend / MOST_BEND)
-    clear = min(shares) > 0.75 and level < 0.6 and third < 1.0 and bend < 0.5 * MOST_BEND
-    if (
-        min(shares) < LEAST_SHARE
-        or sum(shares) / len(shares) < LEAST_MEAN_SHARE
-        or third > 1
-        or max(level, bend / MOST_BEND) > 1
-    ):
+    impurity = _impurity(fits, lengths, bend)
+    distance = max(off, rhythm, impurity)
+    clear = min(shares) > 0.75 and impurity < 0.6
+    if min(shares) < LEAST_SHARE or sum(shares) / len(shares) < LEAST_MEAN_SHARE or impurity > 1:
         return Judgement("not_pure", "other sounds are as strong as its tones", False, distance)
     if off > 1:
         hz, nominal = fits[worst].hz[0], nominal_hz[worst]
@@ -97,6 +91,17 @@ def _off(fit: Fit, nominal_hz: float, length: int) -> float:
     unsure = math.sqrt(noise) * math.pow(400 / min(length, 1600), 1.5)
     limit = min(RANGE * nominal_hz + 1.0 + 3.5 * unsure, REFUSED_RANGE * nominal_hz)
     return abs(fit.hz[0] - nominal_hz) / limit
+
+
+def _impurity(fits: Sequence[Fit], lengths: Sequence[int], bend: float) -> float:
+    """The worst of other sounds, uneven levels and gliding, over what is allowed, with what noise can add."""
+    levels_db = [10 * math.log10(fit.power) for fit in fits]
+    steps_db = [abs(after - before) for before, after in pairwise(levels_db)]
+    level = max(max(steps_db) / MOST_STEP_DB, (max(levels_db) - min(levels_db)) / MOST_SPREAD_DB)
+    third = max(fit.third / _third_limit(fit, length) for fit, length in zip(fits, lengths, strict=True))
+    noise = median(1 / fit.share - 1 for fit in fits)
+    most_bend = MOST_BEND + 0.45 * math.sqrt(noise * 400 / median(lengths))
+    return max(level, third, bend / most_bend)
 
 
 def _third_limit(fit: Fit, length: int) -> float:

@@ -20,7 +20,7 @@ YOUNG_HOLE: Final = 2 * HOP
 WEAKER, STRONGER = 0.03, 10.0
 """-15 dB and +10 dB over a run's strongest peak so far: beyond, a peak is something else at the same place,
 as hum is before and after a tone. A weaker one is let go, a stronger one begins a run of its own."""
-GROWING_HITS: Final = 6
+GROWING_HITS: Final = 8
 """While the window fills with a tone its peaks grow."""
 MOST_RUNS: Final = 48
 LONGEST_RUN: Final = 1800
@@ -33,7 +33,19 @@ class Run:
     rests: power of all other peaks of the frame.
     """
 
-    __slots__ = ("_weighed", "_weight", "ends", "hz", "hz_now", "noises", "powers", "rests", "top", "verdict")
+    __slots__ = (
+        "_weighed",
+        "_weight",
+        "ends",
+        "hz",
+        "hz_now",
+        "noises",
+        "powers",
+        "rests",
+        "settled",
+        "top",
+        "verdict",
+    )
 
     def __init__(self, end: int, peak: Peak, rest: float = 0.0) -> None:
         self.ends = [end]
@@ -44,6 +56,8 @@ class Run:
         self.hz_now = peak.hz
         self.top = peak.power
         """Its strongest peak's power."""
+        self.settled = 0.0
+        """The same without the last frames, in which the window may fill with something stronger."""
         self._weight = peak.power
         self._weighed = peak.power * peak.hz
         self.verdict: object = None
@@ -83,6 +97,8 @@ class Run:
         self.rests.append(rest)
         self.hz_now += FOLLOW * (peak.hz - self.hz_now)
         self.top = max(self.top, peak.power)
+        if len(self.ends) > GROWING_HITS:
+            self.settled = max(self.settled, self.powers[-1 - GROWING_HITS])
         self._weight += peak.power
         self._weighed += peak.power * peak.hz
         if len(self.ends) > LONGEST_RUN:
@@ -110,7 +126,7 @@ class RunTracker:
                 if off < least and run.ends[-1] != end:
                     if peak.power < run.top * WEAKER:
                         beneath = True
-                    elif peak.power <= run.top * STRONGER or len(run.ends) < GROWING_HITS:
+                    elif peak.power <= run.settled * STRONGER or len(run.ends) < 2 * GROWING_HITS:
                         nearest, least = run, off
             if nearest is not None:
                 nearest.take(end, peak, everything - peak.power)

@@ -42,6 +42,8 @@ CLOSE_HZ: Final = 14.0
 
 GOES_ON: Final = 6000
 """Samples by which an A's run may outlast the begin of B's: window, fading, speech at its frequency."""
+MOST_TWIST_DB: Final = 15.0
+"""Between A and B: a wrong emphasis makes 12 dB of two octaves; a hum line is weaker than that."""
 SHORT_A_S, SHORT_A_SHARE = 0.6, 0.4
 """An A shorter than this must be this part of all that is heard."""
 UNFIT_LOOKS: Final = 8
@@ -299,6 +301,8 @@ class TwoToneRule:
             a.hz, definition.a_hz, definition.a_range_hz + hz_slack(a), definition.vocoder_grid_hz
         )
         if off_a == math.inf or not self._gate.lets(a):
+            return None
+        if abs(a.level_dbfs - b.level_dbfs) > MOST_TWIST_DB:
             return None
         gap_s = (b.start - a.end) / EAR_RATE_HZ
         edge_s = OVERLAP_S + slack + length_slack_s(b)
