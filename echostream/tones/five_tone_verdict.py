@@ -100,7 +100,9 @@ def _impurity(fits: Sequence[Fit], lengths: Sequence[int], bend: float) -> float
     level = max(max(steps_db) / MOST_STEP_DB, (max(levels_db) - min(levels_db)) / MOST_SPREAD_DB)
     third = max(fit.third / _third_limit(fit, length) for fit, length in zip(fits, lengths, strict=True))
     noise = median(1 / fit.share - 1 for fit in fits)
-    most_bend = MOST_BEND + 0.45 * math.sqrt(noise * 400 / median(lengths))
+    rising = [after.hz > before.hz for before, after in pairwise(fits)]
+    one_way = all(rising) or not any(rising)  # as a glide is
+    most_bend = MOST_BEND + (0.15 if one_way else 0.45) * math.sqrt(noise * 400 / median(lengths))
     return max(level, third, bend / most_bend)
 
 
