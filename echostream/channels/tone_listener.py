@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from echostream.audio.format import FULL_SCALE, RATE_HZ, Frame
+from echostream.audio.format import FULL_SCALE, RATE_HZ, Frame, Samples, silence
 from echostream.config.listen import listen_plan
 from echostream.config.tone_models import AlertTone, TonePlan
 from echostream.events import Event, ToneDetected, ToneMissed
@@ -20,6 +20,8 @@ from echostream.tones.plan import ListenPlan
 from echostream.tones.stream import EAR_RATE_HZ
 
 QUEUE_MS: Final = 500
+SHORT_GAP_MS: Final = 200
+"""A tone goes on over a hole of this length; an overrun of a card costs no page."""
 MOST_MISSES: Final = 8
 """Near misses that are told at once; the coordinator's mailbox is for what must not be lost."""
 _RATIO: Final = RATE_HZ // EAR_RATE_HZ
@@ -106,26 +108,28 @@ class ToneListener:
         if not frames:
             return []
         heard: list[Heard] = []
-        run: list[Frame] = []
+        run: list[Samples] = []
         for frame in frames:
-            lost = frame.index - self._next
-            if self._begin is not None and (lost > 0 or frame.gap):
-                heard += self._feed(run)
-                run = []
-                heard += self._detector.gap(max(0, lost))
-                self.frames_lost += max(0, lost) // self._frame_samples
+            lost = 0 if self._begin is None else max(0, frame.index - self._next)
             if self._begin is None:
                 self._begin = frame.index
-            run.append(frame)
+            self.frames_lost += lost // self._frame_samples
+            if lost > SHORT_GAP_MS * RATE_HZ // 1000:
+                heard += self._feed(run)
+                run = []
+                heard += self._detector.gap(lost)
+            elif lost:
+                run.append(silence(lost))
+            run.append(frame.samples)
             self._next = frame.index + len(frame.samples)
         heard += self._feed(run)
         newest = _Anchor(self._next, frames[-1].complete_at_s)
         return [self._event(item, newest) for item in _bounded(heard)]
 
-    def _feed(self, run: list[Frame]) -> list[Heard]:
+    def _feed(self, run: list[Samples]) -> list[Heard]:
         if not run:
             return []
-        samples: NDArray[Any] = np.concatenate([frame.samples for frame in run])
+        samples: NDArray[Any] = np.concatenate(run)
         if self._gain is not None:
             samples = samples * self._gain
         return self._detector.feed(samples)

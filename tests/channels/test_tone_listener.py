@@ -87,16 +87,36 @@ def test_nobody_listening_costs_half_a_second_of_frames_and_no_more() -> None:
     assert sum(len(part) for part in fake.fed) == (1 + kept) * FRAME
 
 
-def test_a_card_that_lost_frames_is_a_gap_and_one_that_lost_none_is_not() -> None:
+def test_a_card_that_lost_much_is_a_gap_and_one_that_lost_little_is_a_hole() -> None:
     ear, (fake,) = listener()
-    for position in (0, FRAME, 5 * FRAME):
+    for position in (0, FRAME, 5 * FRAME, 20 * FRAME):
         ear.tap(frame(position, gap=position > FRAME))
     ear.listen()
-    assert fake.gaps == [3 * FRAME]
-    assert [len(part) for part in fake.fed] == [2 * FRAME, FRAME]
-    ear.tap(frame(6 * FRAME, gap=True))  # the card says that something was lost, but not how much
+    assert fake.gaps == [14 * FRAME]
+    assert [len(part) for part in fake.fed] == [6 * FRAME, FRAME]
+    assert not fake.fed[0][2 * FRAME : 5 * FRAME].any()
+    assert ear.frames_lost == 17
+    ear.tap(frame(21 * FRAME, gap=True))  # less than a frame was lost
     ear.listen()
-    assert fake.gaps == [3 * FRAME, 0]
+    assert fake.gaps == [14 * FRAME]
+
+
+@pytest.mark.parametrize("lost", [(75,), (150,), (150, 151, 152), (75, 130, 160, 190)])
+def test_a_page_is_heard_over_an_overrun_of_the_card(lost: tuple[int, ...]) -> None:
+    """One frame of 20 ms that nobody read in time must not cost a page."""
+    tones = render(two_tone(TwoTone("x", 349.0, 433.7), a_s=1.0, b_s=3.0), RATE_HZ, -12.0)
+    quiet = np.zeros(RATE_HZ, np.int16)
+    said = np.concatenate((quiet, to_int16(tones), quiet))
+    ear = ToneListener("fire", PLAN, 0.0, 20, lambda: OFFSET_S)
+    heard: list[Event] = []
+    for number in range(len(said) // FRAME):
+        if number not in lost:
+            part = said[number * FRAME : (number + 1) * FRAME]
+            ear.tap(Frame(part, number * FRAME, (number + 1) * 0.02, gap=number - 1 in lost))
+        heard += ear.listen()
+    (page,) = heard
+    assert isinstance(page, ToneDetected)
+    assert page.started_at_s == pytest.approx(OFFSET_S + 1.0, abs=0.05)
 
 
 def test_level_counts_after_the_channels_gain() -> None:
