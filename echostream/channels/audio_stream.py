@@ -11,7 +11,7 @@ from echostream.audio.format import Samples, samples_per_frame, silence
 from echostream.audio.levels import LevelMeter
 from echostream.audio.limiter import Limiter
 from echostream.audio.mixer import mix
-from echostream.channels.keying import Keying, KeyingSettings
+from echostream.channels.keying import Keying, KeyingPhase, KeyingSettings
 from echostream.channels.receive_path import ReceivePath
 from echostream.channels.transmit_path import FrameSource, TransmitPath, TransmitSettings
 
@@ -41,9 +41,9 @@ class ReceiveSettings:
     keying: KeyingSettings = KeyingSettings()  # noqa: RUF009 - frozen, safe to share
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _PassedThrough:
-    """Another channel's frames on this one's loudspeaker; `on_air`: they key the radio."""
+    """Another channel's frames on this one's loudspeaker; `on_air`: they key the radio, until it times out."""
 
     source: FrameSource
     on_air: bool
@@ -109,6 +109,10 @@ class AudioStream:
                 talking, beside = True, None
         shaped = self._limiter.process(self._filter.process(received)) if talking else self._silence
         frame = self.keying.step(shaped, talking)
+        if through is not None and self.keying.phase is KeyingPhase.LATCHED:
+            # Its frames never pause: while they keyed, the latch would hold until its end, and no member
+            # would be heard. It goes on on the loudspeaker only.
+            through.on_air = False
         self._drive_line()
         self._follow_playing(talking or self.keying.keyed, now)
         if beside is not None:

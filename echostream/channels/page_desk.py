@@ -269,8 +269,10 @@ class PageDesk:
                 log.info("Passed through %s, for %.0f s more", way, left_s)
                 bridged = self._bridged[route.target]
                 bridged.passage = passage
-                # The time-out timer may have ended it on the network: this page is a new reason to talk.
-                self._hold_valve(self._channels[route.target], bridged.network is not None, now)
+                target = self._channels[route.target]
+                # Time-out timers may have ended it on the air and the network: a new reason to talk.
+                target.stream.pass_through(bridged.speaker, route.key)
+                self._hold_valve(target, bridged.network is not None, now)
                 self._tell(passage, left_s)
             case through.End(_, reason):
                 log.info("Passthrough of %s has ended: %s", way, reason)

@@ -208,6 +208,26 @@ def test_a_passthrough_longer_than_the_time_out_timer_latches_nothing(houses: li
     assert house.channel("tac").state.phase is Phase.OPEN
 
 
+def test_a_passthrough_on_the_air_longer_than_the_timer_leaves_the_radio_to_the_members(
+    houses: list[PageHouse],
+) -> None:
+    house = build(houses, {"dispatch": plan("tac", passthrough_key=True)}, tot_s=1.0)
+    house.page("dispatch", length_s=10.0)
+    house.run(45, dispatch=MIC)
+    assert house.hardware.lines["tac"].keyed
+    house.run(10, dispatch=MIC)
+    assert not house.hardware.lines["tac"].keyed
+    assert loud(house.run(30, dispatch=MIC)["tac"], MIC) > 0.99  # still on the loudspeaker
+    assert not house.hardware.lines["tac"].keyed
+    stream = house.channel("tac").stream
+    stream.keying.step(np.full(FRAME, 100, np.int16), True)  # a member answers
+    assert stream.keying.keyed
+    stream.keying.abort()
+    house.page("dispatch", length_s=10.0)
+    house.run(10, dispatch=MIC)
+    assert house.hardware.lines["tac"].keyed  # a new page is a new reason to key
+
+
 def test_a_page_after_the_time_out_timer_is_a_new_transmission(houses: list[PageHouse]) -> None:
     house = build(houses, {"dispatch": plan("tac")}, tot_s=1.0)
     house.page("dispatch", length_s=10.0)
