@@ -297,7 +297,9 @@ def _tick(state: ChannelState, now: float) -> Stepped:
         # A passthrough that outlasts the timer is over on this channel; nobody has to release anything.
         state = replace(state, active=state.active - {Opener.PASSTHROUGH})
     if state.phase is Phase.STARTING:
-        return replace(state, phase=Phase.IDLE), [TimedOut(), AbortValve(state.transmission)]
+        # Its announcement is on its way already: without an end the members would believe in a talker.
+        number = state.transmission
+        return replace(state, phase=Phase.IDLE), [TimedOut(), AbortValve(number), AnnounceEnd(number)]
     state, commands = _drain(state, now)
     return state, [TimedOut(), *commands]
 

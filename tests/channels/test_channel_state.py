@@ -307,3 +307,13 @@ def test_squelch_that_a_playing_channel_ignores_does_not_silence_a_passthrough()
     assert state.passes_through
     state, _ = run(state, PlayingChanged(False))
     assert state.local
+
+
+def test_a_key_that_outlasted_the_timer_offline_is_no_talker_for_ever() -> None:
+    """Back online its announcement is on its way when the timer ends it: an end must follow."""
+    state, commands = run(ChannelState(Settings(60.0)), PRESS)
+    assert commands == []
+    state, commands = run(state, OnlineChanged(True), Tick(), Announced(1, True), now=100.0)
+    assert commands == [Arm(1, 100.0), Announce(1), TimedOut(), AbortValve(1), AnnounceEnd(1)]
+    assert state.phase is Phase.IDLE
+    assert state.latched
