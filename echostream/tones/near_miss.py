@@ -21,6 +21,8 @@ MOST_GAP_S: Final = 3.0
 LEAST_LENGTH_S: Final = 0.25
 LEAST_SURE: Final = 0.3
 MOST_REASONS: Final = 2
+MOST_TWIST_DB: Final = 15.0
+"""Between A and B: a wrong emphasis makes 12 dB of two octaves; a hum line is weaker than that."""
 
 Reason = tuple[str, str]
 
@@ -92,6 +94,10 @@ def _reasons(attempt: Attempt, others: Iterable[SteadyTone], gate: Gate) -> list
             level = tone.level_dbfs + SINE_DB
             text = f"tone {name.upper()} had {level:.1f} dBFS and level_db asks for {gate.level_dbfs:g}"
             reasons.append((f"{name}_too_quiet", f"{text}: lower it"))
+    twist_db = b.level_dbfs - a.level_dbfs
+    if abs(twist_db) > MOST_TWIST_DB:
+        text = f"tone B was {abs(twist_db):.1f} dB {'louder' if twist_db > 0 else 'weaker'} than tone A"
+        reasons.append(("twist", f"{text} and may be {MOST_TWIST_DB:g}: look at the path's emphasis"))
     sure = min(confidence(a), confidence(b))
     if sure < gate.threshold:
         text = f"the tones were not steady or not pure (confidence {sure:.2f}, threshold {gate.threshold:g})"

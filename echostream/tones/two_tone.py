@@ -20,7 +20,7 @@ import numpy as np
 from echostream.tones.company import alone, share_of_all
 from echostream.tones.heard import Detection, Heard, Kind, ToneSpan
 from echostream.tones.measure import Measured
-from echostream.tones.near_miss import near_miss
+from echostream.tones.near_miss import MOST_TWIST_DB, near_miss
 from echostream.tones.plan import TwoTone
 from echostream.tones.spectrum import WINDOW
 from echostream.tones.steady import SteadyTone
@@ -42,8 +42,6 @@ CLOSE_HZ: Final = 14.0
 
 GOES_ON: Final = 6000
 """Samples by which an A's run may outlast the begin of B's: window, fading, speech at its frequency."""
-MOST_TWIST_DB: Final = 15.0
-"""Between A and B: a wrong emphasis makes 12 dB of two octaves; a hum line is weaker than that."""
 SHORT_A_S, SHORT_A_SHARE = 0.6, 0.4
 """An A shorter than this must be this part of all that is heard."""
 UNFIT_LOOKS: Final = 8

@@ -65,6 +65,7 @@ def test_decided_150_ms_after_b_was_long_enough(snr_db: float) -> None:
         (page(a_hz=767.4, b_hz=688.3), "swapped"),
         (np.concatenate([tone(688.3), pause(1.2), tone(767.4, s=3.0)]), "gap_too_long"),
         (np.concatenate([tone(688.3), tone(767.4, s=3.0) + tone(1234.0, s=3.0)]), "company"),
+        (np.concatenate([tone(688.3), 0.1 * tone(767.4, s=3.0)]), "twist"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
