@@ -43,7 +43,7 @@ class ReceiveSettings:
 
 @dataclass(slots=True)
 class _PassedThrough:
-    """Another channel's frames on this one's loudspeaker; `on_air`: they key the radio, until it times out."""
+    """Another channel's frames on this loudspeaker; `on_air`: they key the radio, until they time out."""
 
     source: FrameSource
     on_air: bool
