@@ -20,8 +20,8 @@ from echostream.tones.trust import Gate
 
 LEAST_S, LONGEST_S = 0.08, 1.0
 """Of one pulse, and of a pause between two."""
-LEAST_PULSES: Final = 4
-REGULAR: Final = 0.2
+LEAST_PULSES: Final = 5
+REGULAR: Final = 0.12
 """By this part lengths and distances may differ from their median."""
 SAME_HZ: Final = 8.0
 SMOOTH_CELLS: Final = 3

@@ -29,7 +29,7 @@ class Gate:
 
 def confidence(tone: Measured) -> float:
     """0 to 1: of one steady, pure tone rather than a voice, a chord or a siren."""
-    pure = _ramp(tone.purity, 0.2, 0.8)
+    pure = _ramp(tone.purity, 0.15, 0.65)
     steady = _ramp(-tone.swing_db, -5.0, -2.0)
     return pure * steady
 
