@@ -11,6 +11,7 @@ from echostream.archive.segment_file import SegmentFile
 
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST: Final = 60
+_FOLDER_MODE: Final = 0o750
 _TRIES: Final = 1000
 
 
@@ -26,7 +27,8 @@ def new_segment(directory: Path, unix_s: float, parts: list[str], rate_hz: int) 
     """
     when = datetime.fromtimestamp(unix_s).astimezone()
     folder = directory / when.strftime("%Y-%m-%d")
-    folder.mkdir(parents=True, exist_ok=True)
+    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        missing.mkdir(_FOLDER_MODE, exist_ok=True)
     stem = "_".join([when.strftime("%H-%M-%S"), *map(tidy, parts)])
     for number in range(1, _TRIES):
         suffix = f"-{number}" if number > 1 else ""

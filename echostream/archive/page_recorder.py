@@ -6,7 +6,9 @@ and the recorder as well: the recorder takes from it what it has not written yet
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -26,22 +28,25 @@ log = logging.getLogger(__name__)
 
 RECORD_HZ: Final = 16_000
 """Twice what a radio's voice needs, a third of the disk that 48 kHz takes."""
-SPARE_S: Final = 2.0
-"""What the recorder may be late by."""
+SPARE_S: Final = 10.0
+"""What the recorder may be late by: a memory card that is busy with itself takes seconds for a write."""
 PERIOD_S: Final = 0.25
 LATE_S: Final = 2.0
 """No frame for so long after the end: there is none to wait for."""
 LONGEST_S: Final = 6 * 3600.0
+LEAST_FREE: Final = 0.03
+"""Share of the disk that recordings leave to everything else on the machine."""
 _PORTION: Final = RATE_HZ // 4
 
 
 class PageRing:
     """A tap of a transmit path: the last seconds of a channel."""
 
-    def __init__(self, frame_ms: int, page_s: float) -> None:
-        """page_s: the longest page, from its first tone to its detection."""
+    def __init__(self, frame_ms: int, page_s: float, old: PageRing | None = None) -> None:
+        """page_s: the longest page, from its first tone to its detection. old: the one that it replaces."""
         self.page_s = page_s
-        self._frames: deque[Frame] = deque(maxlen=int((page_s + SPARE_S) * 1000) // frame_ms)
+        known = () if old is None else old._frames.copy()
+        self._frames: deque[Frame] = deque(known, maxlen=int((page_s + SPARE_S) * 1000) // frame_ms)
 
     def __call__(self, frame: Frame) -> None:
         self._frames.append(frame)
@@ -100,7 +105,7 @@ class PageRecorder(Worker):
     # ---- from the coordinator's thread
 
     def set_ring(self, channel_id: str, ring: PageRing) -> None:
-        """Where a channel's audio comes from, from its next recording on."""
+        """Where a channel's audio comes from from now on; a running recording goes over to it."""
         self._rings[channel_id] = ring
 
     def record(self, page: PageToRecord) -> None:
@@ -140,8 +145,7 @@ class PageRecorder(Worker):
             asked = self._asked.popleft()
             if isinstance(asked, str):
                 gone = self._recordings.get(asked)
-                if gone is not None:
-                    self._write(gone)
+                if gone is not None and self._write(gone):
                     self._close(gone)
             else:
                 self._begin(asked)
@@ -161,6 +165,7 @@ class PageRecorder(Worker):
         begin = max(page.position, frames[0].index) if frames else page.position
         page = replace(page, started_at_s=page.started_at_s + (begin - page.position) / RATE_HZ)
         try:
+            self._leave_room()
             parts = [page.channel_id, page.tone_id]
             file = new_segment(self._directory, page.started_at_s, parts, RECORD_HZ)
         except OSError as error:
@@ -184,19 +189,35 @@ class PageRecorder(Worker):
 
     def _write_all(self) -> None:
         for recording in list(self._recordings.values()):
-            self._write(recording)
+            if not self._write(recording):
+                continue
             if recording.over or self._clock() > max(recording.until_s, recording.last_frame_s) + LATE_S:
                 self._close(recording)
 
-    def _write(self, recording: _Recording) -> None:
+    def _write(self, recording: _Recording) -> bool:
+        """What has come since. False: the disk refused it, and the recording is closed."""
         try:
-            for frame in recording.ring.since(recording.next):
-                if frame.complete_at_s > recording.until_s:
-                    recording.over = True
-                    return
-                self._write_frame(recording, frame)
+            self._leave_room()
+            self._write_from(recording)
+            ring = self._rings.get(recording.page.channel_id, recording.ring)
+            if ring is not recording.ring:
+                recording.ring = ring  # the old one has been emptied: nothing came into it since this one
+                self._write_from(recording)
         except OSError as error:
             self._give_up(recording, error)
+            return False
+        return True
+
+    def _write_from(self, recording: _Recording) -> None:
+        for frame in recording.ring.since(recording.next):
+            if frame.complete_at_s > recording.until_s:
+                recording.over = True
+                return
+            self._write_frame(recording, frame)
+
+    def _leave_room(self) -> None:
+        if _free_share(self._directory) < LEAST_FREE:
+            raise OSError(errno.ENOSPC, f"the disk is nearly full: less than {LEAST_FREE:.0%} is free")
 
     def _write_frame(self, recording: _Recording, frame: Frame) -> None:
         missing = frame.index - recording.next
@@ -220,12 +241,6 @@ class PageRecorder(Worker):
         recording.file.write(resampled)
 
     def _give_up(self, recording: _Recording, error: OSError) -> None:
-        self.failed += 1
-        log.error(
-            "%s: the recording ends early: %s; look at the disk",
-            recording.file.path,
-            error.strerror or error,
-        )
         self._close(recording, error.strerror or str(error))
 
     def _close(self, recording: _Recording, error: str = "") -> None:
@@ -235,18 +250,29 @@ class PageRecorder(Worker):
             if not error:
                 tail = recording.resampler.latency_samples * RATE_HZ // RECORD_HZ
                 self._put(recording, silence(tail))
+        except OSError as refused:
+            error = refused.strerror or str(refused)
+        try:
             file.close()
         except OSError as refused:
             error = error or refused.strerror or str(refused)
-        closed = RecordingClosed(
-            page.channel_id,
-            str(file.path),
-            tuple(recording.tone_ids),
-            page.started_at_s,
-            file.duration_s,
-            error,
-        )
-        if not error:
-            what = ", ".join(closed.tone_ids)
+        tone_ids = tuple(recording.tone_ids)
+        if error:
+            self.failed += 1
+            log.error("%s: the recording ends early: %s; look at the disk", file.path, error)
+        else:
+            what = ", ".join(tone_ids)
             log.info("Recorded %s on %s: %s (%.0f s)", what, page.channel_id, file.path, file.duration_s)
-        self._post(closed)
+        self._post(
+            RecordingClosed(
+                page.channel_id, str(file.path), tone_ids, page.started_at_s, file.duration_s, error
+            )
+        )
+
+
+def _free_share(folder: Path) -> float:
+    """Of the disk that a folder is on, or will be. Raises OSError."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    disk = os.statvfs(folder)
+    return disk.f_bavail / disk.f_blocks if disk.f_blocks else 1.0

@@ -148,7 +148,7 @@ class PageDesk:
         page_s = min(LONGEST_PAGE_S, max(lengths_s))
         if old is not None and old.page_s >= page_s:
             return old
-        ring = self._rings[channel_id] = PageRing(frame_ms, page_s)
+        ring = self._rings[channel_id] = PageRing(frame_ms, page_s, old)
         self._recorder.set_ring(channel_id, ring)
         return ring
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 import wave
@@ -11,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echostream.archive.page_recorder import RECORD_HZ, PageRecorder, PageRing, PageToRecord
+from echostream.archive import page_recorder
+from echostream.archive.page_recorder import RECORD_HZ, SPARE_S, PageRecorder, PageRing, PageToRecord
+from echostream.archive.segment_file import SegmentFile
 from echostream.audio.format import RATE_HZ, Frame, Samples
 from echostream.events import Event, RecordingClosed
 
@@ -70,6 +73,9 @@ class Desk:
         if recording is None or recording.over:
             return self.channel.now
         return recording.last_frame_s
+
+    def samples_written(self) -> int:
+        return sum(one.file.samples for one in list(self.recorder._recordings.values()))
 
     def until(self, condition: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + 5
@@ -144,8 +150,9 @@ def test_a_page_longer_than_the_ring_begins_where_the_ring_does(desk: Desk) -> N
     desk.channel.speak(2)
     desk.until(lambda: bool(desk.closed))
     (closed,) = desk.closed
-    assert closed.duration_s == pytest.approx(7.0, abs=0.05)
-    assert closed.started_at_s == pytest.approx(UNIX + 14.0, abs=0.05)
+    held_s = 4.0 + SPARE_S
+    assert closed.duration_s == pytest.approx(held_s + 1.0, abs=0.05)
+    assert closed.started_at_s == pytest.approx(UNIX + 20.0 - held_s, abs=0.05)
 
 
 def test_audio_that_was_lost_is_silence_of_the_same_length(desk: Desk) -> None:
@@ -206,3 +213,84 @@ def test_a_channel_that_goes_closes_its_file(desk: Desk) -> None:
     desk.page(0, desk.channel.now + 60)  # nobody captures for it any more
     desk.until(lambda: not desk.recorder._asked)
     assert not desk.recorder.recording("fire")
+
+
+@pytest.mark.parametrize("ending", ["the channel goes", "its time is over"])
+def test_a_disk_that_refuses_at_the_end_costs_one_recording_and_is_told_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ending: str
+) -> None:
+    def full(self: SegmentFile, samples: Samples) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    desk.channel.speak(2)
+    desk.page(0, desk.channel.now + (60 if ending == "the channel goes" else 1))
+    desk.until(lambda: desk.samples_written() > 1.99 * RECORD_HZ)
+    monkeypatch.setattr(SegmentFile, "write", full)
+    desk.channel.speak(1)
+    if ending == "the channel goes":
+        desk.recorder.end("fire")
+    else:
+        desk.channel.now += 10
+        desk.recorder._wake.set()
+    desk.until(lambda: bool(desk.closed))
+    desk.until(lambda: not desk.recorder._asked)
+    desk.stop()
+    (closed,) = desk.closed
+    assert closed.error == "No space left on device"
+    assert (desk.recorder.failed, desk.recorder.restarts) == (1, 0)
+    assert "look at the disk" in caplog.text
+    assert len(read(closed.path)) == pytest.approx(2 * RECORD_HZ, abs=RECORD_HZ * 0.03)
+
+
+def test_a_disk_that_refuses_only_the_last_samples_is_told_and_the_file_is_closed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.channel.speak(3)
+    desk.page(0, desk.channel.now + 60)
+    desk.until(lambda: desk.samples_written() > 2.99 * RECORD_HZ)
+    file = desk.recorder._recordings["fire"].file
+
+    def full(samples: Samples) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(file, "write", full, raising=False)
+    desk.stop()
+    assert desk.closed[0].error == "No space left on device"
+    assert desk.recorder.failed == 1
+    assert "look at the disk" in caplog.text
+    assert file._file.closed
+    assert len(read(desk.closed[0].path)) == pytest.approx(3 * RECORD_HZ, abs=RECORD_HZ * 0.03)
+
+
+def test_a_reload_that_needs_a_longer_ring_costs_a_running_recording_nothing(desk: Desk) -> None:
+    desk.channel.speak(2)
+    desk.page(0, desk.channel.now + 4)
+    desk.until(lambda: desk.recorder.recording("fire"))
+    desk.channel.speak(1)
+    longer = PageRing(20, 60.0, desk.channel.ring)
+    desk.recorder.set_ring("fire", longer)
+    desk.channel.speak(0.5)  # the capture thread takes the new one a moment later
+    desk.channel.ring = longer
+    desk.speak_each_second(4)
+    desk.until(lambda: bool(desk.closed))
+    assert desk.closed[0].duration_s == pytest.approx(6.0, abs=0.03)
+    assert desk.recorder.lost_s == 0.0
+    assert len(longer.since(0)) > 5 * 50  # and a page from before the reload has its beginning
+
+
+def test_the_disk_is_never_filled_to_the_brim(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What else runs on the machine needs room for its logs and its state."""
+    desk.channel.speak(2)
+    desk.page(0, desk.channel.now + 60)
+    desk.until(lambda: desk.recorder.recording("fire"))
+    monkeypatch.setattr(page_recorder, "_free_share", lambda folder: 0.01)
+    desk.until(lambda: len(desk.closed) == 1)
+    assert desk.closed[0].duration_s == pytest.approx(2.0, abs=0.03)
+    desk.page(0, desk.channel.now + 60)
+    desk.until(lambda: len(desk.closed) == 2)
+    assert desk.closed[1].path == ""
+    assert "is nearly full" in caplog.text
+    assert desk.recorder.failed == 2
+    assert len(desk.files()) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import wave
 from pathlib import Path
 
@@ -89,3 +90,34 @@ def test_a_name_never_leaves_its_folder(text: str) -> None:
     assert not name.startswith(".")
     assert Path(name).name == name
     name.encode("ascii")
+
+
+def test_recordings_are_not_for_everybody_on_the_machine(tmp_path: Path) -> None:
+    """On the air and on the network it may have been secret."""
+    file = new_segment(tmp_path / "recordings", NOON, ["fire"], RATE_HZ)
+    file.close()
+    for path in (file.path, file.path.parent, tmp_path / "recordings"):
+        assert path.stat().st_mode & 0o007 == 0
+
+
+def test_a_power_cut_leaves_all_but_the_last_seconds_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel may keep what was written for half a minute; only a sync puts it on the disk."""
+    synced: list[int] = []
+    real = os.fdatasync
+
+    def fdatasync(number: int) -> None:
+        synced.append(os.fstat(number).st_size)
+        real(number)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    file = SegmentFile(tmp_path / "a.wav", RATE_HZ)
+    for part in np.array_split(noise(20.0), 80):
+        file.write(part)
+        written_s = file.duration_s
+        on_disk_s = (synced[-1] - 44) / 2 / RATE_HZ if synced else 0.0
+        assert written_s - on_disk_s < 6.5
+    assert len(synced) < 6  # a memory card has only so many writes
+    file.close()
+    assert synced[-1] == (tmp_path / "a.wav").stat().st_size
