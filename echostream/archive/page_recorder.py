@@ -198,18 +198,24 @@ class PageRecorder(Worker):
         """What has come since. False: the disk refused it, and the recording is closed."""
         try:
             self._leave_room()
-            self._write_from(recording)
-            ring = self._rings.get(recording.page.channel_id, recording.ring)
-            if ring is not recording.ring:
-                recording.ring = ring  # the old one has been emptied: nothing came into it since this one
-                self._write_from(recording)
+            self._write_new(recording)
         except OSError as error:
             self._give_up(recording, error)
             return False
         return True
 
-    def _write_from(self, recording: _Recording) -> None:
-        for frame in recording.ring.since(recording.next):
+    def _write_new(self, recording: _Recording) -> None:
+        # Looked at in this order nothing is missed when the capture thread goes over to another ring.
+        ring = self._rings.get(recording.page.channel_id, recording.ring)
+        newer = ring.since(recording.next) if ring is not recording.ring else []
+        self._write_frames(recording, recording.ring.since(recording.next))
+        newer = [frame for frame in newer if frame.index >= recording.next]
+        if newer:
+            recording.ring = ring
+            self._write_frames(recording, newer)
+
+    def _write_frames(self, recording: _Recording, frames: list[Frame]) -> None:
+        for frame in frames:
             if frame.complete_at_s > recording.until_s:
                 recording.over = True
                 return
