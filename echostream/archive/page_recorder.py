@@ -34,8 +34,9 @@ PERIOD_S: Final = 0.25
 LATE_S: Final = 2.0
 """No frame for so long after the end: there is none to wait for."""
 LONGEST_S: Final = 6 * 3600.0
+LEAST_FREE_BYTES: Final = 200_000_000
 LEAST_FREE: Final = 0.03
-"""Share of the disk that recordings leave to everything else on the machine."""
+"""What recordings leave to everything else on the machine: so much, of a small disk only that share."""
 _PORTION: Final = RATE_HZ // 4
 
 
@@ -222,8 +223,8 @@ class PageRecorder(Worker):
             self._write_frame(recording, frame)
 
     def _leave_room(self) -> None:
-        if _free_share(self._directory) < LEAST_FREE:
-            raise OSError(errno.ENOSPC, f"the disk is nearly full: less than {LEAST_FREE:.0%} is free")
+        if _nearly_full(self._directory):
+            raise OSError(errno.ENOSPC, "the disk is nearly full, and others need the rest")
 
     def _write_frame(self, recording: _Recording, frame: Frame) -> None:
         missing = frame.index - recording.next
@@ -276,9 +277,9 @@ class PageRecorder(Worker):
         )
 
 
-def _free_share(folder: Path) -> float:
-    """Of the disk that a folder is on, or will be. Raises OSError."""
+def _nearly_full(folder: Path) -> bool:
+    """The disk that a folder is on, or will be. Raises OSError."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     disk = os.statvfs(folder)
-    return disk.f_bavail / disk.f_blocks if disk.f_blocks else 1.0
+    return disk.f_bavail * disk.f_frsize < min(LEAST_FREE_BYTES, LEAST_FREE * disk.f_blocks * disk.f_frsize)

@@ -285,7 +285,7 @@ def test_the_disk_is_never_filled_to_the_brim(
     desk.channel.speak(2)
     desk.page(0, desk.channel.now + 60)
     desk.until(lambda: desk.recorder.recording("fire"))
-    monkeypatch.setattr(page_recorder, "_free_share", lambda folder: 0.01)
+    monkeypatch.setattr(page_recorder, "_nearly_full", lambda folder: True)
     desk.until(lambda: len(desk.closed) == 1)
     assert desk.closed[0].duration_s == pytest.approx(2.0, abs=0.03)
     desk.page(0, desk.channel.now + 60)
