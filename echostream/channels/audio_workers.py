@@ -156,6 +156,11 @@ class CaptureWorker(CardWorker):
     def _lost(self) -> None:
         self._stream.transmit.source_lost()
 
+    def _idle(self, duration_s: float) -> None:
+        # What the coordinator asks for must not pile up in front of a card that stays away.
+        super()._idle(duration_s)
+        self._stream.transmit.source_lost()
+
 
 class PlaybackWorker(CardWorker):
     """Thread `playback-CHANNEL`: pulls a frame and writes it, silence included, at the card's pace."""

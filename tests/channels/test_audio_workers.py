@@ -124,6 +124,21 @@ def test_card_pulled_and_put_back_is_taken_up_within_two_seconds() -> None:
     assert stopped(worker)
 
 
+def test_what_is_asked_for_while_the_card_is_away_does_not_pile_up() -> None:
+    """The queue is bounded: after days without the card its oldest entry, that a passthrough is over, would be
+    lost, and the channel would send silence in place of its microphone."""
+    slot, log = Slot(), Log()
+    slot.card = None
+    stream = make_stream()
+    worker = CaptureWorker("fire", "capture-fire", stream, slot.open, log.post)
+    worker.start()
+    assert log.wait_for(lambda: bool(log.presence()))
+    stream.transmit.insert(None)
+    stream.transmit.set_uplink(None)
+    assert log.wait_for(lambda: not stream.transmit._requests, 1.5)
+    assert stopped(worker)
+
+
 def test_missing_card_is_said_once_and_not_at_every_try() -> None:
     slot, log = Slot(), Log()
     slot.card = None
