@@ -125,7 +125,7 @@ def test_card_pulled_and_put_back_is_taken_up_within_two_seconds() -> None:
 
 
 def test_what_is_asked_for_while_the_card_is_away_does_not_pile_up() -> None:
-    """The queue is bounded: after days without the card its oldest entry, that a passthrough is over, would be
+    """The queue is bounded: after days without a card its oldest entry, that a passthrough is over, would be
     lost, and the channel would send silence in place of its microphone."""
     slot, log = Slot(), Log()
     slot.card = None
