@@ -28,7 +28,7 @@ SEARCH_HZ: Final = 6.0
 """The frequency is looked for this far around the run's."""
 REFERENCE_CELLS: Final = 25
 """The vector is taken as constant over 250 ms: slower changes (flutter, drift) are followed."""
-WANDER: Final = 1.5
+WANDER: Final = 0.7
 """Radians by which a phase may wander over a tone before it is followed."""
 LOUDER: Final = 3.5
 """A cell with this many times the usual magnitude is something else than the tone."""

@@ -267,3 +267,14 @@ def test_a_hum_line_that_goes_on_beside_b_is_no_a() -> None:
     hum = 0.01 * np.sin(2 * np.pi * 360 * at)
     fooled = TwoTone("hum", 358.6, 767.4, a_longest_s=10.0)
     assert ids(listen(plan(fooled), sound + hum)) == []
+
+
+@pytest.mark.parametrize("drift_hz", [0.5, 1.0, 1.5, 2.0, 3.0])
+def test_a_tone_that_drifts_through_its_whole_length(drift_hz: float) -> None:
+    def chirp(hz: float, s: float, by_hz: float) -> Sound:
+        at = np.arange(round(s * RATE_HZ)) / RATE_HZ
+        path = hz - by_hz + 2 * by_hz * at / s
+        return np.sqrt(2) * 10 ** (-24 / 20) * np.sin(2 * np.pi * np.cumsum(path) / RATE_HZ)
+
+    sound = scene(chirp(688.3, 1.0, drift_hz), chirp(767.4, 3.0, -drift_hz), snr_db=10.0)
+    assert ids(listen(plan(), sound)) == ["engine"]
