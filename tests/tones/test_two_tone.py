@@ -274,7 +274,8 @@ def test_a_tone_that_drifts_through_its_whole_length(drift_hz: float) -> None:
     def chirp(hz: float, s: float, by_hz: float) -> Sound:
         at = np.arange(round(s * RATE_HZ)) / RATE_HZ
         path = hz - by_hz + 2 * by_hz * at / s
-        return np.sqrt(2) * 10 ** (-24 / 20) * np.sin(2 * np.pi * np.cumsum(path) / RATE_HZ)
+        swept: Sound = np.sqrt(2) * 10 ** (-24 / 20) * np.sin(2 * np.pi * np.cumsum(path) / RATE_HZ)
+        return swept
 
     sound = scene(chirp(688.3, 1.0, drift_hz), chirp(767.4, 3.0, -drift_hz), snr_db=10.0)
     assert ids(listen(plan(), sound)) == ["engine"]
