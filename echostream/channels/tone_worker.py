@@ -5,25 +5,41 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from echostream.channels.tone_listener import ToneListener
-from echostream.coordinator.worker import RESTART_MAX_S, RESTART_MIN_S, Worker
+from echostream.coordinator.worker import HEALTHY_S, RESTART_MAX_S, RESTART_MIN_S, Worker
 from echostream.events import Post, WorkerFailed
 
 log = logging.getLogger(__name__)
 
 PERIOD_S: Final = 0.08
 """A frame at a time would cost a wake-up each; a page is no worse for 80 ms."""
+TOLD_EVERY_S: Final = 60.0
+"""A machine that is too busy is told so often, for each channel."""
+
+
+@dataclass(slots=True)
+class _Care:
+    """How one listener fares. Owned by the thread `tones`; times are monotonic seconds."""
+
+    listener: ToneListener
+    rests_until_s: float = 0.0
+    pause_s: float = RESTART_MIN_S
+    told_dropped: int = 0
+    told_at_s: float | None = None
 
 
 class ToneWorker(Worker):
     """Thread `tones`: one for all channels. A listener's bug costs its own channel a pause, no other."""
 
-    def __init__(self, post: Post) -> None:
+    def __init__(self, post: Post, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__("tones", post)
+        self._clock = clock
         self._listeners: dict[str, ToneListener] = {}
-        self._resting: dict[str, tuple[float, float]] = {}
+        self._cares: dict[str, _Care] = {}
         self._lock = threading.Lock()
         self._wanted = threading.Event()
 
@@ -51,27 +67,51 @@ class ToneWorker(Worker):
     def _work(self) -> None:
         while not self._stopping.wait(PERIOD_S):
             self._wanted.wait()  # where nobody listens, nothing wakes up for it
-            for listener in self._listeners.values():
+            listeners = self._listeners
+            for listener in listeners.values():
                 self._listen(listener)
+            if len(self._cares) > len(listeners):
+                self._cares = {key: care for key, care in self._cares.items() if key in listeners}
 
     def _listen(self, listener: ToneListener) -> None:
-        rest = self._resting.get(listener.channel_id)
-        if rest is not None and time.monotonic() < rest[0]:
+        care = self._cares.get(listener.channel_id)
+        if care is None or care.listener is not listener:
+            care = self._cares[listener.channel_id] = _Care(listener)
+        now = self._clock()
+        if now < care.rests_until_s:
+            care.told_dropped = listener.tap.dropped  # the rest was told already
             return
         # One channel's bug must not make the others deaf, which a restart of the whole thread would.
         try:
             events = listener.listen()
         except Exception as error:
             log.exception("listening on %s failed: this is a bug", listener.channel_id)
-            self._rest(listener, error)
+            self._rest(care, error, now)
             return
         for event in events:
             self._post(event)
+        self._tell_dropped(care, now)
 
-    def _rest(self, listener: ToneListener, error: Exception) -> None:
-        _, pause_s = self._resting.get(listener.channel_id, (0.0, RESTART_MIN_S))
+    def _rest(self, care: _Care, error: Exception, now: float) -> None:
+        if now - care.rests_until_s > HEALTHY_S:
+            care.pause_s = RESTART_MIN_S
         self.restarts += 1
-        what = f"{type(error).__name__}: {error}; it starts afresh in {pause_s:.1f} s"
-        self._post(WorkerFailed(f"{self.name}-{listener.channel_id}", what))
-        listener.start_afresh()
-        self._resting[listener.channel_id] = (time.monotonic() + pause_s, min(RESTART_MAX_S, pause_s * 2))
+        what = f"{type(error).__name__}: {error}; it starts afresh in {care.pause_s:.1f} s"
+        self._post(WorkerFailed(f"{self.name}-{care.listener.channel_id}", what))
+        care.listener.start_afresh()
+        care.rests_until_s = now + care.pause_s
+        care.pause_s = min(RESTART_MAX_S, care.pause_s * 2)
+
+    def _tell_dropped(self, care: _Care, now: float) -> None:
+        """Whoever asks why a page was not heard finds it in the log."""
+        dropped = care.listener.tap.dropped
+        if dropped == care.told_dropped or (
+            care.told_at_s is not None and now - care.told_at_s < TOLD_EVERY_S
+        ):
+            return
+        log.warning(
+            "the ear of %s did not get %d frames: the machine is too busy, a page may have been missed",
+            care.listener.channel_id,
+            dropped - care.told_dropped,
+        )
+        care.told_dropped, care.told_at_s = dropped, now

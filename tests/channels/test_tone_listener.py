@@ -307,3 +307,45 @@ def test_another_plan_takes_over_while_it_listens_and_removal_ends_it() -> None:
     finally:
         worker.request_stop()
         assert worker.join(2.0)
+
+
+def failing(worker: ToneWorker, ear: ToneListener, made: list[FakeDetector]) -> None:
+    made[-1].fault = RuntimeError("a bug")
+    ear.tap(frame(0))
+    worker._listen(ear)
+
+
+def test_the_rest_after_a_bug_grows_only_while_it_comes_again_and_a_reload_ends_it() -> None:
+    """A bug a week for half a year must not make the channel deaf for half a minute at the end."""
+    events: list[Event] = []
+    now = [1000.0]
+    worker = ToneWorker(events.append, lambda: now[0])
+    ear, made = listener()
+    pauses = []
+    for wait_s in (0.6, 1.1, 604_800.0, 0.0):
+        failing(worker, ear, made)
+        failed = events[-1]
+        assert isinstance(failed, WorkerFailed)
+        pauses.append(failed.error.rpartition("afresh in ")[2])
+        now[0] += wait_s
+    assert pauses == ["0.5 s", "1.0 s", "2.0 s", "0.5 s"]
+    fresh, (fake,) = listener()
+    fresh.tap(frame(0))
+    worker._listen(fresh)  # another plan for the same channel, while the old ear still rests
+    assert fake.fed
+
+
+def test_an_ear_that_falls_behind_says_so_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = [1000.0]
+    worker = ToneWorker(lambda event: None, lambda: now[0])
+    ear, _ = listener()
+    for number in range(400):
+        ear.tap(frame(number * FRAME))
+        if number % 100 == 99:
+            worker._listen(ear)
+            now[0] += 25.0
+    dropped = 100 - QUEUE_MS // 20
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert said[0].startswith(f"the ear of fire did not get {dropped} frames")
+    assert f"{3 * dropped} frames" in said[1]
