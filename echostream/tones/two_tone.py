@@ -15,29 +15,31 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from echostream.tones.company import alone, share_of_all
-from echostream.tones.heard import Detection, Heard, Kind, ToneSpan
+from echostream.tones.heard import Heard
 from echostream.tones.measure import Measured
-from echostream.tones.near_miss import MOST_TWIST_DB, near_miss
+from echostream.tones.near_miss import near_miss
+from echostream.tones.page_fit import (
+    ROUGH_HZ,
+    Fit,
+    could_be_a,
+    finished,
+    fit_page,
+    longest_a_s,
+    may_be_one_run,
+    miss_hz,
+    page_of,
+    same_time,
+    surest,
+)
 from echostream.tones.plan import TwoTone
 from echostream.tones.spectrum import WINDOW
 from echostream.tones.steady import SteadyTone
 from echostream.tones.step_inside import find_step
 from echostream.tones.stream import EAR_RATE_HZ
-from echostream.tones.trust import Gate, confidence, hz_slack, length_slack_s
+from echostream.tones.trust import Gate, hz_slack, length_slack_s
 
-ROUGH_HZ: Final = 3.0
-"""A run's own frequency is within this of what is measured."""
-OVERLAP_S: Final = 0.08
-"""An A may seem to end this much after its B began."""
-BLURRED_MOST_S, BLURRED_TURNS = 0.3, 1.5
-LONGEST_A_AT_LEAST_S: Final = 2.0
-LONGEST_A_TIMES: Final = 3.0
 RULE: Final = "two_tone"
-CLOSE_HZ: Final = 14.0
-"""Two tones nearer than this can be one run."""
 
 
 GOES_ON: Final = 6000
@@ -50,51 +52,13 @@ EDGE_S: Final = 0.3
 """What edges may be off by, and how long a run goes on before it counts as over."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """A definition that an A and a B would make. distance: of their frequencies from the defined ones."""
-
-    definition: TwoTone
-    a: Measured
-    b: Measured
-    a_tone: SteadyTone
-    distance: float
-    confidence: float
-    shared: bool
-    """The A is what was left of another page's B."""
-
-    @property
-    def due(self) -> float:
-        """Seconds of B at which it is a page."""
-        return self.definition.b_length_s - length_slack_s(self.b)
-
-
 @dataclass(slots=True)
 class _Held:
     """A page whose A was another page's B, while its B may still turn out to be the next page's A."""
 
-    fit: _Fit
+    fit: Fit
     tone: SteadyTone
     over: bool = False
-
-
-def longest_a_s(definition: TwoTone) -> float:
-    """Of a definition's A."""
-    if definition.a_longest_s is not None:
-        return definition.a_longest_s
-    return max(LONGEST_A_AT_LEAST_S, LONGEST_A_TIMES * definition.a_length_s)
-
-
-def miss_hz(hz: float, defined_hz: float, range_hz: float, grid_hz: float) -> float:
-    """How far hz is from what was defined, signed; inf outside the range, also after a voice coder's grid."""
-    off = hz - defined_hz
-    if abs(off) <= range_hz:
-        return off
-    if grid_hz:
-        snapped = hz - round(defined_hz / grid_hz) * grid_hz
-        if abs(snapped) <= range_hz:
-            return snapped
-    return math.inf
 
 
 class TwoToneRule:
@@ -110,7 +74,7 @@ class TwoToneRule:
         self._gate = gate
         self._explain = explain
         self._whole = whole
-        self._unfinished: list[tuple[_Fit, SteadyTone, int]] = []
+        self._unfinished: list[tuple[Fit, SteadyTone, int]] = []
         """Pages decided whose B still sounds, and when that was."""
         self._held: list[_Held] = []
         self._last_page: Measured | None = None
@@ -132,7 +96,7 @@ class TwoToneRule:
             return []
         near = self._near(tone.rough_hz)
         before = self._before(tone, near, others) if near else []
-        close = [d for d in near if _may_be_one_run(d, tone)]
+        close = [d for d in near if may_be_one_run(d, tone)]
         b = tone.measured(fresh=True) if before or close else None
         if b is None:
             tone.wakes[RULE] = now + tone.longest // UNFIT_LOOKS
@@ -174,7 +138,7 @@ class TwoToneRule:
         self._held = [held for held in self._held if not held.over]
         over = [page for page in self._unfinished if page[1].over]
         self._unfinished = [page for page in self._unfinished if not page[1].over]
-        heard += [_page(_finished(fit, tone), decided) for fit, tone, decided in over]
+        heard += [page_of(finished(fit, tone), decided) for fit, tone, decided in over]
         return heard
 
     def forget(self) -> None:
@@ -209,7 +173,7 @@ class TwoToneRule:
         ]
 
     def _decide(
-        self, tone: SteadyTone, fits: list[_Fit], others: Iterable[SteadyTone], now: int
+        self, tone: SteadyTone, fits: list[Fit], others: Iterable[SteadyTone], now: int
     ) -> list[Heard]:
         if not fits:
             return []
@@ -237,9 +201,9 @@ class TwoToneRule:
             return []
         return self._alert(fit, tone, now)
 
-    def _alert(self, fit: _Fit, tone: SteadyTone, now: int) -> list[Heard]:
+    def _alert(self, fit: Fit, tone: SteadyTone, now: int) -> list[Heard]:
         tone.judged.add(RULE)
-        if self._last_page is not None and _same_time(fit.b, self._last_page):
+        if self._last_page is not None and same_time(fit.b, self._last_page):
             return []
         self._last_page = fit.b
         tone.used_until = fit.b.start + int(fit.definition.b_length_s * EAR_RATE_HZ)
@@ -249,14 +213,14 @@ class TwoToneRule:
         if self._whole:
             self._unfinished.append((fit, tone, now))
             return []
-        return [_page(fit, now)]
+        return [page_of(fit, now)]
 
     def _fits(
         self, tone: SteadyTone, b: Measured, near: list[TwoTone], before: list[SteadyTone]
-    ) -> list[_Fit]:
+    ) -> list[Fit]:
         if not self._gate.lets(b):
             return []
-        fits: list[_Fit] = []
+        fits: list[Fit] = []
         for definition in near:
             off_b = miss_hz(
                 b.hz, definition.b_hz, definition.b_range_hz + hz_slack(b), definition.vocoder_grid_hz
@@ -264,13 +228,13 @@ class TwoToneRule:
             if off_b == math.inf:
                 continue
             for other in before:
-                if not _could_be_a(definition, other):
+                if not could_be_a(definition, other):
                     continue
                 a = other.measured(fresh=True)
-                fit = self._fit(definition, a, b, other, off_b) if a is not None else None
+                fit = fit_page(self._gate, definition, a, b, other, off_b) if a is not None else None
                 if fit is not None:
                     fits.append(fit)
-        return _surest(fits)
+        return surest(fits)
 
     def _before(
         self, tone: SteadyTone, near: list[TwoTone], others: Iterable[SteadyTone]
@@ -288,41 +252,10 @@ class TwoToneRule:
             and other is not tone
             # What goes on beside B never ended: hum, a whistle.
             and other.run.ends[-1] <= begin + GOES_ON
-            and any(_could_be_a(definition, other) for definition in near)
+            and any(could_be_a(definition, other) for definition in near)
         ]
 
-    def _fit(
-        self, definition: TwoTone, a: Measured, b: Measured, other: SteadyTone, off_b: float
-    ) -> _Fit | None:
-        slack = length_slack_s(a)
-        off_a = miss_hz(
-            a.hz, definition.a_hz, definition.a_range_hz + hz_slack(a), definition.vocoder_grid_hz
-        )
-        if off_a == math.inf or not self._gate.lets(a):
-            return None
-        if abs(a.level_dbfs - b.level_dbfs) > MOST_TWIST_DB:
-            return None
-        gap_s = (b.start - a.end) / EAR_RATE_HZ
-        edge_s = OVERLAP_S + slack + length_slack_s(b)
-        # Tones a few hertz apart line up with each other again and again: their edges are less certain.
-        blurred_s = min(BLURRED_MOST_S, BLURRED_TURNS / max(abs(a.hz - b.hz), 1e-6))
-        if not -edge_s - blurred_s <= gap_s <= definition.gap_s + edge_s - OVERLAP_S:
-            return None
-        begin = a.start
-        shared = False
-        if other.used_until > a.start + EAR_RATE_HZ // 10:
-            # Another page's B. What it lasted beyond that page may be this one's A.
-            begin, shared = other.used_until, True
-        length_s = (a.end - begin) / EAR_RATE_HZ
-        if length_s < definition.a_length_s - slack:
-            return None
-        if not shared and length_s > longest_a_s(definition) + slack:
-            return None
-        distance = math.hypot(off_a / definition.a_hz, off_b / definition.b_hz)
-        sure = min(confidence(a), confidence(b))
-        return _Fit(definition, a, b, other, distance, sure, shared)
-
-    def _step_inside(self, tone: SteadyTone, close: list[TwoTone]) -> list[_Fit]:
+    def _step_inside(self, tone: SteadyTone, close: list[TwoTone]) -> list[Fit]:
         """A and B so close to each other that they are one run with a step in it."""
         if not close:
             return []
@@ -332,69 +265,11 @@ class TwoToneRule:
         a, b = tone.part(0, step), tone.part(step, len(tone.run.ends))
         if a is None or b is None or not self._gate.lets(b):
             return []
-        fits: list[_Fit] = []
+        fits: list[Fit] = []
         for definition in close:
             off_b = miss_hz(b.hz, definition.b_hz, definition.b_range_hz + hz_slack(b), 0.0)
             if off_b != math.inf:
-                fit = self._fit(definition, a, b, tone, off_b)
+                fit = fit_page(self._gate, definition, a, b, tone, off_b)
                 if fit is not None:
                     fits.append(fit)
         return fits
-
-
-def _could_be_a(definition: TwoTone, other: SteadyTone) -> bool:
-    off = abs(other.rough_hz - definition.a_hz)
-    return off <= definition.a_range_hz + definition.vocoder_grid_hz / 2 + ROUGH_HZ + 2.0
-
-
-def _may_be_one_run(d: TwoTone, tone: SteadyTone) -> bool:
-    """A and B are so close that one run may hold both, and this one began where A is."""
-    close = abs(d.a_hz - d.b_hz) <= CLOSE_HZ + d.a_range_hz + d.b_range_hz
-    return close and abs(tone.run.hz[0] - d.a_hz) <= d.a_range_hz + ROUGH_HZ + 2.0
-
-
-def _surest(fits: list[_Fit]) -> list[_Fit]:
-    """One A for each definition: fading gives a tone runs beside its own."""
-    best: dict[str, _Fit] = {}
-    for fit in fits:
-        known = best.get(fit.definition.tone_id)
-        if known is None or fit.a.energy > known.a.energy:
-            best[fit.definition.tone_id] = fit
-    return list(best.values())
-
-
-def _same_time(one: Measured, other: Measured) -> bool:
-    together = min(one.end, other.end) - max(one.start, other.start)
-    return together > 0.5 * min(one.end - one.start, other.end - other.start)
-
-
-def _finished(fit: _Fit, tone: SteadyTone) -> _Fit:
-    """The same with all of B."""
-    if fit.a_tone is tone:
-        step = int(np.searchsorted(tone.run.ends, fit.b.start + WINDOW // 2))
-        b = tone.part(min(step, len(tone.run.ends) - 1), len(tone.run.ends))
-    else:
-        b = tone.measured(fresh=True)
-    longer = b is not None and b.end > fit.b.end and abs(b.start - fit.b.start) < EAR_RATE_HZ
-    return dataclasses.replace(fit, b=b) if b is not None and longer else fit
-
-
-def _page(fit: _Fit, now: int) -> Detection:
-    a, b, definition = fit.a, fit.b, fit.definition
-    spans = (_span(a, definition.a_hz), _span(b, definition.b_hz))
-    return Detection(
-        kind=Kind.TWO_TONE,
-        tone_id=definition.tone_id,
-        start=a.start,
-        end=b.end,
-        decided=now,
-        tones=spans,
-        snr_db=min(a.snr_db, b.snr_db),
-        level_dbfs=b.level_dbfs,
-        twist_db=b.level_dbfs - a.level_dbfs,
-        confidence=fit.confidence,
-    )
-
-
-def _span(tone: Measured, defined_hz: float) -> ToneSpan:
-    return ToneSpan(tone.hz, tone.start, tone.end, tone.level_dbfs, tone.snr_db, tone.hz - defined_hz)
