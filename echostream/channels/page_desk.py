@@ -248,13 +248,13 @@ class PageDesk:
 
     def _apply(self, event: through.Input, now: float) -> None:
         self.passages, commands = through.step(self.passages, event, now)
-        for command in commands:
-            self._obey(command, now)
-        due_at_s = self.passages.due_at_s
+        due_at_s = self.passages.due_at_s  # first: whatever goes wrong below, what is open ends
         if due_at_s is None:
             self._deadlines.cancel(PASSAGES)
         else:
             self._deadlines.set(PASSAGES, due_at_s)
+        for command in commands:
+            self._obey(command, now)
 
     def _obey(self, command: through.Command, now: float) -> None:
         passage = command.passage

@@ -321,3 +321,21 @@ def test_the_log_says_what_was_heard_for_people(
     house.page("dispatch")
     assert "Page heard on dispatch: Engine 7 (349.2 / 433.7 Hz, 1.0 + 2.0 s, SNR 24 dB)" in caplog.text
     assert "Passed through Engine 7: dispatch to tac, for 10 s" in caplog.text
+
+
+def test_a_bug_while_it_opens_never_leaves_it_open_for_ever(
+    houses: list[PageHouse], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = build(houses, {"dispatch": plan("tac")})
+
+    def fails(passage: object, left_s: float) -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(house.manager.pages, "_tell", fails)
+        with pytest.raises(RuntimeError):
+            house.page("dispatch", length_s=1.0)
+    house.run(50 + END_FRAMES, dispatch=MIC)
+    assert house.manager.pages.passages.running == ()
+    assert house.channel("tac").state.phase is Phase.IDLE
+    assert not house.run(5, dispatch=MIC)["tac"].any()
