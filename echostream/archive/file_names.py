@@ -20,6 +20,12 @@ def tidy(text: str) -> str:
     return _ODD.sub("-", text).strip(".-")[:_LONGEST] or "x"
 
 
+def make_folder(folder: Path) -> None:
+    """A folder and what is missing above it, for the service and its group. Raises OSError."""
+    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        missing.mkdir(_FOLDER_MODE, exist_ok=True)
+
+
 def new_segment(directory: Path, unix_s: float, parts: list[str], rate_hz: int) -> SegmentFile:
     """DIRECTORY/YYYY-MM-DD/HH-MM-SS_PART_PART.wav in local time; "-2" and so on where that is taken.
 
@@ -27,8 +33,7 @@ def new_segment(directory: Path, unix_s: float, parts: list[str], rate_hz: int) 
     """
     when = datetime.fromtimestamp(unix_s).astimezone()
     folder = directory / when.strftime("%Y-%m-%d")
-    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
-        missing.mkdir(_FOLDER_MODE, exist_ok=True)
+    make_folder(folder)
     stem = "_".join([when.strftime("%H-%M-%S"), *map(tidy, parts)])
     for number in range(1, _TRIES):
         suffix = f"-{number}" if number > 1 else ""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from echostream.archive.file_names import new_segment
+from echostream.archive.file_names import make_folder, new_segment
 from echostream.archive.segment_file import SegmentFile
 from echostream.audio.format import RATE_HZ, Frame, Samples, silence
 from echostream.audio.resampler import RationalResampler
@@ -130,6 +130,7 @@ class PageRecorder(Worker):
         self._wake.set()
 
     def _work(self) -> None:
+        self._look_at_folder()
         try:
             while not self._stopping.is_set():
                 self._wake.wait(PERIOD_S if self._recordings else None)
@@ -140,6 +141,21 @@ class PageRecorder(Worker):
             # Asked to stop, or tripped over a bug: what is on disk is whole.
             for recording in list(self._recordings.values()):
                 self._close(recording)
+
+    def _look_at_folder(self) -> None:
+        """Told at the start, when somebody looks, and not when the first page is lost."""
+        try:
+            make_folder(self._directory)
+            if not os.access(self._directory, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "it cannot be written to")
+            self._leave_room()
+        except OSError as error:
+            why = error.strerror or str(error)
+            log.error(
+                "pages cannot be recorded in %s: %s; look at recording.directory and the disk",
+                self._directory,
+                why,
+            )
 
     def _obey(self) -> None:
         while self._asked:

@@ -294,3 +294,26 @@ def test_the_disk_is_never_filled_to_the_brim(
     assert "is nearly full" in caplog.text
     assert desk.recorder.failed == 2
     assert len(desk.files()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_the_start_and_not_at_the_first_page(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = tmp_path / "file"
+    place.write_text("not a folder")
+    desk = Desk(place / "recordings")
+    try:
+        desk.until(lambda: "pages cannot be recorded" in caplog.text)
+        assert "recording.directory" in caplog.text
+        assert desk.recorder.restarts == 0
+    finally:
+        desk.stop()
+
+
+def test_the_folder_is_made_at_the_start(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "var" / "recordings")
+    try:
+        desk.until((tmp_path / "var" / "recordings").is_dir)
+        assert list((tmp_path / "var" / "recordings").iterdir()) == []
+    finally:
+        desk.stop()
