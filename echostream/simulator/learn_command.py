@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import queue
 import sys
 import threading
@@ -51,7 +52,13 @@ class LearningEar:
             self._learner.take(item)
 
     def __exit__(self, *_: object) -> None:
-        self._frames.put(None)
+        try:
+            self._frames.put(None, timeout=1.0)
+        except queue.Full:  # far behind, or dead: what waits is given up
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._frames.get_nowait()
+            self._frames.put_nowait(None)
         self._thread.join(5.0)
 
 

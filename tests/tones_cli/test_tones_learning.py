@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import soundfile
 
 from echostream.cli import main
+from echostream.simulator import learn_command
 from echostream.tone_tools import definitions
 from echostream.tone_tools.learning import Learner, proposal, proposals, standard
 from echostream.tones import generator
@@ -144,3 +147,24 @@ def test_the_quick_check_hears_its_pages(capsys: pytest.CaptureFixture[str]) -> 
     assert all(row["heard"] == 1 for row in rows if row["snr_db"] >= -5)
     assert main(["tones", "bench", "--pages", "1"]) == 0
     assert "make bench-tones" in capsys.readouterr().out
+
+
+def test_an_ear_that_trips_over_a_bug_does_not_hold_up_the_command_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken:
+        def feed(self, samples: object) -> list[object]:
+            raise RuntimeError("a bug")
+
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    monkeypatch.setattr(learn_command, "_QUEUE_FRAMES", 3)
+    ear = learn_command.LearningEar(Broken(), Learner())  # type: ignore[arg-type]
+    began_s = time.monotonic()
+    with ear:
+        while not told:
+            ear.hear(np.zeros(960, np.int16))
+            time.sleep(0.005)
+        for _ in range(10):
+            ear.hear(np.zeros(960, np.int16))
+    assert time.monotonic() - began_s < 3.0
