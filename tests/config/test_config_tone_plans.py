@@ -175,8 +175,7 @@ def test_a_plan_says_everything_that_the_ear_can_hear() -> None:
     assert heard.new_tones == NewTones(2.0, 10.0)
     assert heard.filters == (FilterPlan("below", 200.0),)
     assert (heard.level_dbfs, heard.threshold, heard.explain) == (-40.0, 0.6, True)
-    # Every switch there is was thrown: a field that is added to the ear's plan must get its setting. `whole` is
-    # for recordings and has none. Only
+    # Every switch there is was thrown: a field that is added to the ear's plan must get its setting. Only
     # `whole` has none: a gateway does not wait for a page's end.
     quiet = ListenPlan()
     same = [f.name for f in fields(ListenPlan) if getattr(heard, f.name) == getattr(quiet, f.name)]
