@@ -32,7 +32,11 @@ def ears_for(plan: ListenPlan) -> tuple[Ear, ...]:
     ears: list[Ear] = []
     rules = rules_for(plan)
     if rules:
-        ears.append(SteadyEar(rules, least_power=0.5 * 10 ** ((plan.level_dbfs - 3.0) / 10)))
+        ears.append(
+            SteadyEar(
+                rules, least_power=0.5 * 10 ** ((plan.level_dbfs - 3.0) / 10), removed_hz=_removed(plan)
+            )
+        )
     short = short_tone_listeners(plan)
     if short:
         ears.append(ShortToneEar(short))
@@ -78,10 +82,23 @@ def filters_for(plan: ListenPlan) -> tuple[BiquadChain, ...]:
     return tuple(BiquadChain(sections[at : at + 4]) for at in range(0, len(sections), 4))
 
 
+def _removed(plan: ListenPlan) -> list[tuple[float, float]]:
+    """The bands that the filters take out."""
+    bands: list[tuple[float, float]] = []
+    for item in plan.filters:
+        low = 0.0 if item.type == "below" else item.hz - (item.range_hz if item.type == "center" else 0.0)
+        high = EAR_RATE_HZ / 2 if item.type == "above" else item.hz
+        bands.append((low, high + (item.range_hz if item.type == "center" else 0.0)))
+    return bands
+
+
 def _sections(item: FilterPlan) -> list[Biquad]:
     """Fourth-order Butterworth for below and above (-3 dB at hz, 24 dB an octave), a notch for center."""
     hz = min(max(item.hz, LOWEST_CORNER_HZ), HIGHEST_CORNER_HZ)
     if item.type == "center":
-        return [notch(hz, max(item.range_hz, 1.0), EAR_RATE_HZ)]
+        reach = max(item.range_hz, 1.0)
+        # Three beside each other: 15 dB at the edges, more inside.
+        middles = (hz - 0.7 * reach, hz, hz + 0.7 * reach)
+        return [notch(min(max(middle, reach), HIGHEST_CORNER_HZ), reach, EAR_RATE_HZ) for middle in middles]
     shape = high_pass if item.type == "below" else low_pass
     return [shape(hz, EAR_RATE_HZ, q) for q in BUTTERWORTH_4]

@@ -8,6 +8,7 @@ ratio to the noise beside it, never by its ratio to the loudest thing around.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -45,12 +46,22 @@ class Peak(NamedTuple):
 class PeakFinder:
     """The peaks of each frame, from blocks of 512 samples."""
 
-    def __init__(self, least_ratio: float = 10.0, least_power: float = 0.0) -> None:
+    def __init__(
+        self,
+        least_ratio: float = 10.0,
+        least_power: float = 0.0,
+        removed_hz: Sequence[tuple[float, float]] = (),
+    ) -> None:
         """least_ratio: of a bin's power over the noise beside it. least_power: weaker tones are not looked
         at."""
         window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
         self._window = window.astype(np.float32)
         self._least_ratio = least_ratio
+        # What a filter removed can still be told from the noise, being far less of it: it counts as gone.
+        hz = np.arange(_FIRST, _LAST) * BIN_HZ
+        self._open = np.ones(hz.size, bool)
+        for low, high in removed_hz:
+            self._open &= (hz < low) | (hz > high)
         # A bin's power of a tone of power p: p/2 * (window sum)^2, at most 1.42 dB less between bins.
         self._tone_scale = 2.0 / float(window.sum()) ** 2
         self._noise_scale = 1.0 / float((window * window).sum())
@@ -73,6 +84,7 @@ class PeakFinder:
         above &= middle >= power[:, _FIRST - 1 : _LAST - 1]
         above &= middle > power[:, _FIRST + 1 : _LAST + 1]
         above &= middle > self._least_bin
+        above &= self._open
         rows, bins = np.nonzero(above)
         if not rows.size:
             return [[] for _ in range(FRAMES_A_BLOCK)]

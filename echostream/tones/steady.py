@@ -7,7 +7,7 @@ number of definitions hardly matters, and speech, whose runs are short, is rarel
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -123,10 +123,12 @@ class Rule(Protocol):
 class SteadyEar:
     """All rules about steady tones of one channel."""
 
-    def __init__(self, rules: list[Rule], least_power: float) -> None:
-        """least_power: mean square below which a tone is not looked at."""
+    def __init__(
+        self, rules: list[Rule], least_power: float, removed_hz: Sequence[tuple[float, float]] = ()
+    ) -> None:
+        """least_power: mean square below which a tone is not looked at. removed_hz: bands filtered out."""
         self._rules = rules
-        self._finder = PeakFinder(least_power=least_power)
+        self._finder = PeakFinder(least_power=least_power, removed_hz=removed_hz)
         self._tracker = RunTracker()
         self._past = Past(PAST_S)
         self._least = min((rule.least_samples for rule in rules), default=0)

@@ -44,8 +44,8 @@ RULE: Final = "two_tone"
 
 GOES_ON: Final = 6000
 """Samples by which an A's run may outlast the begin of B's: window, fading, speech at its frequency."""
-SHORT_A_S, SHORT_A_SHARE = 0.6, 0.4
-"""An A shorter than this must be this part of all that is heard."""
+SHORT_S, SHORT_SHARE = 0.6, 0.5
+"""A tone shorter than this must be this part of all that is heard."""
 UNFIT_LOOKS: Final = 8
 HELD_LOOK: Final = EAR_RATE_HZ // 4
 EDGE_S: Final = 0.3
@@ -188,7 +188,8 @@ class TwoToneRule:
         fit = complete[0]
         if fit.confidence >= self._gate.threshold:
             company = alone(((fit.a, fit.a_tone), (fit.b, tone)), others)
-            if fit.a.length_s < SHORT_A_S and share_of_all(fit.a, fit.a_tone) < SHORT_A_SHARE:
+            short = [pair for pair in ((fit.a, fit.a_tone), (fit.b, tone)) if pair[0].length_s < SHORT_S]
+            if any(share_of_all(measured, run) < SHORT_SHARE for measured, run in short):
                 company = 0.0  # a vowel may be as steady for as long, but is never alone
             fit = dataclasses.replace(fit, confidence=fit.confidence * company)
         if fit.confidence < self._gate.threshold:

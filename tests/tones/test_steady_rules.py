@@ -111,11 +111,13 @@ def test_a_filter_takes_out_what_it_says() -> None:
     page = TwoTone("page", 500.0, 700.0)
     sound = scene(tone(500.0), tone(700.0, s=3.0))
     assert ids(listen(ListenPlan(two_tone=(page,)), sound)) == ["page"]
-    for kind, hz in (("below", 1400.0), ("above", 250.0)):
-        plan = ListenPlan(two_tone=(page,), filters=(FilterPlan(kind, hz),), level_dbfs=-40.0)  # type: ignore[arg-type]
+    for kind, hz in (("below", 720.0), ("above", 480.0)):
+        plan = ListenPlan(two_tone=(page,), filters=(FilterPlan(kind, hz),))  # type: ignore[arg-type]
         assert ids(listen(plan, sound)) == []
-    notched = ListenPlan(two_tone=(page,), filters=(FilterPlan("center", 700.0, 20.0),), level_dbfs=-40.0)
+    notched = ListenPlan(two_tone=(page,), filters=(FilterPlan("center", 700.0, 20.0),))
     assert ids(listen(notched, sound)) == []
+    beside = ListenPlan(two_tone=(page,), filters=(FilterPlan("center", 740.0, 50.0),))
+    assert ids(listen(beside, sound)) == []
     kept = ListenPlan(
         two_tone=(page,), filters=(FilterPlan("below", 300.0), FilterPlan("center", 900.0, 50.0))
     )
