@@ -159,6 +159,11 @@ class CtcssEar:
             return self._follow(self._on)
         return self._look()
 
+    @property
+    def pressing(self) -> bool:
+        """See `Ear`: none of its findings is so urgent."""
+        return False
+
     def finish(self) -> list[Heard]:
         """The stream's end is the end of its tone."""
         return [self._off(self._on, self._band.end)] if self._on else []

@@ -24,6 +24,8 @@ from echostream.tones.stream import BLOCK_SAMPLES, EAR_RATE_HZ, Ear, Signal
 
 LOWEST_RATE_HZ: Final = 8000
 _FULL_SCALE: Final = np.float32(1 / 32768)
+IDLE_PORTIONS: Final = 3
+"""While nothing is under way, this many portions are heard together: what comes out is the same."""
 _PORTION_S: Final = 0.064
 """How much input is resampled in one go."""
 
@@ -58,7 +60,9 @@ class ToneDetector:
         self._waiting.append(samples)
         self._waiting_size += samples.size
         self._taken += samples.size
-        if self._waiting_size < self._portion:
+        # One long look costs less than three short ones, whose every first step meets cold caches.
+        patience = 1 if any(ear.pressing for ear in self._ears) else IDLE_PORTIONS
+        if self._waiting_size < self._portion * patience:
             return []
         pending = self._waiting[0] if len(self._waiting) == 1 else np.concatenate(self._waiting)
         whole = pending.size // self._portion * self._portion

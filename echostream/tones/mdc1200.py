@@ -178,6 +178,11 @@ class Mdc1200Ear:
                     self._pending.append(_Burst(origin + at))
         return self._decide() if self._pending else []
 
+    @property
+    def pressing(self) -> bool:
+        """See `Ear`: none of its findings is so urgent."""
+        return False
+
     def finish(self) -> list[Heard]:
         """A double packet whose second word never came is reported as far as it went."""
         heard: list[Heard] = []

@@ -76,6 +76,11 @@ class ShortToneEar:
             heard += listener.look(spectra, first_end, self._past)
         return heard
 
+    @property
+    def pressing(self) -> bool:
+        """See `Ear`: none of its findings is so urgent."""
+        return False
+
     def finish(self) -> list[Heard]:
         """See `Ear`."""
         # Two blocks of silence let the listeners see the end of what still sounds.

@@ -22,6 +22,7 @@ REMEMBERED_S: Final = 14.0
 """Runs that are over are kept this long: an A may be asked for when its B has lasted long enough."""
 MOST_REMEMBERED: Final = 400
 LEAST_HITS: Final = 4
+PRESSING_HITS: Final = 12
 LEAST_SHARE: Final = 0.5
 """Of the frames of a run that must have had a peak."""
 BEFORE, AFTER = EAR_RATE_HZ // 2, WINDOW
@@ -148,6 +149,12 @@ class SteadyEar:
         for rule in self._rules:
             heard += rule.settle(self._past.end)
         return heard
+
+    @property
+    def pressing(self) -> bool:
+        """See `Ear`: a run has lasted long enough to be more than a syllable."""
+        least = min(PRESSING_HITS, self._least // HOP)
+        return any(len(run.ends) >= least for run in self._tracker.active)
 
     def finish(self) -> list[Heard]:
         """See `Ear`."""

@@ -33,6 +33,11 @@ class Ear(Protocol):
         """The stream is over: what only waited for its end. Nothing may follow but `reset`."""
         ...
 
+    @property
+    def pressing(self) -> bool:
+        """Something is under way that may be decided with one of the next blocks: do not let them wait."""
+        ...
+
     def reset(self, position: int) -> None:
         """Audio was lost: forget what is under way; the next block begins at sample `position` (of 8 kHz)."""
         ...
