@@ -41,7 +41,7 @@ def hz_slack(tone: Measured) -> float:
 
 def length_slack_s(tone: Measured) -> float:
     """What noise may have taken from a length."""
-    cell = tone.energy / max(tone.length_s * 100, 1.0)  # energy in one cell of 10 ms
+    cell = 40 * tone.power / max(tone.noise, 1e-15)  # over the noise, in one cell of 10 ms
     return 0.025 + min(0.25, 0.15 / max(cell, 0.1), 0.12 * tone.length_s)
 
 
