@@ -279,3 +279,16 @@ def test_a_tone_that_drifts_through_its_whole_length(drift_hz: float) -> None:
 
     sound = scene(chirp(688.3, 1.0, drift_hz), chirp(767.4, 3.0, -drift_hz), snr_db=10.0)
     assert ids(listen(plan(), sound)) == ["engine"]
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 48000])
+def test_no_audio_waits_while_a_page_is_under_way(rate_hz: int) -> None:
+    # While nothing sounds several portions are heard together; a page must not pay for that.
+    sound = scene(tone(688.3, rate_hz=rate_hz), tone(767.4, s=3.0, rate_hz=rate_hz), rate_hz=rate_hz)
+    detector = ToneDetector(plan(), rate_hz)
+    block = rate_hz // 50
+    for at in range(0, sound.size, block):
+        if detector.feed(sound[at : at + block].astype(np.float32)):
+            break
+    heard_s = (at + block) / rate_hz
+    assert heard_s - (0.5 + 1.0 + PAGE.b_length_s) <= 0.15
