@@ -36,6 +36,7 @@ from echostream.config.models import (
     Gpio,
     Mqtt,
     Recording,
+    Relay,
 )
 from echostream.config.shadow import ShadowDefaults, convert_traced, is_shadow
 from echostream.config.tidy import Tidy
@@ -147,6 +148,7 @@ class _Reading:
             gpio=gpio,
             tones=tones,
             esp32=esp32,
+            relay=self._feature(Relay, "relay"),
             mqtt=mqtt,
             s3=s3,
             recording=recording,

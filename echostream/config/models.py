@@ -26,6 +26,8 @@ from echostream.config.base import (
     Section,
     broken,
 )
+from echostream.config.esp32_models import DeviceDefaults, DeviceVox, Esp32, Esp32Device, Relay
+from echostream.config.recording_models import Recording, RecordPolicy
 from echostream.config.tone_models import AlertTone, ToneFilter, TonePlan
 
 __all__ = [
@@ -38,13 +40,18 @@ __all__ = [
     "Config",
     "ControlServer",
     "Cos",
+    "DeviceDefaults",
+    "DeviceVox",
     "Esp32",
+    "Esp32Device",
     "Gateway",
     "Gpio",
     "Key",
     "Mqtt",
     "Ptt",
+    "RecordPolicy",
     "Recording",
+    "Relay",
     "Secret",
     "Section",
     "Tls",
@@ -54,7 +61,7 @@ __all__ = [
 ]
 
 MAX_CHANNELS: Final = 16
-NOT_BUILT: Final[frozenset[str]] = frozenset({"esp32", "mqtt", "s3"})
+NOT_BUILT: Final[frozenset[str]] = frozenset({"mqtt", "s3"})
 """Sections this version reads and validates but does not act on yet; enabling one gives a warning."""
 
 
@@ -201,9 +208,10 @@ class Channel(Section):
     """What people call it."""
     enabled: bool = True
     """false keeps the entry and leaves the channel off; its pins and card are free for others."""
-    card: Name = Field(examples=["usb:1-1.2", "Device", "alsa:Device"])
+    card: Name = Field(examples=["usb:1-1.2", "Device", "alsa:Device", "none"])
     """ALSA id ("Device", "alsa:Device"), USB port path ("usb:1-1.2") or an ALSA PCM name; never an index,
-    which changes at every boot. `echostream devices` lists the cards."""
+    which changes at every boot. `echostream devices` lists the cards. "none": a channel that ESP32
+    microphones talk on, without a card."""
     side: Literal["mono", "left", "right"] = "mono"
     """Which half of a stereo card: two channels can share one."""
     duplex: Literal["half", "full"] = "half"
@@ -272,15 +280,6 @@ class Gpio(Section):
     """Period of the slow re-read that catches a missed edge."""
 
 
-class Esp32(Section):
-    """ESP32 microphones over TCP."""
-
-    enabled: bool = False
-    """Listen for devices."""
-    tcp_port: Port = 9000
-    """Port they connect to."""
-
-
 class Mqtt(Section):
     """Events to MQTT subscribers."""
 
@@ -315,15 +314,6 @@ class S3(Section):
     """Secret access key; null: what the machine's own identity gives."""
 
 
-class Recording(Section):
-    """The recorder. This version records pages, each with what follows it for its record_length_s."""
-
-    enabled: bool = False
-    """Write recordings."""
-    directory: FilePath = "/var/lib/echostream/recordings"
-    """Where recordings are kept, a folder for each day."""
-
-
 class Config(Section):
     """The whole configuration of one gateway."""
 
@@ -340,7 +330,9 @@ class Config(Section):
     tones: dict[str, TonePlan] = Field(default_factory=dict)
     """Tone plan of a channel, by channel id."""
     esp32: Esp32 = Esp32()
-    """ESP32 microphones over TCP."""
+    """ESP32 microphones over TCP and UDP: who they are."""
+    relay: Relay = Relay()
+    """How devices are served: what one may cost the others."""
     mqtt: Mqtt = Mqtt()
     """Events to MQTT subscribers."""
     s3: S3 = S3()

@@ -29,6 +29,7 @@ PLACES: Final = {
     "AlertTone": "tones.ID.alert_tones[n]",
     "ToneFilter": "tones.ID.filters[n]",
     "Esp32": "esp32",
+    "Relay": "relay",
     "Mqtt": "mqtt",
     "S3": "s3",
     "Recording": "recording",
