@@ -34,6 +34,10 @@ _HOMES: Final = {
     "TonePlan": "a channel's entry in tones",
     "AlertTone": "an entry of alert_tones",
     "ToneFilter": "an entry of filters",
+    "Esp32Device": "an entry of esp32.devices",
+    "DeviceDefaults": "esp32.defaults",
+    "DeviceVox": "a device's vox",
+    "RecordPolicy": "a record policy",
 }
 """Where a model's keys stand, where that is not its name in small letters."""
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from echostream.config.base import Section
 from echostream.config.checks import Taken, advise, check_server
+from echostream.config.devices import read_esp32, read_recording
 from echostream.config.explain import read, unknown_key
 from echostream.config.findings import (
     MISSING,
@@ -31,11 +32,9 @@ from echostream.config.models import (
     Channel,
     Config,
     ControlServer,
-    Esp32,
     Gateway,
     Gpio,
     Mqtt,
-    Recording,
     Relay,
 )
 from echostream.config.shadow import ShadowDefaults, convert_traced, is_shadow
@@ -135,8 +134,11 @@ class _Reading:
         gpio = self._section(Gpio, "gpio")
         channels = self._channels()
         tones = self._tones(channels)
-        esp32, mqtt = self._feature(Esp32, "esp32"), self._feature(Mqtt, "mqtt")
-        s3, recording = self._feature(S3, "s3"), self._feature(Recording, "recording")
+        mqtt, s3 = self._feature(Mqtt, "mqtt"), self._feature(S3, "s3")
+        ids = [channel.id for channel in channels]
+        esp32, wrong_devices = read_esp32(self._document.get("esp32", {}), ids)
+        recording, wrong_policies = read_recording(self._document.get("recording", {}), ids)
+        self._findings += wrong_devices + wrong_policies
         refused = any(finding.severity is Severity.REFUSED for finding in self._findings)
         if refused or gateway is None or server is None or audio is None or gpio is None:
             raise InvalidConfig(self._origin, self._findings)

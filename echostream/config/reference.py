@@ -29,10 +29,14 @@ PLACES: Final = {
     "AlertTone": "tones.ID.alert_tones[n]",
     "ToneFilter": "tones.ID.filters[n]",
     "Esp32": "esp32",
+    "Esp32Device": "esp32.devices[n]",
+    "DeviceDefaults": "esp32.defaults",
+    "DeviceVox": "esp32.devices[n].vox",
     "Relay": "relay",
     "Mqtt": "mqtt",
     "S3": "s3",
     "Recording": "recording",
+    "RecordPolicy": "recording.channels.ID",
 }
 """Where each model stands, in the order of the reference."""
 
@@ -69,14 +73,16 @@ For help while typing, write the schema into a file and name it at the top of th
 | one entry of `alert_tones` or `filters` | that entry is left out |
 | one setting of a tone plan | it has its default |
 | a passthrough that leads nowhere or round in a circle | that passthrough is off |
-| `esp32`, `mqtt`, `s3`, `recording` | that feature is off |
+| one entry of `esp32.devices`, `recording.channels` or `recording.network` | that entry is left out |
+| a device's channel that does not exist | it is recorded, and not on the air |
+| anything else in `esp32`, `relay`, `mqtt`, `s3`, `recording` | that feature is off |
 | no channel that holds | refused |
 
 What is left out is logged as an error at every start. `echostream reload` (SIGHUP) reads the file again;
 one that is refused changes nothing, and channels that did not change are not touched. A change of `audio`
 touches every channel, one of `gateway` or `control_server` only the connection to the server, one of
-`tones` only what is listened for, one of `recording` only the recorder; one of `gpio` has effect at the
-next start.
+`tones` only what is listened for, one of `recording` only the recorder, one of `esp32` only the devices
+that changed; one of `gpio` has effect at the next start.
 
 A value is read strictly: `"20"` is no number and `1` is not `true`. At most {MAX_CHANNELS} channels. Not
 built in this version, read and checked all the same: {_NOT_BUILT}; enabling one gives a warning.

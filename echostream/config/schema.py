@@ -66,9 +66,12 @@ def field_docs(model: type[Section]) -> dict[str, str]:
     pydantic can do this when a model is made; that costs every start of the gateway a third of the room's
     import time for what only this command needs.
     """
+    docs: dict[str, str] = {}
+    for base in model.__bases__:
+        if issubclass(base, Section) and base is not Section:
+            docs |= field_docs(base)
     tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-    docs: dict[str, str] = {}
     for statement, following in pairwise(body):
         if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
             continue

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
-from echostream.config.base import Secret
+from echostream.config.base import Secret, Section
 from echostream.config.findings import Finding, Severity, masked_url, shown
 from echostream.config.models import Config
 from echostream.errors import SecretError
@@ -58,7 +58,13 @@ def secret_findings(config: Config) -> list[Finding]:
 
 def references(config: Config) -> dict[str, Secret]:
     """Every reference to a secret, by its JSON path."""
-    holders = {"control_server": config.control_server, "mqtt": config.mqtt, "s3": config.s3}
+    holders: dict[str, Section] = {
+        "control_server": config.control_server,
+        "mqtt": config.mqtt,
+        "s3": config.s3,
+        "recording": config.recording,
+    }
+    holders |= {f"esp32.devices[{at}]": device for at, device in enumerate(config.esp32.devices)}
     return {
         f"{name}.{field}": value
         for name, holder in holders.items()
@@ -75,11 +81,10 @@ def masked(config: Config) -> dict[str, Any]:
     server["url"] = masked_url(server["url"])
     if s3["endpoint_url"] is not None:
         s3["endpoint_url"] = masked_url(s3["endpoint_url"])
-    for where in references(config):
-        section, field = where.split(".")
-        document[section][field] = {
-            key: value for key, value in document[section][field].items() if value is not None
-        }
+    for holder in (server, document["mqtt"], s3, document["recording"], *document["esp32"]["devices"]):
+        for field, value in holder.items():
+            if isinstance(value, dict) and set(value) == set(Secret.model_fields):
+                holder[field] = {key: text for key, text in value.items() if text is not None}
     return document
 
 
