@@ -12,6 +12,7 @@ from echostream.config.secrets import masked, references
 
 def with_devices(*devices: Document, **section: object) -> Document:
     document = small()
+    del document["channels"][1:]
     document["channels"][0]["id"] = "one"
     document["esp32"] = {"enabled": True, "devices": list(devices), **section}
     return document
@@ -118,8 +119,10 @@ def test_a_bad_policy_costs_itself() -> None:
 
 @pytest.mark.parametrize(
     ("write", "keep", "kept"),
-    [("wav", None, "flac"), ("wav", "wav", "wav"), ("wav", "opus", "opus"), ("flac", None, "flac")]
-    + [("opus", "opus", "opus"), ("opus", None, "opus")],
+    [
+        *(("wav", None, "flac"), ("wav", "wav", "wav"), ("wav", "opus", "opus")),
+        *(("flac", None, "flac"), ("opus", "opus", "opus"), ("opus", None, "opus")),
+    ],
 )
 def test_the_form_that_is_kept(write: str, keep: str | None, kept: str) -> None:
     document = example()
