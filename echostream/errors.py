@@ -8,9 +8,13 @@ EchoStreamError
 │   ├── DeviceMissing (LookupError)     no card of that name is present
 │   ├── SourceClosed                    read() or write() after close()
 │   └── CodecError (ValueError)         Opus refused a packet or a setting
+├── ArchiveError (ValueError)           a file of the archive that is broken, or is none
 ├── GpioError (OSError)                 chip, line or permission
 ├── WireError (ValueError)              bytes or JSON from outside that do not parse
 │   └── DecryptError                    authentication failed: wrong key or tampered
+├── ArchiveError
+│   ├── IndexUnavailable (OSError)      the index of recordings cannot be opened, read or written
+│   └── RecordingKept                   a recording that may not be deleted: protected, or still being written
 ├── LibraryMissing (ImportError)        a shared library is not installed; names the package
 └── StateError (RuntimeError)           our own code called something in the wrong order
 """
@@ -48,6 +52,10 @@ class CodecError(AudioError, ValueError):
     """Opus refused a packet or a setting."""
 
 
+class ArchiveError(EchoStreamError, ValueError):
+    """A file of the archive that is broken, or is none. The message names the file."""
+
+
 class GpioError(EchoStreamError, OSError):
     """A chip, line or permission that is not there."""
 
@@ -58,6 +66,18 @@ class WireError(EchoStreamError, ValueError):
 
 class DecryptError(WireError):
     """Authentication failed: wrong key, or the packet was tampered with."""
+
+
+class ArchiveError(EchoStreamError):
+    """Anything that goes wrong with recordings and their index."""
+
+
+class IndexUnavailable(ArchiveError, OSError):
+    """The index of recordings cannot be opened, read or written. The message names the place and the remedy."""
+
+
+class RecordingKept(ArchiveError):
+    """A recording that may not be deleted: it is protected, or still being written."""
 
 
 class LibraryMissing(EchoStreamError, ImportError):
