@@ -1,4 +1,4 @@
-"""Opus (RFC 6716), 48 kHz mono, over the libopus that the binding `opuslib` found.
+"""Opus (RFC 6716), mono, 48 kHz out, any rate that Opus takes in, over the libopus that `opuslib` found.
 
 The binding's classes are passed over: their `inband_fec` and `dtx` setters fail, and their decode copies
 every sample through Python. Its control requests and its library handle serve; audio goes through buffers
@@ -32,6 +32,8 @@ except Exception as error:  # the binding raises a bare Exception when it finds 
     raise LibraryMissing(f"libopus is not installed: apt install libopus0 ({error})") from error
 
 PACKET_MS_CHOICES: Final = (10, 20, 40, 60)
+RATES_HZ: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
+"""What an encoder takes as it is (RFC 6716 section 2)."""
 MAX_PACKET_SAMPLES: Final = 5760
 """120 ms, the longest legal packet (RFC 6716 section 2.1.4)."""
 MAX_ENCODED_BYTES: Final = 4000
@@ -65,16 +67,23 @@ class EncoderSettings:
 class OpusEncoder:
     """Frames of `packet_ms` in, one packet each out."""
 
-    def __init__(self, settings: EncoderSettings | None = None, packet_ms: int = 20) -> None:
-        """Raises ValueError for a packet length that is not offered, CodecError when libopus refuses."""
+    def __init__(
+        self, settings: EncoderSettings | None = None, packet_ms: int = 20, rate_hz: int = RATE_HZ
+    ) -> None:
+        """Raises ValueError for a packet length or rate that is not offered, CodecError when libopus refuses.
+
+        rate_hz: of the samples; what hears the packets need not know it.
+        """
         if packet_ms not in PACKET_MS_CHOICES:
             raise ValueError(f"packet_ms {packet_ms}: expected one of {PACKET_MS_CHOICES}")
-        self.packet_samples: Final = RATE_HZ * packet_ms // 1000
+        if rate_hz not in RATES_HZ:
+            raise ValueError(f"rate_hz {rate_hz}: expected one of {RATES_HZ}")
+        self.packet_samples: Final = rate_hz * packet_ms // 1000
         self._pcm = np.zeros(self.packet_samples, np.int16)
         self._pcm_pointer = self._pcm.ctypes.data_as(opuslib.api.c_int16_pointer)
         self._out = (ctypes.c_char * MAX_ENCODED_BYTES)()
         self._out_view = memoryview(self._out)
-        self._state: Any = _create(_encoder_api, RATE_HZ, 1, _APPLICATION_VOIP)
+        self._state: Any = _create(_encoder_api, rate_hz, 1, _APPLICATION_VOIP)
         self._free = weakref.finalize(self, _encoder_api.destroy, self._state)
         self._closed = False
         self._apply(settings or EncoderSettings())
@@ -94,7 +103,7 @@ class OpusEncoder:
 
     @property
     def lookahead_samples(self) -> int:
-        """Samples by which the codec delays its input, at 48 kHz."""
+        """Samples by which the codec delays its input, at the encoder's own rate."""
         self._check_open()
         return int(_encoder_api.encoder_ctl(self._state, _ctl.get_lookahead))
 
