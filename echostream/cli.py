@@ -19,6 +19,7 @@ examples:
   echostream server --port 8765                   a small control server
   echostream listen ws://10.0.0.5:8765 fire-tac --wav heard.wav
   echostream talk   ws://10.0.0.5:8765 fire-tac hello.wav
+  echostream esp32  hello.wav --to 10.0.0.7:9000  an ESP32 microphone that sends a file
   echostream tones detect call.mp3                which tones are in a recording
   echostream page fire-dispatch engine-7 --voice alarm.mp3
 
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_devices(commands)
     _add_server(commands)
     _add_members(commands)
+    _add_esp32(commands)
     _add_tones(commands)
     return parser
 
@@ -142,6 +144,20 @@ def _add_membership(parser: argparse.ArgumentParser, several: bool = False) -> N
     parser.add_argument("--token-query", help="URL query key that carries the token")
     parser.add_argument("--ca-file", help="PEM of the authority to trust")
     parser.add_argument("--verbose", action="store_true")
+
+
+def _add_esp32(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from echostream.simulator import esp32_options
+
+    esp32 = commands.add_parser(
+        "esp32",
+        help="play ESP32 microphones that stream a file to a gateway",
+        description="Play ESP32 microphones: over sockets, in real time, with their firmware's habits.",
+        epilog=esp32_options.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    esp32_options.add_arguments(esp32)
+    esp32.set_defaults(action=_esp32)
 
 
 def _add_tones(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -247,6 +263,12 @@ def _answer(args: argparse.Namespace) -> int:
     from echostream.simulator.member_commands import answer
 
     return answer(args)
+
+
+def _esp32(args: argparse.Namespace) -> int:
+    from echostream.simulator.esp32_command import esp32
+
+    return esp32(args)
 
 
 def _learn_from_channel(args: argparse.Namespace) -> int:

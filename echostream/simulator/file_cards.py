@@ -25,26 +25,26 @@ Ear = Callable[[str, Samples], None]
 _MAX_WAV_S = 3600
 
 
-def read_wav(path: Path) -> Samples:
-    """A 16-bit PCM WAV of any rate and channel count as 48 kHz mono. AudioError names what is wrong."""
+def read_wav(path: Path, rate_hz: int = RATE_HZ) -> Samples:
+    """A 16-bit PCM WAV of any rate and channel count as mono at `rate_hz`. AudioError names what is wrong."""
     try:
         with wave.open(str(path), "rb") as file:
             if file.getsampwidth() != 2:
                 raise AudioError(f"{path}: {file.getsampwidth() * 8}-bit samples, expected 16-bit PCM")
-            rate_hz, channels = file.getframerate(), file.getnchannels()
-            data = file.readframes(min(file.getnframes(), rate_hz * _MAX_WAV_S))
+            file_hz, channels = file.getframerate(), file.getnchannels()
+            data = file.readframes(min(file.getnframes(), file_hz * _MAX_WAV_S))
     except (OSError, EOFError, wave.Error) as error:
         raise AudioError(f"{path}: cannot be read as a WAV file: {error}") from error
     samples = np.frombuffer(data, "<i2").astype(np.int16)
     if channels > 1:
         whole = len(samples) // channels * channels
         samples = samples[:whole].reshape(-1, channels).mean(axis=1).astype(np.int16)
-    if rate_hz == RATE_HZ:
+    if file_hz == rate_hz:
         return samples
-    resampler = RationalResampler(rate_hz, RATE_HZ)
-    tail = np.zeros(2 * resampler.latency_samples * rate_hz // RATE_HZ + 64, np.int16)
+    resampler = RationalResampler(file_hz, rate_hz)
+    tail = np.zeros(2 * resampler.latency_samples * file_hz // rate_hz + 64, np.int16)
     resampled = resampler.process(np.concatenate((samples, tail)))
-    wanted = len(samples) * RATE_HZ // rate_hz
+    wanted = len(samples) * rate_hz // file_hz
     return resampled[resampler.latency_samples :][:wanted]
 
 

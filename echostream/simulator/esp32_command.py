@@ -1,0 +1,151 @@
+"""`echostream esp32`: simulated microphones that stream a file, and an account of what they sent."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from echostream.audio.format import Samples
+from echostream.config.models import Secret
+from echostream.config.secrets import read_secret
+from echostream.console import logs
+from echostream.errors import ConfigError
+from echostream.signals import Waker
+from echostream.simulator.esp32_device import Esp32Device, Sent
+from echostream.simulator.esp32_fleet import Esp32Fleet
+from echostream.simulator.esp32_plan import MOST_UDP_BYTES, SAMPLE_BYTES, Esp32Plan, Loop
+from echostream.simulator.file_cards import read_wav
+
+SPEECH: Final = Path(__file__).parent / "speech" / "microphone.wav"
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SHOWN_SHA256: Final = 16
+
+
+def esp32(args: argparse.Namespace) -> int:
+    """Play until the time is over or Ctrl-C; 0 when every device got everything out."""
+    logs.set_up("lines", args.verbose)
+    recording = _recording(args)
+    plan = _plan(args, len(recording))
+    fleet = Esp32Fleet(plan, Loop(recording, plan), args.for_s)
+    with Waker(STOP_SIGNALS, lambda number: fleet.stop()):
+        _run(fleet, args)
+    if args.json:
+        sys.stdout.write(json.dumps(account(fleet), indent=2) + "\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in table(fleet.devices, plan.rate_hz)))
+    for name, why in fleet.failures.items():
+        sys.stderr.write(f"echostream esp32: {name}: {why}\n")
+    return 1 if fleet.failures else 0
+
+
+def _run(fleet: Esp32Fleet, args: argparse.Namespace) -> None:
+    host, port = args.to
+
+    def tell(up: int) -> None:
+        if up == fleet.plan.devices:
+            sys.stderr.write(f"{up} device(s) connected to {host}:{port}\n")
+            sys.stderr.flush()
+
+    fleet.run(tell)
+
+
+def _recording(args: argparse.Namespace) -> Samples:
+    samples = read_wav(args.file or SPEECH, args.rate)
+    if not samples.size:
+        raise ConfigError(f"{args.file}: no sound in it (0 samples)")
+    pause = np.zeros(round(args.pause * args.rate), np.int16)
+    return np.concatenate((samples, pause))
+
+
+def _plan(args: argparse.Namespace, samples: int) -> Esp32Plan:
+    """ConfigError for options that do not go together."""
+    chunk = args.chunk or (1024 if args.udp else 8192)
+    size = SAMPLE_BYTES[args.format] * args.channels
+    if args.udp and (chunk > MOST_UDP_BYTES or chunk % size or chunk < size):
+        raise ConfigError(f"--chunk {chunk}: a datagram holds whole samples, at most {MOST_UDP_BYTES} bytes")
+    if args.token_file is not None and not args.hello:
+        raise ConfigError("--token-file: goes into the hello line; add --hello")
+    if args.udp and args.hello:
+        raise ConfigError("--hello: the datagram form has none; a device is known by its address there")
+    token = read_secret(Secret(file=args.token_file), "--token-file") if args.token_file else None
+    host, port = args.to
+    return Esp32Plan(
+        host=host,
+        port=port,
+        devices=args.devices,
+        name=args.name,
+        hello=args.hello,
+        token=token,
+        udp=args.udp,
+        rate_hz=args.rate,
+        format=args.format,
+        channels=args.channels,
+        chunk=chunk,
+        interval_s=args.interval / 1e3,
+        ppm=args.ppm,
+        speed=args.speed,
+        ring_s=args.ring,
+        burst_s=args.burst,
+        drop=args.drop,
+        reconnect_s=args.reconnect,
+        power_cut_s=args.power_cut,
+        away_s=args.away,
+        stall_s=args.stall,
+        stalled_s=args.stalled,
+        retry_s=args.retry,
+        spread_s=args.spread,
+        sources=args.sources,
+        seed=args.seed,
+        samples=samples if args.for_s is None else None,
+    )
+
+
+def account(fleet: Esp32Fleet) -> dict[str, object]:
+    """What was sent, for machines. Times in Unix seconds; latest_ms: how late the simulator itself was."""
+    plan, to_unix_s = fleet.plan, time.time() - time.monotonic()
+    return {
+        "rate_hz": plan.rate_hz,
+        "format": plan.format,
+        "channels": plan.channels,
+        "chunk": plan.chunk,
+        "seed": plan.seed,
+        "latest_ms": round(fleet.latest_ms, 1),
+        "devices": [
+            {
+                "name": device.name,
+                "ppm": device.ppm,
+                "connections": [_connection(sent, to_unix_s) for sent in device.sent],
+            }
+            for device in fleet.devices
+        ],
+    }
+
+
+def _connection(sent: Sent, to_unix_s: float) -> dict[str, object]:
+    told = asdict(sent)
+    told["began_s"] = round(sent.began_s + to_unix_s, 6)
+    told["first_at_s"] = round(sent.first_at_s + to_unix_s, 6) if sent.samples else None
+    told["gaps"] = [{"at": gap.at, "samples": gap.samples} for gap in sent.gaps]
+    told["latest_ms"] = round(sent.latest_ms, 1)
+    return told
+
+
+def table(devices: list[Esp32Device], rate_hz: int) -> list[str]:
+    """What was sent, for people: a line for each connection."""
+    rows = [("device", "from", "samples", "seconds", "lost", "sha256", "ended")]
+    for device in devices:
+        for sent in device.sent:
+            numbers = (str(sent.samples), f"{sent.samples / rate_hz:.2f}", str(sent.lost_samples))
+            rows.append((device.name, sent.source, *numbers, sent.sha256[:_SHOWN_SHA256], sent.ended))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
