@@ -8,11 +8,11 @@ EchoStreamError
 │   ├── DeviceMissing (LookupError)     no card of that name is present
 │   ├── SourceClosed                    read() or write() after close()
 │   └── CodecError (ValueError)         Opus refused a packet or a setting
-├── ArchiveError (ValueError)           a file of the archive that is broken, or is none
 ├── GpioError (OSError)                 chip, line or permission
 ├── WireError (ValueError)              bytes or JSON from outside that do not parse
 │   └── DecryptError                    authentication failed: wrong key or tampered
 ├── ArchiveError
+│   ├── BrokenFile (ValueError)         a file of the archive that is damaged, or is none of it
 │   ├── IndexUnavailable (OSError)      the index of recordings cannot be opened, read or written
 │   └── RecordingKept                   a recording that may not be deleted: protected, or still being written
 ├── LibraryMissing (ImportError)        a shared library is not installed; names the package
@@ -52,10 +52,6 @@ class CodecError(AudioError, ValueError):
     """Opus refused a packet or a setting."""
 
 
-class ArchiveError(EchoStreamError, ValueError):
-    """A file of the archive that is broken, or is none. The message names the file."""
-
-
 class GpioError(EchoStreamError, OSError):
     """A chip, line or permission that is not there."""
 
@@ -70,6 +66,10 @@ class DecryptError(WireError):
 
 class ArchiveError(EchoStreamError):
     """Anything that goes wrong with recordings and their index."""
+
+
+class BrokenFile(ArchiveError, ValueError):
+    """A file of the archive that is damaged, or is none of it. The message names the file and the place."""
 
 
 class IndexUnavailable(ArchiveError, OSError):
