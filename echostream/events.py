@@ -17,6 +17,10 @@ class Opener(StrEnum):
     VOX = "vox"
     TALK = "talk"
     PASSTHROUGH = "passthrough"
+    DEVICE = "device"
+    """The voice at a network microphone."""
+    STREAM = "stream"
+    """A network microphone that is always on the air."""
 
 
 class Direction(StrEnum):
@@ -141,6 +145,31 @@ class SourceChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceChange:
+    """A device over the network came (present) or went. name, label, address: as its stream has them.
+
+    stream: the number of the connection. detail: for people: how it is read, or why it went.
+    """
+
+    name: str
+    label: str
+    address: str
+    present: bool
+    stream: int
+    detail: str
+    known: bool = True
+    quarantined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesChanged:
+    """Devices came and went, oldest change first. Many in one event: a thousand of them may lose their power
+    at once, and the mailbox holds 256."""
+
+    changes: tuple[DeviceChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerFailed:
     """A worker thread ended with an error; its owner restarts it."""
 
@@ -230,6 +259,7 @@ Event = (
     | TransmitDrained
     | PlaybackChanged
     | SourceChanged
+    | DevicesChanged
     | WorkerFailed
     | ToneDetected
     | ToneMissed

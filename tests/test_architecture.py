@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY = {
     ("events", "tones"): {"echostream.tones.heard"},  # what an event carries
     ("config", "audio"): {"echostream.audio.format"},  # the frame lengths that there are
-    ("wire", "audio"): {"echostream.audio.format"},  # the tick
+    ("wire", "audio"): {"echostream.audio.format", "echostream.audio.sample_forms"},  # tick, sample
     ("config", "tones"): {"echostream.tones.plan", "echostream.tones.tables"},  # what a plan becomes
 }
 TOPS = {"main", "cli", "__main__", "__init__"}  # they may import every room

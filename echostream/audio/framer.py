@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echostream.audio.format import FULL_SCALE, Samples
+from echostream.audio.format import Samples
+from echostream.audio.sample_forms import DECODERS, SAMPLE_BYTES, SampleFormat
 
-SampleFormat = Literal["s16le", "u8", "f32le"]
-_SAMPLE_BYTES: Final[dict[str, int]] = {"s16le": 2, "u8": 1, "f32le": 4}
-
-
-def _from_s16le(data: bytes) -> Samples:
-    return np.frombuffer(data, "<i2").astype(np.int16)
-
-
-def _from_u8(data: bytes) -> Samples:
-    # 128 is silence (WAV's unsigned 8 bit); widen before the subtraction, or 0 - 128 wraps.
-    return (np.frombuffer(data, np.uint8).astype(np.int16) - 128) * 256
-
-
-def _from_f32le(data: bytes) -> Samples:
-    # Clip before scaling: the largest float32 times 32768 is infinite.
-    values = np.clip(np.frombuffer(data, "<f4").astype(np.float32), -1.0, 1.0)
-    values[np.isnan(values)] = 0.0
-    samples: Samples = np.minimum(np.rint(values * np.float32(FULL_SCALE)), 32767).astype(np.int16)
-    return samples
-
-
-_DECODERS: Final = {"s16le": _from_s16le, "u8": _from_u8, "f32le": _from_f32le}
+__all__ = ["Framer", "SampleFormat"]
 
 
 class Framer:
@@ -44,11 +24,11 @@ class Framer:
         "f32le" (full scale ±1.0; beyond that clips, NaN is silence). ValueError for any other."""
         if frame_samples < 1:
             raise ValueError(f"frame_samples {frame_samples}: expected 1 or more")
-        if sample_format not in _DECODERS:
+        if sample_format not in DECODERS:
             raise ValueError(f"sample_format {sample_format!r}: expected one of {get_args(SampleFormat)}")
         self._frame_samples = frame_samples
-        self._frame_bytes = frame_samples * _SAMPLE_BYTES[sample_format]
-        self._decode = _DECODERS[sample_format]
+        self._frame_bytes = frame_samples * SAMPLE_BYTES[sample_format]
+        self._decode = DECODERS[sample_format]
         self._rest = b""
 
     @property

@@ -17,6 +17,8 @@ from echostream.channels.media_session import MediaSession
 from echostream.channels.page_desk import PageDesk
 from echostream.coordinator.deadlines import Deadlines
 from echostream.events import (
+    DeviceChange,
+    DevicesChanged,
     Event,
     Member,
     Opener,
@@ -45,6 +47,8 @@ from echostream.wire import signalling_v1 as signalling
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE = ("keep-alive",)  # no channel ids: those are strings
+DEVICES_LOGGED = 20
+"""Devices that come and go at one time, by name; of more, their number."""
 BEAT = ("beat",)
 BEAT_AFTER_S = 0.3
 """After the connects: by then the server has handled them."""
@@ -188,6 +192,8 @@ class ChannelManager:
                 self._server_refused(code, message)
             case ServerDraining(terminated):
                 self._server_draining(terminated)
+            case DevicesChanged(changes):
+                _log_devices(changes)
             case WorkerFailed(name, error):
                 log.error("worker %s failed: %s", name, error)
             case ReloadRequested():
@@ -214,6 +220,7 @@ class ChannelManager:
             return  # it was removed while the event waited
         runtime.state, commands = cs.step(runtime.state, event, now)
         self.pages.follow(runtime)  # first: what is sent begins with the right frames
+        runtime.follow_talkers()
         for command in commands:
             self._obey(runtime, command)
         due_at_s = runtime.state.due_at_s
@@ -251,6 +258,8 @@ class ChannelManager:
         what = "the passthrough goes on on the loudspeaker only"
         if runtime.state.latched:
             what = f"latched until {_names(runtime.state.active)} is released"
+        elif runtime.state.barred:
+            what = "no microphone opens it again before it was quiet"
         timer = "channel %s: time-out timer (%.0f s): transmission ended, %s"
         log.warning(timer, runtime.config.id, runtime.config.tot_s, what)
 
@@ -411,3 +420,16 @@ class ChannelManager:
 
 def _names(openers: frozenset[Opener]) -> str:
     return ", ".join(sorted(openers)) or "released"
+
+
+def _log_devices(changes: tuple[DeviceChange, ...]) -> None:
+    """A line each; of many at once (a power cut, a switch that restarts) the first few and their number."""
+    for change in changes[:DEVICES_LOGGED]:
+        what = "connected" if change.present else "gone"
+        apart = ", recorded apart" if change.quarantined else ""
+        line = "device %s (%s%s) %s: %s"
+        log.info(line, change.name, change.address, apart, what, change.detail)
+    more = changes[DEVICES_LOGGED:]
+    if more:
+        came = sum(change.present for change in more)
+        log.info("and %d more devices connected, %d gone", came, len(more) - came)

@@ -1,0 +1,187 @@
+"""One TCP connection of a device: its first line, its stream, and when enough is enough."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from echostream.audio.device_ports import GapCause
+from echostream.config.esp32_models import Relay
+from echostream.network.esp32_admission import Refused, plain_address
+from echostream.network.esp32_device import DeviceStream
+from echostream.network.esp32_roster import Roster
+from echostream.wire.esp32_hello import Opening
+from echostream.wire.strict_text import Malformed
+
+READ_BYTES: Final = 1 << 16
+"""Read at a time: two seconds of 16 kHz; the next device has its turn then."""
+OPENING_BYTES: Final = 4096
+"""Read at a time while it is not known how fast a device may send."""
+LAST_BYTES: Final = 1 << 20
+"""Read at most of a connection whose place is taken by another one."""
+LINE_S: Final = 5.0
+"""How long the rest of a hello line may take once its beginning is there."""
+# 10 s of silence, then three probes 5 s apart: a device without power is noticed after 25 s.
+_KEEP_ALIVE: Final = (
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+)
+
+
+class Connection:
+    """Owns its socket. On the relay's thread.
+
+    buffer: shared by all connections, READ_BYTES long. on_close(self): called before the socket is closed.
+    watched_by: where the relay waits for it, None while it does not.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: str,
+        roster: Roster,
+        relay: Relay,
+        buffer: memoryview,
+        on_close: Callable[[Connection], None],
+        now: float,
+    ) -> None:
+        self.sock = sock
+        self.address = plain_address(address)
+        self.open = True
+        self.opened_at_s = now
+        self.stream: DeviceStream | None = None
+        self.resume_at_s = 0.0
+        self.watched_by: selectors.BaseSelector | None = None
+        self._roster = roster
+        self._relay = relay
+        self._buffer = buffer
+        self._on_close = on_close
+        self._opening = Opening()
+        self._kept_since_s: float | None = None
+        sock.setblocking(False)
+        for level, option, value in _KEEP_ALIVE:
+            sock.setsockopt(level, option, value)
+
+    @property
+    def often(self) -> bool:
+        """It is read often: it may go on the air, or nobody knows yet who it is."""
+        return self.stream is None or self.stream.talks
+
+    def read(self, now: float) -> bool:
+        """Take what is there. False: not now, `resume_at_s` says when; or it was closed."""
+        stream, room = self.stream, OPENING_BYTES
+        if stream is not None:
+            room = min(stream.limit.room_bytes(now), READ_BYTES)
+            if room < stream.least_bytes:
+                self.resume_at_s = now + stream.limit.wait_s(stream.least_bytes)
+                self._roster.counters.throttled += 1
+                return False
+        count = self._receive(room, now)
+        if count > 0:
+            self._take(self._buffer[:count], now)
+        return self.open
+
+    def check(self, now: float) -> None:
+        """What time alone decides; a few times a second."""
+        if not self._opening.decided:
+            self._check_opening(now)
+        stream = self.stream
+        if stream is None or not self.open:
+            return
+        if now - stream.progress.at_s > self._relay.silence_s:
+            self.close(f"silent for {self._relay.silence_s:.0f} s", now)
+        elif stream.limit.floods(now):
+            self._roster.rest(stream, now)
+            speed = stream.limit.speed(now)
+            self.close(f"sends {speed:.1f} times as fast as its rate says: is rate_hz right?", now)
+
+    def finish(self, now: float) -> None:
+        """Another connection takes its place: hand on what has come already, then close the socket."""
+        left, stream = LAST_BYTES, self.stream
+        while stream is not None and left > 0:
+            try:
+                count = self.sock.recv_into(self._buffer)
+            except OSError:
+                break
+            if count == 0:
+                break
+            self._take(self._buffer[:count], now)
+            left -= count
+        self._close_socket()
+
+    def judge_again(self, relay: Relay, now: float) -> None:
+        """The rules changed: it goes on, goes on to others who take it, or ends and connects again."""
+        self._relay = relay
+        if self.stream is not None and not self._roster.keeps(self.stream, self._opening.hello, now):
+            self.close("its settings changed", now, "stopped")
+
+    def close(self, detail: str, now: float, cause: GapCause = "device gone") -> None:
+        """End it, its stream too. Idempotent."""
+        if not self.open:
+            return
+        self._close_socket()
+        if self.stream is not None:
+            self._roster.end(self.stream, cause, detail, now)
+
+    # ---- inside
+
+    def _close_socket(self) -> None:
+        if self.open:
+            self.open = False
+            self._on_close(self)
+            self.sock.close()
+
+    def _receive(self, room: int, now: float) -> int:
+        try:
+            count = self.sock.recv_into(self._buffer, room)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self.close(f"connection lost: {error.strerror or error}", now)
+            return 0
+        if count == 0:
+            self.close("it closed the connection", now)
+        return count
+
+    def _take(self, data: memoryview, now: float) -> None:
+        if self.stream is not None and self._opening.decided:
+            self.stream.feed(data, now)
+            return
+        try:
+            audio = self._opening.feed(bytes(data))
+        except Malformed as error:
+            self._refuse(Refused("bad_hello", str(error)), now)
+            return
+        if not self._opening.pending:
+            self._kept_since_s = None
+        elif self._kept_since_s is None:
+            self._kept_since_s = now
+        self._opened(audio, now)
+
+    def _opened(self, audio: bytes, now: float) -> None:
+        """Let it in, once it is known who it is; hand on the audio that came with its first bytes."""
+        if self.stream is None and (self._opening.hello is not None or self._opening.decided):
+            self.stream = self._roster.admit(self, self._opening.hello, now)
+            if self.stream is None:
+                self._close_socket()
+        if self.stream is not None and audio:
+            self.stream.feed(audio, now)
+
+    def _check_opening(self, now: float) -> None:
+        if self._kept_since_s is None:
+            if self.stream is None and now - self.opened_at_s > self._relay.silence_s:
+                self._refuse(Refused("says_nothing", "not a byte came"), now)
+        elif self._opening.waits_for_line:
+            if now - self._kept_since_s > LINE_S:
+                self._refuse(Refused("bad_hello", f"no end of line within {LINE_S:.0f} s"), now)
+        elif 1000 * (now - self._kept_since_s) > self._relay.hello_wait_ms:
+            self._kept_since_s = None
+            self._opened(self._opening.give_up(), now)
+
+    def _refuse(self, refusal: Refused, now: float) -> None:
+        self._roster.refuse(self.address, refusal, now)
+        self.close(refusal.message, now)

@@ -1,0 +1,133 @@
+"""One stream of one device: its bytes become blocks of samples with their time, for whoever takes them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from echostream.audio.device_ports import DeviceAudio, DeviceSink, GapCause, StreamInfo
+from echostream.audio.format import FULL_SCALE, Samples
+from echostream.audio.sample_forms import SAMPLE_BYTES
+from echostream.network.esp32_admission import Admitted
+from echostream.network.esp32_limits import Progress, SpeedLimit
+from echostream.network.esp32_status import DeviceStatus, RelayCounters
+from echostream.wire.esp32_stream import SampleAssembler
+
+log = logging.getLogger(__name__)
+
+
+class DeviceStream:
+    """From the admission to the end of a connection. All of it on the relay's thread, but `status`."""
+
+    def __init__(
+        self,
+        admitted: Admitted,
+        info: StreamInfo,
+        limit: SpeedLimit,
+        counters: RelayCounters,
+        now: float,
+        over: str,
+    ) -> None:
+        self.admitted = admitted
+        self.info = info
+        self.limit = limit
+        self.began_s = now
+        self.over = over
+        self.bytes_per_s = bytes_per_s(admitted)
+        self.progress = Progress(now)
+        self._counters = counters
+        self._sinks: list[DeviceSink] = []
+        self._assembler = SampleAssembler(admitted.sample_format, admitted.channels)
+        self._samples = 0
+        self._bytes = 0
+        self._missing = 0
+        self._gaps = 0
+        self._last: Samples | None = None
+        self._heard_s: float | None = None
+
+    @property
+    def least_bytes(self) -> int:
+        """A device that sends too fast is read in steps of this: 100 ms."""
+        return self.bytes_per_s // 10
+
+    @property
+    def talks(self) -> bool:
+        """Its audio may go on the air: it is read often."""
+        return self.admitted.settings.transmit != "never" and not self.admitted.quarantined
+
+    def set_sinks(self, sinks: Sequence[DeviceSink]) -> None:
+        self._sinks = list(sinks)
+
+    def feed(self, data: bytes | memoryview, now: float) -> None:
+        """Bytes as they came; `now`: when they were read."""
+        self._bytes += len(data)
+        self._counters.bytes += len(data)
+        self.limit.take(len(data))
+        self.progress.came(len(data), self.bytes_per_s, now)
+        samples = self._assembler.feed(data)
+        if samples.size:
+            self._hand_on(samples, now)
+
+    def end_sinks(self, cause: GapCause) -> None:
+        """No more of this stream, for all who take it."""
+        sinks, self._sinks = self._sinks, []
+        for sink in sinks:
+            try:
+                sink.ended(cause)
+            except Exception:
+                self._counters.sink_errors += 1
+                log.exception("device %s: %s failed at the end", self.info.name, type(sink).__name__)
+
+    def status(self, now: float, connections: int) -> DeviceStatus:
+        """Any thread."""
+        admitted, last = self.admitted, self._last
+        rate_hz = admitted.rate_hz
+        return DeviceStatus(
+            name=self.info.name,
+            label=self.info.label,
+            connected=True,
+            known=admitted.known,
+            quarantined=admitted.quarantined,
+            address=self.info.address,
+            over=self.over,
+            rate_hz=rate_hz,
+            sample_format=admitted.sample_format,
+            channel=None if admitted.quarantined else admitted.settings.channel,
+            transmit="never" if admitted.quarantined else admitted.settings.transmit,
+            stream=self.info.stream,
+            since_s=self.began_s,
+            heard_s=self._heard_s,
+            samples=self._samples,
+            bytes=self._bytes,
+            missing_s=self._missing / rate_hz,
+            gaps=self._gaps,
+            speed=self.limit.speed(now),
+            peak_dbfs=None if last is None else _peak_dbfs(last),
+            connections=connections,
+        )
+
+    def _hand_on(self, samples: Samples, now: float) -> None:
+        position = self._samples + self._missing
+        self._samples += samples.size
+        self._last, self._heard_s = samples, now
+        block = DeviceAudio(samples, position, now)
+        for sink in self._sinks:
+            try:
+                sink.audio(block)
+            except Exception:
+                # One taker's bug must cost neither the other takers nor the other devices.
+                log.exception("device %s: %s failed and is left out", self.info.name, type(sink).__name__)
+                self._counters.sink_errors += 1
+                self._sinks = [other for other in self._sinks if other is not sink]
+
+
+def bytes_per_s(admitted: Admitted) -> int:
+    """What it sends in a second by its own rate and form."""
+    return admitted.rate_hz * admitted.channels * SAMPLE_BYTES[admitted.sample_format]
+
+
+def _peak_dbfs(samples: Samples) -> float:
+    peak = max(int(samples.max()), -int(samples.min()), 1)
+    return round(float(20 * np.log10(peak / FULL_SCALE)), 1)

@@ -1,0 +1,235 @@
+"""Who is connected: names, replacements, limits, and what is told of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from echostream.audio.device_ports import DeviceSink, GapCause, StreamInfo
+from echostream.config.esp32_models import Esp32, Esp32Device, Relay
+from echostream.events import DeviceChange
+from echostream.network.esp32_admission import Admission, Admitted, Refused
+from echostream.network.esp32_device import DeviceStream, bytes_per_s
+from echostream.network.esp32_limits import SpeedLimit
+from echostream.network.esp32_status import DeviceStatus, RelayCounters
+from echostream.wire.esp32_hello import Hello
+
+log = logging.getLogger(__name__)
+
+OpenSinks = Callable[[StreamInfo], Sequence[DeviceSink]]
+MAX_REMEMBERED: Final = 256
+"""Devices without an entry that are remembered after they went."""
+MAX_CHANGES: Final = 4096
+"""Changes that wait to be told; the oldest give way."""
+REST_S: Final = 60.0
+"""How long a device that flooded is refused."""
+LOG_EVERY_S: Final = 10.0
+"""Between two lines on refusals for one reason from one address."""
+
+
+class Carrier(Protocol):
+    """A connection, or a flow of datagrams."""
+
+    address: str
+
+    def finish(self, now: float) -> None:
+        """Hand on what has come already, then close."""
+        ...
+
+
+class Roster:
+    """The streams that live, by name. On the relay's thread, but `devices`."""
+
+    def __init__(self, esp32: Esp32, relay: Relay, tokens: Mapping[str, str], open_sinks: OpenSinks) -> None:
+        self.counters = RelayCounters()
+        self.changes: deque[DeviceChange] = deque(maxlen=MAX_CHANGES)
+        self._open_sinks = open_sinks
+        self._live: dict[str, tuple[DeviceStream, Carrier]] = {}
+        self._gone: OrderedDict[str, DeviceStatus] = OrderedDict()
+        self._connections: Counter[str] = Counter()
+        self._resting: dict[str, float] = {}
+        self._said: dict[tuple[str, str], float] = {}
+        self._streams = 0
+        self.set_rules(esp32, relay, tokens)
+
+    def set_rules(self, esp32: Esp32, relay: Relay, tokens: Mapping[str, str]) -> None:
+        """From the next admission on."""
+        self._esp32 = esp32
+        self._relay = relay
+        self._admission = Admission(esp32, tokens)
+
+    def admit(
+        self, carrier: Carrier, hello: Hello | None, now: float, over: str = "tcp"
+    ) -> DeviceStream | None:
+        """Let a stream in; one of the same device that is there ends. None: refused, counted and logged."""
+        verdict = self._admission.judge(carrier.address, hello)
+        if isinstance(verdict, Admitted):
+            verdict = self._limits(verdict, carrier.address, now) or verdict
+        if isinstance(verdict, Refused):
+            self.refuse(carrier.address, verdict, now)
+            return None
+        name = self._free_name(verdict.name) if verdict.anonymous else verdict.name
+        old = self._live.get(name)
+        if old is not None:
+            self.counters.replaced += 1
+            old[1].finish(now)
+            self.end(old[0], "device gone", "a new connection of it took its place", now)
+        return self._begin(verdict, name, carrier, now, over)
+
+    def keeps(self, stream: DeviceStream, hello: Hello | None, now: float) -> bool:
+        """Whether the stream, by the rules of now, would be let in and read as it is.
+
+        Where it goes may have changed: then others take it from here on.
+        """
+        verdict, old = self._admission.judge(stream.info.address, hello), stream.admitted
+        if not isinstance(verdict, Admitted) or verdict.reading != old.reading:
+            return False
+        if verdict != old:
+            stream.end_sinks("stopped")
+            stream.admitted = verdict
+            stream.info = replace(stream.info, label=verdict.label)
+            stream.set_sinks(self._sinks_of(stream.info))
+            self._tell(stream, True, "its settings changed")
+        return True
+
+    def refuse(self, address: str, refusal: Refused, now: float) -> None:
+        """Count it, and say it now and then."""
+        counts = self.counters.refused
+        counts[refusal.reason] = counts.get(refusal.reason, 0) + 1
+        key = (address, refusal.reason)
+        if now - self._said.get(key, -LOG_EVERY_S) < LOG_EVERY_S:
+            return
+        if len(self._said) >= MAX_REMEMBERED:
+            self._said.clear()
+        self._said[key] = now
+        log.warning("device at %s refused: %s", address, refusal.message)
+
+    def end(self, stream: DeviceStream, cause: GapCause, detail: str, now: float) -> None:
+        """A stream is over. Its carrier is closed by whoever calls. Once for each stream."""
+        name = stream.info.name
+        live = self._live.get(name)
+        if live is None or live[0] is not stream:
+            return
+        status = stream.status(now, self._connections[name])
+        del self._live[name]
+        self.counters.ended += 1
+        stream.end_sinks(cause)
+        self._remember(status, detail, now)
+        self._tell(stream, False, detail)
+
+    def rest(self, stream: DeviceStream, now: float) -> None:
+        """It flooded: it is refused for a while."""
+        if len(self._resting) >= MAX_REMEMBERED:
+            self._resting = {name: until for name, until in self._resting.items() if until > now}
+        if len(self._resting) < MAX_REMEMBERED:
+            self._resting[stream.info.name] = now + REST_S
+
+    def streams(self) -> list[tuple[DeviceStream, Carrier]]:
+        """Those that live."""
+        return list(self._live.values())
+
+    def devices(self) -> list[DeviceStatus]:
+        """Any thread: those with an entry first, in the order of the configuration, then the others."""
+        now, devices = time.monotonic(), self._esp32.devices
+        found = {status.name: status for status in list(self._gone.values())}
+        for stream, _ in list(self._live.values()):
+            name = stream.info.name
+            found[name] = stream.status(now, self._connections[name])
+        known = [
+            found.pop(device.name) if device.name in found else _never_seen(device) for device in devices
+        ]
+        return known + sorted(found.values(), key=lambda status: status.name)
+
+    # ---- inside
+
+    def _limits(self, admitted: Admitted, address: str, now: float) -> Refused | None:
+        if self._resting.get(admitted.name, now) > now:
+            return Refused("rests", f"{admitted.name} sent far too fast; refused for {REST_S:.0f} s")
+        if admitted.known:
+            return None
+        same = sum(
+            1 for stream, other in self._live.values() if other.address == address and not stream.info.known
+        )
+        if same < self._relay.max_per_address:
+            return None
+        return Refused("per_address", f"{same} unknown devices from there (relay.max_per_address)")
+
+    def _free_name(self, name: str) -> str:
+        number, free = 1, name
+        while free in self._live:
+            number += 1
+            free = f"{name}-{number}"
+        return free
+
+    def _begin(
+        self, admitted: Admitted, name: str, carrier: Carrier, now: float, over: str
+    ) -> DeviceStream | None:
+        self._streams += 1
+        info = StreamInfo(
+            name,
+            admitted.label,
+            admitted.rate_hz,
+            carrier.address,
+            self._streams,
+            admitted.known,
+            admitted.quarantined,
+        )
+        limit = SpeedLimit(bytes_per_s(admitted), self._relay.most_speed, self._relay.burst_s, now)
+        stream = DeviceStream(admitted, info, limit, self.counters, now, over)
+        stream.set_sinks(self._sinks_of(info))
+        self._live[name] = (stream, carrier)
+        self._gone.pop(name, None)
+        self._connections[name] += 1
+        self.counters.admitted += 1
+        form = f"{admitted.sample_format}, {admitted.rate_hz} Hz"
+        self._tell(stream, True, form if admitted.channels == 1 else f"{form}, stereo")
+        return stream
+
+    def _sinks_of(self, info: StreamInfo) -> Sequence[DeviceSink]:
+        try:
+            return self._open_sinks(info)
+        except Exception:
+            self.counters.sink_errors += 1
+            log.exception("device %s: nobody takes its audio", info.name)
+            return ()
+
+    def _remember(self, status: DeviceStatus, detail: str, now: float) -> None:
+        fields = {name: getattr(status, name) for name in DeviceStatus.__slots__}
+        self._gone[status.name] = DeviceStatus(
+            **{**fields, "connected": False, "detail": detail, "since_s": now}
+        )
+        if len(self._gone) > MAX_REMEMBERED + len(self._esp32.devices):
+            name, _ = self._gone.popitem(last=False)
+            del self._connections[name]
+
+    def _tell(self, stream: DeviceStream, present: bool, detail: str) -> None:
+        info = stream.info
+        self.changes.append(
+            DeviceChange(
+                info.name,
+                info.label,
+                info.address,
+                present,
+                info.stream,
+                detail,
+                info.known,
+                info.quarantined,
+            )
+        )
+
+
+def _never_seen(device: Esp32Device) -> DeviceStatus:
+    return DeviceStatus(
+        device.name,
+        device.label,
+        connected=False,
+        known=True,
+        quarantined=False,
+        channel=device.channel,
+        transmit=device.transmit,
+        detail="" if device.enabled else "enabled is false",
+    )

@@ -1,0 +1,64 @@
+"""What the relay tells of its devices and of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from echostream.audio.sample_forms import SampleFormat
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus:
+    """One device, as it is now. Times: monotonic seconds.
+
+    since_s: when it came, or went; None: never seen. detail: why it went or is refused. samples: of this
+    stream, without what is missing; missing_s, gaps: audio that is missing in it. ppm: how much faster its
+    clock runs than ours; error_ms: how well the times of its samples are known. peak_dbfs: of the last block.
+    speed: times real time, over the stream. connections: since the relay started.
+    """
+
+    name: str
+    label: str
+    connected: bool
+    known: bool
+    quarantined: bool
+    address: str = ""
+    over: str = "tcp"
+    rate_hz: int = 0
+    sample_format: SampleFormat = "s16le"
+    channel: str | None = None
+    transmit: str = "never"
+    stream: int = 0
+    since_s: float | None = None
+    heard_s: float | None = None
+    samples: int = 0
+    bytes: int = 0
+    missing_s: float = 0.0
+    gaps: int = 0
+    speed: float = 0.0
+    ppm: float | None = None
+    error_ms: float | None = None
+    peak_dbfs: float | None = None
+    connections: int = 0
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class RelayCounters:
+    """Since the start. refused: by reason. throttled: reads put off because a device sent too fast.
+
+    sink_errors: bugs of who takes the audio; its stream goes on without it.
+    """
+
+    accepted: int = 0
+    admitted: int = 0
+    replaced: int = 0
+    ended: int = 0
+    throttled: int = 0
+    bytes: int = 0
+    datagrams: int = 0
+    datagrams_lost: int = 0
+    datagrams_late: int = 0
+    datagrams_bad: int = 0
+    sink_errors: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
