@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from echostream.archive.page_recorder import PageRecorder
@@ -39,6 +39,8 @@ class Secrets:
 
     aes_key: bytes | None = None
     token: str | None = None
+    device_tokens: Mapping[str, str] = field(default_factory=dict)
+    database_url: str | None = None
 
     def __repr__(self) -> str:
         return "Secrets(…)"
@@ -142,7 +144,9 @@ class Gateway:
         """A validated new configuration, on the coordinator's thread: only what changed is touched."""
         self._reap()
         now = time.monotonic()
-        new_signalling = changes.touches_signalling or secrets != self._secrets
+        before = self._secrets
+        same_keys = (secrets.aes_key, secrets.token) == (before.aes_key, before.token)
+        new_signalling = changes.touches_signalling or not same_keys
         self.config, self._secrets = config, secrets
         gone = set(changes.channels_removed) | set(changes.channels_changed)
         for channel_id in gone & set(self.manager.channels):

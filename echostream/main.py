@@ -109,7 +109,34 @@ def read_secrets(config: Config) -> Secrets:
         else:
             key = _key(text)
     token = read_secret(server.token, "control_server.token") if server.token is not None else None
-    return Secrets(key, token)
+    return Secrets(key, token, _device_tokens(config), _database_url(config))
+
+
+def _device_tokens(config: Config) -> dict[str, str]:
+    """A token that cannot be read costs its device: nobody gets in by its name."""
+    tokens: dict[str, str] = {}
+    if not config.esp32.enabled:
+        return tokens
+    for at, device in enumerate(config.esp32.devices):
+        if device.token is None or not device.enabled:
+            continue
+        try:
+            tokens[device.name] = read_secret(device.token, f"esp32.devices[{at}].token").strip()
+        except SecretError as error:
+            log.error("%s; %s is refused until then", error, device.name)
+    return tokens
+
+
+def _database_url(config: Config) -> str | None:
+    """Without the site's index the recordings go on, into the one beside them."""
+    database = config.recording.database
+    if database is None or not config.recording.enabled:
+        return None
+    try:
+        return read_secret(database, "recording.database").strip()
+    except SecretError as error:
+        log.error("%s; recordings are indexed beside them, in SQLite, until then", error)
+        return None
 
 
 def _key(text: str) -> bytes:
