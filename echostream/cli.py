@@ -22,6 +22,7 @@ examples:
   echostream esp32  hello.wav --to 10.0.0.7:9000  an ESP32 microphone that sends a file
   echostream tones detect call.mp3                which tones are in a recording
   echostream page fire-dispatch engine-7 --voice alarm.mp3
+  echostream recordings list --from today         what was recorded
 
 exit codes: 0 done, 1 failed while it ran, 2 the configuration or the call is wrong,
             3 a library, a card or a running gateway is missing
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_members(commands)
     _add_esp32(commands)
     _add_tones(commands)
+    _add_recordings(commands)
     return parser
 
 
@@ -165,6 +167,12 @@ def _add_tones(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     add_tones(commands, _learn_from_channel)
     add_page(commands, _page)
+
+
+def _add_recordings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from echostream.archive_tools.commands import add_recordings
+
+    add_recordings(commands)
 
 
 def _seconds(text: str) -> float:

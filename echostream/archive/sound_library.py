@@ -62,15 +62,15 @@ class _Forwards(soundfile.SoundFile):  # type: ignore[misc]  # the package has n
 class FlacEncoder:
     """Samples in; what has to be written where, out."""
 
-    def __init__(self, rate_hz: int, level: int) -> None:
-        """level: 0 to 8 as of the command `flac`. ValueError for a rate that FLAC does not know."""
+    def __init__(self, rate_hz: int, level: int, channels: int = 1) -> None:
+        """level: 0 to 8 as of the command `flac`. ValueError for a rate or number of channels FLAC has not."""
         self._memory = _Memory()
         try:
             self._file: Any = _Forwards(
                 self._memory,
                 "w",
                 rate_hz,
-                1,
+                channels,
                 subtype="PCM_16",
                 format="FLAC",
                 compression_level=level / _LEVELS,
@@ -79,7 +79,7 @@ class FlacEncoder:
             raise ValueError(f"FLAC at {rate_hz} Hz: {_reason(error)}") from None
 
     def write(self, samples: Samples) -> None:
-        """Shape (n,) int16."""
+        """Shape (n,) int16; of several channels (n, channels)."""
         self._file.write(samples)
 
     def take(self) -> list[tuple[int, bytes]]:
@@ -90,7 +90,7 @@ class FlacEncoder:
     def close(self) -> None:
         """Complete the last block and the header; `take` what that makes."""
         if not self._file.closed and not self._file.frames:
-            self._file.write(np.zeros(0, np.int16))  # makes the header
+            self._file.write(np.zeros((0, self._file.channels), np.int16))  # makes the header
         self._file.close()
 
 

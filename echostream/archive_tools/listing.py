@@ -1,0 +1,91 @@
+"""`echostream recordings list`: a row for each recording, the newest at the bottom."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from itertools import islice
+from typing import Final, TextIO
+
+from echostream.archive.recording import Recording
+from echostream.archive_tools.selection import Selection, find
+from echostream.archive_tools.sizes import bytes_shown
+from echostream.archive_tools.store import FileStore, source_name
+from echostream.archive_tools.times import iso, length_shown, shown, zone_name
+from echostream.console.tables import Column, write_table
+
+SHORT_ID: Final = 8
+_COLUMNS: Final = (
+    Column("id", keep=True, style="cyan"),
+    Column("start", keep=True),
+    Column("length", right=True, keep=True),
+    Column("source", keep=True, style="bold"),
+    Column("what"),
+    Column("form"),
+    Column("size", right=True, keep=True),
+    Column("gaps", right=True),
+    Column("tones"),
+    Column("label"),
+    Column("notes"),
+)
+
+
+def list_recordings(
+    store: FileStore, selection: Selection, now_us: int, limit: int, *, as_json: bool, out: TextIO
+) -> int:
+    """Print them; exit code 0 also where there is none. limit: 0 for all."""
+    found = find(store, selection, now_us)
+    kept = list(islice(found, limit) if limit else found)[::-1]
+    more = limit and next(found, None) is not None
+    if as_json:
+        for one in kept:
+            out.write(json.dumps(document(one), ensure_ascii=False) + "\n")
+        return 0
+    if not kept:
+        out.write("no recordings there\n")
+        return 0
+    write_table(_COLUMNS, [_row(one, selection) for one in kept], out)
+    zone = zone_name(kept[-1].start_us, selection.zone)
+    length = length_shown(sum(one.duration_us for one in kept))
+    size = bytes_shown(sum(one.bytes for one in kept))
+    out.write(f"{counted(len(kept), 'recording')}, {length}, {size}; times: {zone}")
+    out.write(f"; older ones are there, --limit {limit * 10} or --all shows them\n" if more else "\n")
+    return 0
+
+
+def document(one: Recording) -> dict[str, object]:
+    """A recording for machines: as in its own file, and what follows from that."""
+    return {
+        **asdict(one),
+        "source_name": source_name(one),
+        "start": iso(one.start_us),
+        "end": iso(one.end_us),
+        "duration_s": one.duration_us / 1e6,
+    }
+
+
+def counted(count: int, name: str) -> str:
+    """ "1 recording", "2 recordings"."""
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
+
+
+def _row(one: Recording, selection: Selection) -> tuple[str, ...]:
+    return (
+        one.id[:SHORT_ID],
+        shown(one.start_us, selection.zone),
+        length_shown(one.duration_us),
+        source_name(one),
+        _what(one),
+        f"{one.form} {one.rate_hz / 1000:g}k",
+        bytes_shown(one.bytes) if one.bytes else "",
+        str(len(one.gaps)) if one.gaps else "",
+        ", ".join(dict.fromkeys(tone.name or tone.tone_id for tone in one.tones)),
+        one.label if one.label != one.source else "",
+        one.notes,
+    )
+
+
+def _what(one: Recording) -> str:
+    """Why it was recorded, and what is special about it."""
+    special = [] if one.state == "closed" else ["now" if one.state == "open" else one.state]
+    return ", ".join([one.trigger, *special, *(["protected"] if one.protected else [])])

@@ -1,0 +1,111 @@
+"""Which recordings a command is about: sources by name or pattern, or single ones, in a range of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
+from pathlib import Path
+
+from echostream.archive.recording import Recording, SourceKind, Trigger
+from echostream.archive_tools import store as stores
+from echostream.archive_tools.store import FileStore
+from echostream.archive_tools.times import parse_time
+from echostream.errors import ArchiveError
+from echostream.index.query import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """As typed. what: names of sources, patterns, ids or paths of recordings; none: all.
+
+    start, end: times as `times.parse_time` reads them; length_us: the one from the other.
+    """
+
+    what: tuple[str, ...] = ()
+    start: str = ""
+    end: str = ""
+    length_us: int = 0
+    kinds: tuple[SourceKind, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    channels: tuple[str, ...] = ()
+    tones: tuple[str, ...] = ()
+    text: str = ""
+    protected: bool | None = None
+    utc: bool = False
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """In which times are read and shown; None: the machine's own."""
+        return UTC if self.utc else None
+
+    def range_us(self, now_us: int) -> tuple[int | None, int | None]:
+        """[from, to) in Unix microseconds; None where it is open. ArchiveError for a range that is none."""
+        start = parse_time(self.start, now_us, self.zone) if self.start else None
+        end = parse_time(self.end, now_us, self.zone, end=True) if self.end else None
+        if self.length_us:
+            if start is not None and end is not None:
+                raise ArchiveError("--from, --to and --for together: two of them say it all")
+            if start is not None:
+                end = start + self.length_us
+            else:
+                end = now_us if end is None else end
+                start = end - self.length_us
+        if start is not None and end is not None and end <= start:
+            raise ArchiveError(f"--to {self.end or 'now'} is not after --from {self.start or 'now'}")
+        return start, end
+
+    def query(self, now_us: int, oldest_first: bool = False) -> Query:
+        """Without `what`."""
+        since_us, until_us = self.range_us(now_us)
+        return Query(
+            since_us=since_us,
+            until_us=until_us,
+            channels=self.channels,
+            kinds=self.kinds,
+            triggers=self.triggers,
+            tones=self.tones,
+            text=self.text,
+            protected=self.protected,
+            oldest_first=oldest_first,
+        )
+
+
+def find(
+    store: FileStore, selection: Selection, now_us: int, oldest_first: bool = False
+) -> Iterator[Recording]:
+    """The recordings, in order of time. ArchiveError for a `what` that nothing goes by."""
+    query = selection.query(now_us, oldest_first)
+    known = store.sources() if selection.what else set()
+    names = tuple(one for one in selection.what if stores.is_pattern(one) or one in known)
+    single = {one.id: one for one in (one_of(store, what) for what in selection.what if what not in names)}
+    if not single:
+        yield from _of_sources(store, names, query)
+        return
+    chosen = [one for one in single.values() if stores.matches(one, query)]
+    if names:
+        chosen += [one for one in _of_sources(store, names, query) if one.id not in single]
+    yield from sorted(chosen, key=lambda one: (one.start_us, one.id), reverse=not oldest_first)
+
+
+def _of_sources(store: FileStore, names: tuple[str, ...], query: Query) -> Iterator[Recording]:
+    """A pattern, and a name as the command line says it, is compared here; the index knows plain ones."""
+    if not any(map(stores.is_pattern, names)):
+        query = replace(query, sources=tuple(dict.fromkeys(map(stores.plain_name, names))))
+    return (one for one in store.all(query) if stores.named(one, names))
+
+
+def one_of(store: FileStore, what: str) -> Recording:
+    """One recording, by its id, the first digits of it, its path or its name. ArchiveError."""
+    found = store.get(_inside(store.directory, what))
+    if found is None:
+        raise ArchiveError(f'"{what}": no source and no recording of that name; `echostream recordings list`')
+    return found
+
+
+def _inside(directory: Path, what: str) -> str:
+    """A path of the file system as the archive says it: relative."""
+    path = Path(what)
+    if "/" in what and path.exists() and path.resolve().is_relative_to(directory.resolve()):
+        return path.resolve().relative_to(directory.resolve()).as_posix()
+    return what
