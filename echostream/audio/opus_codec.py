@@ -41,6 +41,7 @@ MAX_ENCODED_BYTES: Final = 4000
 MAX_FRAME_BYTES: Final = 1275
 _INT16: Final = np.dtype(np.int16)
 _APPLICATION_VOIP: Final = 2048
+_APPLICATION_AUDIO: Final = 2049
 _SILK_SAMPLES: Final = (480, 960, 1920, 2880)
 _HYBRID_SAMPLES: Final = (480, 960)
 _CELT_SAMPLES: Final = (120, 240, 480, 960)
@@ -50,13 +51,17 @@ _FIRST_CELT_CONFIG: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
-    """What the encoder is asked for. Raises ValueError for a value that Opus would refuse."""
+    """What the encoder is asked for. Raises ValueError for a value that Opus would refuse.
+
+    voice: shaped for speech to be understood; False: true to any sound, as an archive wants it.
+    """
 
     bitrate_bps: int = 24_000
     complexity: int = 5
     fec: bool = True
     dtx: bool = False
     expected_loss_percent: int = 10
+    voice: bool = True
 
     def __post_init__(self) -> None:
         _check_range("bitrate_bps", self.bitrate_bps, 6_000, 510_000)
@@ -83,10 +88,12 @@ class OpusEncoder:
         self._pcm_pointer = self._pcm.ctypes.data_as(opuslib.api.c_int16_pointer)
         self._out = (ctypes.c_char * MAX_ENCODED_BYTES)()
         self._out_view = memoryview(self._out)
-        self._state: Any = _create(_encoder_api, rate_hz, 1, _APPLICATION_VOIP)
+        settings = settings or EncoderSettings()
+        application = _APPLICATION_VOIP if settings.voice else _APPLICATION_AUDIO
+        self._state: Any = _create(_encoder_api, rate_hz, 1, application)
         self._free = weakref.finalize(self, _encoder_api.destroy, self._state)
         self._closed = False
-        self._apply(settings or EncoderSettings())
+        self._apply(settings)
 
     def _apply(self, settings: EncoderSettings) -> None:
         for name, request, value in (
