@@ -13,7 +13,8 @@ from echostream.audio.ports import AudioSink, AudioSource, CardSpec
 from echostream.audio.tone import beep
 from echostream.channels.audio_stream import AudioStream, PttOutput, ReceiveSettings
 from echostream.channels.audio_workers import CaptureWorker, CardWorker, PlaybackWorker
-from echostream.channels.channel_state import ChannelState, Settings
+from echostream.channels.channel_state import ChannelState, Phase, Settings
+from echostream.channels.device_mix import DeviceMix
 from echostream.channels.keying import KeyingSettings
 from echostream.channels.transmit_path import FrameSource, TransmitSettings
 from echostream.config.models import Audio, Channel
@@ -138,6 +139,15 @@ class ChannelRuntime:
             on_drained=lambda number: post(TransmitDrained(channel.id, number)),
             on_playing=lambda playing: post(PlaybackChanged(channel.id, playing)),
         )
+        self.devices = DeviceMix(
+            audio.frame_ms,
+            channel.high_pass_hz,
+            on_opener=lambda opener, active, at_s: post(PttChanged(channel.id, opener, active, at_s)),
+            on_first=self._listen_to_devices,
+            shy=channel.duplex == "half",
+        )
+        """Network microphones that talk on this channel."""
+        self._card_talks = True
         spec = CardSpec(channel.card, channel.side, audio.frame_ms)
         self.capture = CaptureWorker(
             channel.id, f"capture-{channel.id}", self.stream, lambda: hardware.cards.open_source(spec), post
@@ -146,6 +156,20 @@ class ChannelRuntime:
             channel.id, f"playback-{channel.id}", self.stream, lambda: hardware.cards.open_sink(spec), post
         )
         self._lines: list[Line] = []
+
+    def _listen_to_devices(self, mix: DeviceMix) -> None:
+        self.stream.transmit.devices = mix
+
+    def follow_talkers(self) -> None:
+        """The state has changed: whether the card is heard beside microphones. Before its commands."""
+        if self.stream.transmit.devices is None:
+            return
+        if self.state.phase is not Phase.IDLE and not self.state.wants_to_talk:
+            return  # what is sent last is of whoever held the valve
+        talks = self.state.card_talks or not self.state.wants_to_talk
+        if talks != self._card_talks:
+            self._card_talks = talks
+            self.stream.transmit.card_talks(talks)
 
     @property
     def workers(self) -> list[CardWorker]:

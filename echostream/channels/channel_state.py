@@ -48,6 +48,7 @@ class ChannelState:
     source: bool = True
     playing: bool = False
     latched: bool = False
+    barred: frozenset[Opener] = frozenset()
     transmission: int = 0
     held_since_s: float = 0.0
     drain_until_s: float = 0.0
@@ -56,17 +57,38 @@ class ChannelState:
     @property
     def wants_to_talk(self) -> bool:
         """Something that may open the valve is active, there is a source to hear, and no latch."""
-        return self.source and not self.latched and bool(self.active - self._inhibited)
+        return self.source and bool(self._holding)
 
     @property
     def local(self) -> bool:
         """Somebody at this channel holds the valve: what is passed through to it gives way."""
-        return bool(_own(self.active - self._inhibited))
+        return bool(_own(self.active - self._inhibited - self.barred))
 
     @property
     def passes_through(self) -> bool:
         """The valve is held by a passthrough alone."""
         return Opener.PASSTHROUGH in self.active and not self.local
+
+    @property
+    def card_talks(self) -> bool:
+        """What the channel's own card captures is sent, alone or with what network microphones say."""
+        return bool(self._holding - _DEVICES - {Opener.PASSTHROUGH})
+
+    @property
+    def _holding(self) -> frozenset[Opener]:
+        """Who holds the valve. A latch is for everybody at the channel, but not for network microphones: one
+        of those is barred by itself, until it is quiet, and bars nobody else."""
+        openers = self.active - self._inhibited - self.barred
+        return openers & _DEVICES if self.latched else openers
+
+    def watched(self, openers: frozenset[Opener]) -> bool:
+        """Whether one of them is of this channel and watched by the time-out timer."""
+        return bool(_own(openers) - self.barred - {Opener.STREAM})
+
+    @property
+    def endless(self) -> bool:
+        """Only microphones that are to be on the air always hold the valve: the time-out timer rests."""
+        return self._holding == {Opener.STREAM}
 
     @property
     def _inhibited(self) -> frozenset[Opener]:
@@ -82,7 +104,7 @@ class ChannelState:
         if self.phase is Phase.DRAINING:
             return self.drain_until_s
         if self.phase in (Phase.STARTING, Phase.OPEN):
-            return self.held_since_s + self.settings.tot_s
+            return None if self.endless else self.held_since_s + self.settings.tot_s
         return self.retry_at_s if self.wants_to_talk and self.online else None
 
 
@@ -201,11 +223,12 @@ def step(state: ChannelState, event: Input, now: float) -> Stepped:
             openers = state.active | {opener} if active else state.active - {opener}
             # The time-out timer counts from the press, also over a reconnect: a stuck button stays bounded.
             # Whoever speaks over a passthrough has all of it, and so has the passthrough afterwards.
-            same = bool(state.active) and bool(_own(state.active)) == bool(_own(openers))
+            same = bool(state.active) and state.watched(state.active) == state.watched(openers)
             held_since_s = state.held_since_s if same else now
             # Released entirely: the latch of the time-out timer opens again.
-            latched = state.latched and bool(_own(openers))
-            state = replace(state, active=openers, latched=latched, held_since_s=held_since_s)
+            latched = state.latched and bool(_own(openers) - _DEVICES)
+            barred = state.barred & openers
+            state = replace(state, active=openers, latched=latched, barred=barred, held_since_s=held_since_s)
             return _settle(state, at_s, now)
         case OnlineChanged(online):
             return _online_changed(state, online, now)
@@ -223,6 +246,9 @@ def step(state: ChannelState, event: Input, now: float) -> Stepped:
             return _settle(replace(state, source=True), now, now)
         case Tick():
             return _tick(state, now)
+
+
+_DEVICES = frozenset({Opener.DEVICE, Opener.STREAM})
 
 
 def _own(openers: frozenset[Opener]) -> frozenset[Opener]:
@@ -270,8 +296,9 @@ def _online_changed(state: ChannelState, online: bool, now: float) -> Stepped:
 
 
 def _source_lost(state: ChannelState, now: float) -> Stepped:
-    # VOX speaks for a source that is gone; nobody would ever take it back.
-    state = replace(state, source=False, active=state.active - {Opener.VOX})
+    # VOX and microphones speak through frames that no longer come; nobody would ever take them back.
+    active = state.active - {Opener.VOX} - _DEVICES
+    state = replace(state, source=False, active=active, barred=state.barred & active)
     if state.phase is Phase.DRAINING:
         return _ended(state, now)
     if state.phase is Phase.OPEN:  # what waits would have been sent with the next frames: there are none
@@ -291,17 +318,25 @@ def _tick(state: ChannelState, now: float) -> Stepped:
         abort = AbortValve(state.transmission)
         state, commands = _ended(state, now)
         return state, [abort, *commands]
-    if state.local or Opener.PASSTHROUGH not in state.active:
-        state = replace(state, latched=True)
-    else:
-        # A passthrough that outlasts the timer is over on this channel; nobody has to release anything.
-        state = replace(state, active=state.active - {Opener.PASSTHROUGH})
+    state = _timed_out(state)
+    if state.wants_to_talk:  # who is left goes on, and has all of the time
+        return replace(state, held_since_s=now), [TimedOut()]
     if state.phase is Phase.STARTING:
         # Its announcement is on its way already: without an end the members would believe in a talker.
         number = state.transmission
         return replace(state, phase=Phase.IDLE), [TimedOut(), AbortValve(number), AnnounceEnd(number)]
     state, commands = _drain(state, now)
     return state, [TimedOut(), *commands]
+
+
+def _timed_out(state: ChannelState) -> ChannelState:
+    """Whoever held the valve for too long holds it no more."""
+    if not state.local and Opener.PASSTHROUGH in state.active:
+        # A passthrough that outlasts the timer is over on this channel; nobody has to release anything.
+        return replace(state, active=state.active - {Opener.PASSTHROUGH})
+    held = state.active - {Opener.STREAM}
+    latched = state.latched or bool(held - {Opener.DEVICE}) or not held
+    return replace(state, latched=latched, barred=state.barred | (held & {Opener.DEVICE}))
 
 
 def _ended(state: ChannelState, now: float) -> Stepped:

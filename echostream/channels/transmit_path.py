@@ -3,7 +3,8 @@
 frame -> filter -> limiter -> meter -> pre-roll -> [valve] -> Opus -> AES-256-GCM -> JSON datagram -> send
 
 While another channel is passed through to this one, its frames take the place of the captured ones from the
-pre-roll on: `insert`. Taps see what the card captured, whatever is sent.
+pre-roll on: `insert`. Where network microphones talk, theirs do, or are mixed with them: `devices`. Taps see
+what the card captured, whatever is sent.
 
 `feed` runs on the capture thread and is the only one that touches the encoder; the coordinator's thread
 steers it through a small bounded queue of requests that the next `feed` obeys. The path has no thread of
@@ -26,6 +27,7 @@ from echostream.audio.limiter import Limiter
 from echostream.audio.opus_codec import EncoderSettings, OpusEncoder
 from echostream.audio.pre_roll import PreRoll
 from echostream.audio.vox import Vox
+from echostream.channels.device_mix import DeviceMix
 
 # Two packets more per frame than real time: 200 ms of pre-roll are gone after 100 ms, 1,000 after 500.
 BURST_PACKETS = 3
@@ -121,6 +123,9 @@ class TransmitPath:
         self.taps: tuple[FrameTap, ...] = ()
         """The same after filter and limiter."""
         self._insert: FrameSource | None = None
+        self.devices: DeviceMix | None = None
+        """Who else talks here. Set once, from any thread, when there is a first one."""
+        self._card_talks = True
         self._filter = InputFilter(settings.input_gain_db, settings.high_pass_hz, settings.de_emphasis)
         self._limiter = Limiter()
         self.meter = LevelMeter()
@@ -130,7 +135,9 @@ class TransmitPath:
         self._vox_active = False
         self._pre_roll = PreRoll(settings.pre_roll_ms, settings.frame_ms)
         self._packet_samples = max(TICK_SAMPLES, settings.frame_ms * RATE_HZ // 1000)
-        self._encoder = OpusEncoder(settings.encoder, self._packet_samples * 1000 // RATE_HZ)
+        self._packet_ms = self._packet_samples * 1000 // RATE_HZ
+        self._encoder = OpusEncoder(settings.encoder, self._packet_ms)
+        self._other_encoders: dict[int, OpusEncoder] = {}
         self._half: Frame | None = None
         self._sent_until = 0
         self._requests: deque[Request] = deque(maxlen=64)
@@ -150,6 +157,10 @@ class TransmitPath:
     def insert(self, source: FrameSource | None) -> None:
         """Send these frames in place of the captured ones; None: the captured ones again."""
         self._requests.append(lambda: self._set_insert(source))
+
+    def card_talks(self, talks: bool) -> None:
+        """Whether what the card captured is sent, while network microphones may talk beside it or alone."""
+        self._requests.append(lambda: self._set_card_talks(talks))
 
     def arm(self, transmission: int, at_s: float) -> None:
         """The key went down at `at_s`: keep the pre-roll and what follows until the valve opens."""
@@ -190,6 +201,8 @@ class TransmitPath:
         playing = self._is_playing()
         if self._settings.vox_enabled:
             self._update_vox(frame.complete_at_s, playing)
+        if self.devices is not None:
+            self.devices.listen(frame.complete_at_s, playing)
         self._transmit(shaped_frame, playing)
 
     def source_lost(self) -> None:
@@ -199,12 +212,15 @@ class TransmitPath:
         self._filter.reset()
         self._half = None
         self._vox_active = False
+        if self.devices is not None:
+            self.devices.clock_lost()
         if self._current is not None and self._current.ending:
             self._finish(self._current.number)
 
     def close_codec(self) -> None:
-        """Free the encoder. The path is not used afterwards."""
-        self._encoder.close()
+        """Free the encoders. The path is not used afterwards."""
+        for encoder in (self._encoder, *self._other_encoders.values()):
+            encoder.close()
 
     @property
     def stats(self) -> TransmitStats:
@@ -233,10 +249,15 @@ class TransmitPath:
     def _set_insert(self, source: FrameSource | None) -> None:
         self._insert = source
 
+    def _set_card_talks(self, talks: bool) -> None:
+        self._card_talks = talks
+
     def _arm(self, transmission: int, at_s: float) -> None:
         self._current = _Transmission(transmission)
         self._half = None
-        if self._insert is not None:
+        if self.devices is not None:
+            self.devices.end()
+        if self._insert is not None or not self._card_talks:
             self._pre_roll.clear()  # it holds what this channel's own card captured
         self._pre_roll.arm(at_s)
 
@@ -245,6 +266,8 @@ class TransmitPath:
             self._current.open = True
             self._key_ups += 1
             self._encoder.reset()
+            for encoder in self._other_encoders.values():
+                encoder.reset()
 
     def _close(self, transmission: int) -> None:
         if self._current is not None and self._current.number == transmission:
@@ -255,6 +278,8 @@ class TransmitPath:
             self._current = None
             self._half = None
             self._pre_roll.disarm()
+            if self.devices is not None:
+                self.devices.end()
 
     def _update_vox(self, at_s: float, playing: bool) -> None:
         active = self._vox.update(self.meter.rms_dbfs, inhibited=playing)
@@ -274,6 +299,10 @@ class TransmitPath:
             inserted = self._insert.pull()
             samples = np.zeros_like(frame.samples) if inserted is None else inserted
             frame = Frame(samples, frame.index, frame.complete_at_s, frame.gap)
+        elif self.devices is not None and current.wanted:
+            *earlier, frame = self.devices.frames(frame, self._card_talks, self._sent_until)
+            for one in earlier:
+                self._pre_roll.push(one)
         if current.open and current.wanted and not current.ending and self._pre_roll.empty:
             self._send(frame)  # most frames: nothing waits before them
             return
@@ -294,14 +323,16 @@ class TransmitPath:
         self._complete_half()
         self._current = None
         self._pre_roll.disarm()
+        if self.devices is not None:
+            self.devices.end()
         self._on_drained(transmission)
 
     def _send(self, frame: Frame) -> None:
         position, samples = frame.index, frame.samples
-        if len(samples) == self._packet_samples:
-            self._send_packet(position, samples)
-        else:
+        if self._settings.frame_ms < TICK_MS:
             self._send_half(frame)
+        else:
+            self._send_packet(position, samples)
 
     def _send_half(self, frame: Frame) -> None:
         """Frames of 10 ms travel in pairs that begin on a tick, so that no two packets share one."""
@@ -326,8 +357,11 @@ class TransmitPath:
 
     def _send_packet(self, position: int, samples: Samples) -> None:
         uplink = self._uplink
-        packet = self._encoder.encode(samples)
-        self._sent_until = position + len(samples)
+        if len(samples) == self._packet_samples:
+            packet = self._encoder.encode(samples)
+        else:  # of network microphones alone, at a rate of their own
+            packet = self._encoder_of(len(samples)).encode(samples)
+        self._sent_until = position + self._packet_samples
         if uplink is None or len(packet) <= DTX_BYTES:
             return
         tick = uplink.start_tick + (position - self._uplink_position) // TICK_SAMPLES
@@ -337,6 +371,14 @@ class TransmitPath:
             self._bytes_sent += size
         else:
             self._send_failures += 1
+
+    def _encoder_of(self, packet_samples: int) -> OpusEncoder:
+        encoder = self._other_encoders.get(packet_samples)
+        if encoder is None:
+            rate_hz = packet_samples * 1000 // self._packet_ms
+            encoder = OpusEncoder(self._settings.encoder, self._packet_ms, rate_hz)
+            self._other_encoders[packet_samples] = encoder
+        return encoder
 
 
 class _StreamPosition:
