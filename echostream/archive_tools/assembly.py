@@ -47,8 +47,8 @@ class Piece:
 class Timeline:
     """One source's sound from from_us on. samples: of the whole; what no piece covers is silence.
 
-    late_us: the most that a piece is later than by the clock; negative: earlier. repeated: recorded samples
-    that lie in the range but are left out, since another recording holds that time.
+    late_us: the most that a piece is later than by the clock; negative: earlier. left_out: recorded samples
+    of the range that are not in it: another recording holds that time, or, by "time", a clock was fast.
     """
 
     rate_hz: int
@@ -56,7 +56,7 @@ class Timeline:
     samples: int
     pieces: tuple[Piece, ...] = ()
     late_us: int = 0
-    repeated: int = 0
+    left_out: int = 0
 
     @property
     def recorded(self) -> int:
@@ -116,10 +116,10 @@ def assemble(
     for recording in inside:
         if recording.trigger == "page":
             pages.add(recording)
-    filled, repeated = _into_holes(laid.pieces, pages.pieces)
+    filled, left_out = _into_holes(laid.pieces, pages.pieces)
     pieces = tuple(sorted(laid.pieces + filled, key=lambda piece: piece.at))
     whole = max(round((to_us - from_us) * rate_hz / _SECOND), pieces[-1].end if pieces else 0)
-    return Timeline(rate_hz, from_us, whole, pieces, laid.late_us, laid.repeated + pages.repeated + repeated)
+    return Timeline(rate_hz, from_us, whole, pieces, laid.late_us, laid.left_out + pages.left_out + left_out)
 
 
 class _Layer:
@@ -128,7 +128,7 @@ class _Layer:
     def __init__(self, from_us: int, to_us: int, rate_hz: int, join: Join) -> None:
         self.pieces: list[Piece] = []
         self.late_us = 0
-        self.repeated = 0
+        self.left_out = 0
         self._from_us, self._to_us, self._rate_hz, self._join = from_us, to_us, rate_hz, join
         self._end = 0
         self._held_until_us = from_us
@@ -141,20 +141,30 @@ class _Layer:
         last = _nearest(recording, self._to_us)
         joined = self._join == "samples" and self._last is not None and joins(self._last, recording)
         skipped = 0 if joined else self._held_already(recording, first, last)
-        self.repeated += skipped
+        self.left_out += skipped
         first += skipped
         if end_us(recording) >= self._held_until_us:
             self._last, self._held_until_us = recording, end_us(recording)
         if last <= first:
             return
         start_us = recording.start_us + first * _SECOND / rate
-        by_time = round((start_us - self._from_us) * self._rate_hz / _SECOND)
-        at = self._end if joined and self.pieces else max(self._end, by_time)
+        at = self._end if joined and self.pieces else max(self._end, self._at(start_us))
+        if self._join == "time":
+            room = max(0, self._at(recording.start_us + last * _SECOND / rate) - at)
+            fits = round(room * recording.rate_hz / self._rate_hz)
+            self.left_out += max(0, last - first - fits)
+            last = min(last, first + fits)
+            if last <= first:
+                return
         length = max(1, round((last - first) * self._rate_hz / recording.rate_hz))
         self.pieces.append(Piece(recording, first, last - first, at, length, joined and bool(self.pieces)))
         self._end = at + length
         late_us = round(self._from_us + at * _SECOND / self._rate_hz - start_us)
         self.late_us = max(self.late_us, late_us, key=abs)
+
+    def _at(self, at_us: float) -> int:
+        """The sample of the whole at a time."""
+        return round((at_us - self._from_us) * self._rate_hz / _SECOND)
 
     def _held_already(self, recording: Recording, first: int, last: int) -> int:
         """Samples from `first` on whose time another recording holds."""

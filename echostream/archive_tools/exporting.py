@@ -136,7 +136,7 @@ def _source_report(name: str, timeline: Timeline) -> dict[str, object]:
         "source": name,
         "recorded_samples": timeline.recorded,
         "late_ms": timeline.late_us / 1000,
-        "left_out_samples": timeline.repeated,
+        "left_out_samples": timeline.left_out,
         "pieces": [
             {
                 "at": piece.at,

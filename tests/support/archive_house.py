@@ -1,4 +1,4 @@
-"""An archive as the recorder leaves it, made by hand: whatever recordings a test needs, with known samples."""
+"""An archive as the recorder leaves it, made by hand: the recordings that a test needs, of known samples."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def voice(seconds: float, rate_hz: int = 16_000, seed: int = 1) -> NDArray[np.in
     harmonics = np.stack([np.sin(phase * number) / number for number in range(1, 20)])
     syllables = np.clip(np.sin(2 * np.pi * 2.3 * t) + 0.4, 0, 1) * np.clip(np.sin(2 * np.pi * 0.17 * t), 0, 1)
     sound = 0.25 * syllables * harmonics.sum(axis=0) + 0.003 * rng.normal(size=t.size)
-    return np.clip(np.rint(32768 * sound), -32768, 32767).astype(np.int16)
+    whole: NDArray[np.int16] = np.clip(np.rint(32768 * sound), -32768, 32767).astype(np.int16)
+    return whole
 
 
 class ArchiveHouse:
