@@ -1,0 +1,132 @@
+"""Which recordings are being written: a marker for each, so that what a crash left half-written is found at
+once, without reading an archive of a million recordings.
+
+    DIRECTORY/.open/2026-11-21_1200_07_porch    "BOOT_ID PID START_TIME" of the process that writes it
+
+The marker is there before the audio file, and goes after the last word about it is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from echostream.archive.file_names import make_folder
+from echostream.audio.device_ports import GapCause
+
+FOLDER: Final = ".open"
+_LOCK: Final = ".lock"
+_MODE: Final = 0o640
+_STAMP: Final = len("2026-11-21")
+
+
+@dataclass(frozen=True, slots=True)
+class HalfWritten:
+    """What a process that is gone left behind. stem: name of the recording without its form."""
+
+    stem: str
+    cause: GapCause
+
+    @property
+    def date(self) -> str:
+        return self.stem[:_STAMP]
+
+    def meta_path(self, directory: Path) -> Path:
+        return directory / self.date / ".meta" / f"{self.stem}.json"
+
+
+class OpenMarks:
+    """The markers of one process. All methods raise OSError."""
+
+    def __init__(self, directory: Path) -> None:
+        self._folder = directory / FOLDER
+        self._words = f"{boot_id()} {os.getpid()} {_start_time(os.getpid())}".encode()
+
+    def put(self, stem: str) -> None:
+        """It is about to be written. A marker that is there already is taken over."""
+        try:
+            self._write(stem)
+        except FileNotFoundError:
+            make_folder(self._folder)
+            self._write(stem)
+
+    def _write(self, stem: str) -> None:
+        handle = os.open(self._folder / stem, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE)
+        try:
+            os.write(handle, self._words)
+        finally:
+            os.close(handle)
+
+    def remove(self, stem: str) -> None:
+        """It is whole, or is not there at all."""
+        (self._folder / stem).unlink(missing_ok=True)
+
+
+def half_written(directory: Path) -> list[HalfWritten]:
+    """What dead processes left, oldest first. What a live one writes is left alone. Raises OSError."""
+    found = []
+    for stem in _names(directory / FOLDER):
+        cause = _fate(directory / FOLDER / stem)
+        if cause is not None:
+            found.append(HalfWritten(stem, cause))
+    return sorted(found, key=lambda one: one.stem)
+
+
+def being_written(directory: Path) -> set[str]:
+    """Names, without the form, of what live processes write now. Raises OSError."""
+    return {stem for stem in _names(directory / FOLDER) if _fate(directory / FOLDER / stem) is None}
+
+
+@contextlib.contextmanager
+def one_repairs(directory: Path) -> Iterator[None]:
+    """Held by whoever repairs: two that start at once take turns. Raises OSError."""
+    make_folder(directory / FOLDER)
+    handle = os.open(directory / FOLDER / _LOCK, os.O_RDWR | os.O_CREAT, _MODE)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def boot_id() -> str:
+    """Changes with each start of the machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except FileNotFoundError:
+        return []
+
+
+def _fate(marker: Path) -> GapCause | None:
+    """Why its writer is gone; None: it is not, or the marker just went."""
+    try:
+        words = marker.read_text(errors="replace").split()
+    except FileNotFoundError:
+        return None
+    if len(words) != 3 or words[0] != boot_id():
+        return "power cut"  # what a marker said is lost with the power as well
+    if not words[1].isascii() or not words[1].isdigit():
+        return "power cut"
+    return None if _start_time(int(words[1])) == words[2] else "killed"
+
+
+def _start_time(pid: int) -> str:
+    """When a process began, in ticks since boot: a number that a later process of the same id does not share.
+    "" when there is none (proc_pid_stat(5), field 22)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return text.rpartition(")")[2].split()[19]

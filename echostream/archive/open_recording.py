@@ -1,0 +1,217 @@
+"""One recording that is being written: the audio file, what is known of it, and its marker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from echostream.archive.audio_file import DEFAULT_BITRATE_BPS, AudioFile, new_audio_file
+from echostream.archive.file_names import Place, take_place
+from echostream.archive.level_meter import WholeLevel
+from echostream.archive.meta_files import read_meta, write_meta
+from echostream.archive.open_marks import OpenMarks
+from echostream.archive.recording import AudioForm, Gap, Recording, ToneMark
+from echostream.archive.source import Source
+from echostream.archive.wall_clock import ClockQuality
+from echostream.audio.format import Samples, silence
+from echostream.errors import BrokenFile
+
+META_PERIOD_S: Final = 2.0
+"""What is found out on the way (gaps, pages) is written down so often; a file with many gaps less often."""
+GAPS_PER_S: Final = 100
+_PORTION: Final = 1 << 16
+
+Journal = Callable[[Path], None]
+"""Told the path of a meta file. Never blocks."""
+
+
+def nobody(path: Path) -> None:
+    """A journal that nobody reads."""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Where recordings go, and who is told. journal: a meta file changed; closed: its recording is whole.
+
+    written: something was; begun: recordings since the start.
+    """
+
+    directory: Path
+    form: AudioForm
+    gateway_id: str
+    marks: OpenMarks
+    journal: Journal = nobody
+    closed: Journal = nobody
+    written: Callable[[], None] = lambda: None
+    opus_bitrate_bps: int = DEFAULT_BITRATE_BPS
+    begun: int = 0
+
+
+class OpenRecording:
+    """Every method but `abandon` raises OSError when the disk refuses; `abandon` follows then."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        source: Source,
+        start_us: int,
+        quality: ClockQuality,
+        gap: Gap | None = None,
+        tone: str = "",
+    ) -> None:
+        """Name, marker, audio file and meta file, in this order: whatever happens next, it is found again."""
+        self._shelf = shelf
+        self._place = take_place(shelf.directory, start_us, source.name, source.kind, tone)
+        self.meta = _first_word(shelf, source, start_us, quality, self._place)
+        self.meta.gap_before = gap
+        self._level = WholeLevel()
+        self._dirty = False
+        self._told_at_s = 0.0
+        self._stamp: tuple[int, int] | None = None
+        try:
+            shelf.marks.put(self._place.stem)
+            path = self._place.audio(shelf.form)
+            self._file: AudioFile = new_audio_file(shelf.form, path, source.rate_hz, shelf.opus_bitrate_bps)
+            try:
+                self._tell()
+            except OSError:
+                self._file.close()
+                raise
+        except OSError:
+            self._remove()
+            raise
+        shelf.begun += 1
+
+    @property
+    def samples(self) -> int:
+        return self._file.samples
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    @property
+    def full(self) -> bool:
+        return self._file.full
+
+    def write(self, samples: Samples) -> None:
+        self._file.write(samples)
+        self._level.add(samples)
+
+    def write_silence(self, count: int) -> None:
+        while count > 0:
+            self._file.write(silence(min(count, _PORTION)))
+            count -= _PORTION
+
+    def add_gap(self, gap: Gap) -> None:
+        self.meta.gaps.append(gap)
+        self._dirty = True
+
+    def add_tone(self, tone: ToneMark) -> None:
+        self.meta.tones.append(tone)
+        self._dirty = True
+
+    def keep_up(self, now: float) -> None:
+        """Write down what was found out since, now and then."""
+        period_s = max(META_PERIOD_S, len(self.meta.gaps) / GAPS_PER_S)
+        if self._dirty and now - self._told_at_s >= period_s:
+            self._told_at_s = now
+            self._tell()
+
+    def close(self, ended: str, start_us: int, start_error_ms: float, ppm: float | None) -> None:
+        """The end. start_us: when it began, by all that is known by now."""
+        self._file.close()
+        self._last_word(ended, start_us, start_error_ms, ppm)
+        if not self.meta.samples:
+            self._remove()
+            return
+        self.meta.state = "closed"
+        self.meta.bytes = self._file.path.stat().st_size
+        self._tell()
+        self._shelf.marks.remove(self._place.stem)
+        self._shelf.closed(self._place.meta)
+
+    def abandon(self, start_us: int, start_error_ms: float, ppm: float | None) -> None:
+        """The disk refused. The marker stays: what is there is repaired when the disk is well, or at the
+        next start."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._last_word("disk", start_us, start_error_ms, ppm)
+        with contextlib.suppress(OSError):
+            self._tell()
+
+    def _last_word(self, ended: str, start_us: int, start_error_ms: float, ppm: float | None) -> None:
+        meta = self.meta
+        meta.samples = self._file.samples
+        _shift(meta, start_us)
+        meta.ended = ended
+        meta.start_error_ms = round(start_error_ms, 1)
+        meta.ppm = None if ppm is None else round(ppm, 2)
+        meta.peak_dbfs, meta.rms_dbfs = self._level.peak_dbfs, self._level.rms_dbfs
+
+    def _tell(self) -> None:
+        meta = self.meta
+        meta.samples = self._file.samples
+        self._dirty = False
+        if self._stamp is not None and _stamp_of(self._place.meta) != self._stamp:
+            # Somebody else wrote it since: what people say of a recording is theirs.
+            with contextlib.suppress(BrokenFile, FileNotFoundError):
+                theirs = read_meta(self._place.meta)
+                meta.protected, meta.notes = theirs.protected, theirs.notes
+        write_meta(self._shelf.directory, meta, sync=False)
+        self._stamp = _stamp_of(self._place.meta)
+        self._shelf.written()
+        self._shelf.journal(self._place.meta)
+
+    def _remove(self) -> None:
+        """Nothing was recorded: no file says that something was. What the disk does not let go of stays
+        marked."""
+        with contextlib.suppress(OSError):
+            self._place.delete()
+            self._shelf.marks.remove(self._place.stem)
+        self._shelf.journal(self._place.meta)
+
+
+def _first_word(
+    shelf: Shelf, source: Source, start_us: int, quality: ClockQuality, place: Place
+) -> Recording:
+    return Recording(
+        id=uuid.uuid4().hex,
+        path=place.path(shelf.form),
+        form=shelf.form,
+        gateway=shelf.gateway_id,
+        source=source.name,
+        kind=source.kind,
+        trigger=source.trigger,
+        start_us=start_us,
+        rate_hz=source.rate_hz,
+        label=source.label,
+        channel_id=source.channel_id,
+        clock=quality.state,
+        priority=source.priority,
+        keep_days=source.keep_days,
+    )
+
+
+def _shift(meta: Recording, start_us: int) -> None:
+    """What was written down by an earlier estimate moves with the start."""
+    by_us, meta.start_us = start_us - meta.start_us, start_us
+    if not by_us:
+        return
+    meta.gaps = [Gap(g.start_us + by_us, g.end_us + by_us, g.cause, g.position) for g in meta.gaps]
+    before = meta.gap_before
+    if before is not None:
+        meta.gap_before = Gap(before.start_us, max(before.start_us, start_us), before.cause)
+
+
+def _stamp_of(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns

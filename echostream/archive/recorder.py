@@ -1,0 +1,247 @@
+"""The recorder: everything that comes of every source, on disk.
+
+Audio comes on other threads into a tap for each source; thread `recorder` empties each twice a second, spread
+over the half second. Files, times and gaps of one source are `SourceRecorder`'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from echostream.archive.channel_feed import RECORD_HZ
+from echostream.archive.disk_room import DiskRoom
+from echostream.archive.file_names import make_folder
+from echostream.archive.gates import gate_of
+from echostream.archive.open_marks import OpenMarks
+from echostream.archive.open_recording import Journal, Shelf, nobody
+from echostream.archive.recording import SourceKind, ToneMark, Trigger
+from echostream.archive.source import Source
+from echostream.archive.source_recorder import Archive, SourceRecorder
+from echostream.archive.source_tap import ChannelTap, DeviceTap, SourceTap
+from echostream.archive.wall_clock import WallClock
+from echostream.audio.device_ports import DeviceSink, GapCause, StreamInfo
+from echostream.config.recording_models import Recording, RecordPolicy
+from echostream.coordinator.worker import Worker
+from echostream.events import Post, WorkerFailed
+
+log = logging.getLogger(__name__)
+
+PERIOD_S: Final = 0.5
+"""Each source is served so often: what a kill costs at most, beside what the encoder holds."""
+TURN_S: Final = 0.05
+LOOK_S: Final = 1.0
+_TRIGGERS: Final[dict[str, Trigger]] = {
+    "continuous": "continuous",
+    "vox": "vox",
+    "transmissions": "transmission",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """For whoever looks. path: of what is being written, relative to the archive; "" when nothing is.
+    lost_s: audio that found its queue full."""
+
+    name: str
+    kind: SourceKind
+    path: str
+    lost_s: float
+
+
+class Recorder(Worker):
+    """Thread `recorder`. Every public method may be called from any thread, and never blocks.
+
+    journal: told each meta file that changed; closed: each whose recording is whole; written: that something
+    was, for whoever brings it to the disk itself.
+    """
+
+    def __init__(
+        self,
+        settings: Recording,
+        gateway_id: str,
+        post: Post,
+        journal: Journal = nobody,
+        closed: Journal = nobody,
+        written: Callable[[], None] = lambda: None,
+        clock: WallClock | None = None,
+    ) -> None:
+        super().__init__("recorder", post)
+        directory = Path(settings.directory)
+        self._settings = settings
+        self._clock = clock or WallClock()
+        self._room = DiskRoom(directory)
+        shelf = Shelf(
+            directory,
+            settings.write,
+            gateway_id,
+            OpenMarks(directory),
+            journal,
+            closed,
+            written,
+            settings.opus_bitrate_bps,
+        )
+        self._archive = Archive(shelf, self._clock, self._room, settings.segment_s)
+        self._new: deque[SourceRecorder] = deque()
+        self._sources: list[SourceRecorder] = []
+        self._by_channel: dict[str, SourceTap] = {}
+        self._wake = threading.Event()
+        self._look_at_s = 0.0
+
+    # ---- from any thread
+
+    def open_device(self, info: StreamInfo, policy: RecordPolicy, channel_id: str = "") -> DeviceSink | None:
+        """Record one connection of a device; None: nothing of it. channel_id: where it talks, if anywhere."""
+        gate = gate_of(policy, info.rate_hz, edges=False)
+        if gate is None:
+            return None
+        tap = DeviceTap(info.rate_hz)
+        kind: SourceKind = "quarantine" if info.quarantined else "device"
+        source = Source(
+            info.name,
+            kind,
+            "vox" if policy.mode == "transmissions" else _TRIGGERS[policy.mode],
+            info.rate_hz,
+            info.label,
+            channel_id,
+            policy.priority,
+            policy.keep_days,
+        )
+        self._add(SourceRecorder(source, gate, tap, self._archive))
+        return tap
+
+    def open_channel(
+        self,
+        channel_id: str,
+        label: str,
+        policy: RecordPolicy,
+        kind: Literal["channel", "network"] = "channel",
+    ) -> ChannelTap | None:
+        """Record a channel's own radio or card ("channel"), or what others say on it; None: nothing."""
+        gate = gate_of(policy, RECORD_HZ, edges=True)
+        if gate is None:
+            return None
+        tap = ChannelTap(self._closed_by)
+        trigger = _TRIGGERS[policy.mode]
+        source = Source(
+            channel_id, kind, trigger, RECORD_HZ, label, channel_id, policy.priority, policy.keep_days
+        )
+        if kind == "channel":
+            self._by_channel[channel_id] = tap
+        self._add(SourceRecorder(source, gate, tap, self._archive))
+        return tap
+
+    def mark(self, channel_id: str, tone: ToneMark) -> None:
+        """A page was heard: it is noted in whichever recording of that channel is being written."""
+        tap = self._by_channel.get(channel_id)
+        if tap is not None:
+            tap.mark(tone)
+
+    @property
+    def sources(self) -> list[SourceStatus]:
+        """Every stream that is being followed."""
+        return [
+            SourceStatus(
+                one.source.name,
+                one.source.kind,
+                one.recording,
+                one.tap.dropped / one.tap.rate_hz,
+            )
+            for one in (*self._sources, *self._new)
+        ]
+
+    # ---- on its own thread
+
+    def _unblock(self) -> None:
+        self._wake.set()
+
+    def _work(self) -> None:
+        self._look_at_folder()
+        try:
+            while not self._stopping.is_set():
+                self._wake.wait(TURN_S if self._sources else None)
+                self._wake.clear()
+                now = self._clock.now()
+                self._take_new()
+                self._look(now)
+                self._serve(now)
+        finally:
+            # Asked to stop, or tripped over a bug: what is on disk is whole.
+            self._take_new()
+            self._finish_all()
+
+    def _add(self, one: SourceRecorder) -> None:
+        self._new.append(one)
+        self._wake.set()
+
+    def _closed_by(self, tap: ChannelTap, cause: GapCause) -> None:
+        for channel_id, known in list(self._by_channel.items()):
+            if known is tap:
+                self._by_channel.pop(channel_id, None)
+        self._wake.set()
+
+    def _look_at_folder(self) -> None:
+        directory = self._archive.shelf.directory
+        try:
+            make_folder(directory)
+        except OSError as error:
+            log.error(
+                "nothing can be recorded in %s: %s; look at recording.directory and the disk",
+                directory,
+                error.strerror or error,
+            )
+
+    def _take_new(self) -> None:
+        while self._new:
+            one = self._new.popleft()
+            for other in self._sources:
+                if other.source.key == one.source.key:
+                    self._work_on(other, self._clock.now())  # its end comes before the new one's beginning
+            self._sources.append(one)
+
+    def _look(self, now: float) -> None:
+        if now < self._look_at_s:
+            return
+        self._look_at_s = now + LOOK_S
+        self._room.look()
+        step = self._clock.look()
+        if step is not None:
+            log.warning("the wall clock was set by %+.3f s: recordings begin anew", step.by_s)
+            for one in self._sources:
+                one.clock_stepped(step)
+        self._archive.shelf.written()
+
+    def _serve(self, now: float) -> None:
+        ended = False
+        for one in self._sources:
+            if now >= one.due_at_s:
+                one.due_at_s = max(one.due_at_s + PERIOD_S, now + PERIOD_S / 2)
+                self._work_on(one, now)
+                ended = ended or one.ended
+        if ended:
+            self._sources = [one for one in self._sources if not one.ended]
+
+    def _work_on(self, one: SourceRecorder, now: float) -> None:
+        try:
+            one.work(now)
+        except Exception as error:
+            # A bug of ours in one source is that source's: the other recordings go on.
+            log.exception("recording of %s has failed, and begins anew", one.source.name)
+            self._post(WorkerFailed(self.name, f"{one.source.name}: {type(error).__name__}: {error}"))
+            one.rest(now)
+
+    def _finish_all(self) -> None:
+        now = self._clock.now()
+        for one in self._sources:
+            self._work_on(one, now)
+            if not self._stopping.is_set():
+                one.rest(now)
+            elif not one.ended:
+                one.finish("stopped")
+        if self._stopping.is_set():
+            self._sources = []

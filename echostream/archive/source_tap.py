@@ -1,0 +1,122 @@
+"""From the threads that audio comes on to the recorder: a queue of five seconds for each source.
+
+Whoever puts never waits. A full queue takes no more, and what is missing is a gap with the cause "overload".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from echostream.archive.recording import ToneMark
+from echostream.audio.device_ports import DeviceAudio, GapCause
+from echostream.audio.format import RATE_HZ, Frame
+
+BOUND_S: Final = 5.0
+MOST_ITEMS: Final = 4096
+"""Blocks may be tiny; frames of 10 ms are 500."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A transmission began or ended at `at_s`, monotonic seconds."""
+
+    active: bool
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """No more of this stream."""
+
+    cause: GapCause
+
+
+Item = DeviceAudio | Frame | Edge | Ended | ToneMark
+
+
+class SourceTap:
+    """The queue of one source. One thread puts audio, others may put marks; the recorder takes."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._items: deque[Item] = deque()
+        self.rate_hz = rate_hz
+        self._bound = int(BOUND_S * rate_hz)
+        self._came = self._went = 0
+        self.dropped = 0
+        """Samples that found the queue full."""
+
+    def take(self) -> list[Item]:
+        """What has come since, in order."""
+        items = []
+        for _ in range(len(self._items)):
+            item = self._items.popleft()
+            if isinstance(item, DeviceAudio | Frame):
+                self._went += len(item.samples)
+            items.append(item)
+        return items
+
+    def mark(self, tone: ToneMark) -> None:
+        """A page was heard. Any thread."""
+        self._put_small(tone)
+
+    def _put(self, item: DeviceAudio | Frame) -> bool:
+        if self._came - self._went > self._bound or len(self._items) >= MOST_ITEMS:
+            self.dropped += len(item.samples)
+            return False
+        self._came += len(item.samples)
+        self._items.append(item)
+        return True
+
+    def _put_small(self, item: Edge | ToneMark) -> None:
+        if len(self._items) < 2 * MOST_ITEMS:
+            self._items.append(item)
+
+
+class DeviceTap(SourceTap):
+    """A DeviceSink."""
+
+    def __init__(self, rate_hz: int) -> None:
+        super().__init__(rate_hz)
+        self._refused: GapCause | None = None
+
+    def audio(self, block: DeviceAudio) -> None:
+        if self._refused is not None:
+            # Its position tells how much is missing; the cause is ours.
+            block = replace(block, cause=block.cause or self._refused)
+        self._refused = None if self._put(block) else "overload"
+
+    def ended(self, cause: GapCause) -> None:
+        """Never refused: without it a recording would not end."""
+        self._items.append(Ended(cause))
+
+
+class ChannelTap(SourceTap):
+    """Takes frames of a channel: `index` counts samples at 48 kHz, as the taps of a transmit path give it."""
+
+    def __init__(self, on_close: Callable[[ChannelTap, GapCause], None]) -> None:
+        super().__init__(RATE_HZ)
+        self._on_close = on_close
+        self._active = False
+
+    def __call__(self, frame: Frame) -> None:
+        self._put(frame)
+
+    def received(self, frame: Frame, talking: bool) -> None:
+        """One frame of what others say; talking: somebody does."""
+        if talking != self._active:
+            self.active(talking, frame.complete_at_s - len(frame.samples) / RATE_HZ)
+        self._put(frame)
+
+    def active(self, active: bool, at_s: float) -> None:
+        """A transmission begins or ends: monotonic seconds of the edge. Any thread."""
+        if active != self._active:
+            self._active = active
+            self._put_small(Edge(active, at_s))
+
+    def close(self, cause: GapCause = "stopped") -> None:
+        """The channel is gone, or is recorded no more. Any thread."""
+        self._items.append(Ended(cause))
+        self._on_close(self, cause)
