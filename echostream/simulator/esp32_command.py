@@ -31,7 +31,7 @@ _SHOWN_SHA256: Final = 16
 
 def esp32(args: argparse.Namespace) -> int:
     """Play until the time is over or Ctrl-C; 0 when every device got everything out."""
-    logs.set_up("lines", args.verbose)
+    logs.set_up("lines", args.verbose, sys.stderr)
     recording = _recording(args)
     plan = _plan(args, len(recording))
     fleet = Esp32Fleet(plan, Loop(recording, plan), args.for_s)

@@ -146,7 +146,8 @@ class Esp32Device:
         while not self._write:
             self._run_over(now)
             take = self._takes(now)
-            if not take and not (self._carry and self.over(now)):
+            rest = len(self._carry) >= self._plan.chunk or (self._carry and self.over(now))
+            if not take and not rest:
                 self._caught_up = True
                 break
             if self._caught_up:

@@ -66,7 +66,9 @@ def _add_firmware(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--ppm", type=_range, default=(0.0, 0.0), metavar="X", help="clock error; A:B spreads it"
     )
-    group.add_argument("--speed", type=_number(0.01, 1000), default=1.0, help="sends so much too fast")
+    group.add_argument(
+        "--speed", type=_number(1e-6, 1000), default=1.0, help="sends so much too fast, or too slowly"
+    )
     group.add_argument(
         "--burst",
         type=_number(0, 60),
