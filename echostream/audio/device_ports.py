@@ -42,11 +42,11 @@ class DeviceAudio:
     """A block of any length. Nobody writes into it after it was handed on.
 
     samples: shape (n,), int16, mono, at the stream's own rate, without gain. position: index of the first
-    sample in the stream's own time: after a gap it is ahead by what is missing. ends_at_s: monotonic seconds at
-    which the microphone took up the last sample, as well as is known yet. gap_s: audio that is missing before
-    this block (0: none), and why. gap_at: position of
-    the first missing sample where that turned out late: what was handed on since belonged gap_s later; None: it
-    lies right before this block. ppm: how much faster the device's clock runs than ours; None: not known yet.
+    sample in the stream's own time: after a gap it is ahead by what is missing. ends_at_s: monotonic seconds
+    at which the microphone took up the last sample, as well as is known yet. gap_s: audio that is missing
+    before this block (0: none), and why. ppm: how much faster the device's clock runs than ours; None: not
+    known yet. gap_at: position of the first missing sample, where it turned out late that it is: what was
+    handed on since belonged gap_s later. None: the gap lies right before this block.
     """
 
     samples: Samples

@@ -103,6 +103,10 @@ class Admission:
             return self._known(name, f"{name}-{address.replace(':', '-')}", None)
         return self._stranger(address, None)
 
+    def knows(self, address: str) -> bool:
+        """Whether a stream without hello from there has an entry."""
+        return address in self._by_address or self._of_network(address) is not None
+
     def _judge_hello(self, address: str, hello: Hello) -> Admitted | Refused:
         device = self._by_name.get(hello.device)
         if device is None:

@@ -11,6 +11,7 @@ from echostream.audio.device_ports import GapCause
 from echostream.config.esp32_models import Relay
 from echostream.network.esp32_admission import Refused, plain_address
 from echostream.network.esp32_device import DeviceStream
+from echostream.network.esp32_limits import FLOOD_REMEDY
 from echostream.network.esp32_roster import Roster
 from echostream.wire.esp32_hello import Opening
 from echostream.wire.strict_text import Malformed
@@ -96,8 +97,7 @@ class Connection:
             self.close(f"silent for {self._relay.silence_s:.0f} s", now)
         elif stream.limit.floods(now):
             self._roster.rest(stream, now)
-            speed = stream.limit.speed(now)
-            self.close(f"sends {speed:.1f} times as fast as its rate says: is rate_hz right?", now)
+            self.close(FLOOD_REMEDY.format(stream.limit.speed(now)), now)
 
     def finish(self, now: float) -> None:
         """Another connection takes its place: hand on what has come already, then close the socket."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
+from echostream.audio.device_clock import DeviceClock, Missing
 from echostream.audio.device_ports import DeviceAudio, DeviceSink, GapCause, StreamInfo
 from echostream.audio.format import FULL_SCALE, Samples
 from echostream.audio.sample_forms import SAMPLE_BYTES
@@ -14,6 +16,9 @@ from echostream.network.esp32_admission import Admitted
 from echostream.network.esp32_limits import Progress, SpeedLimit
 from echostream.network.esp32_status import DeviceStatus, RelayCounters
 from echostream.wire.esp32_stream import SampleAssembler
+
+NOTE_EVERY_S: Final = 1.0
+"""Between two looks at how well the clock is known; others only read what was noted."""
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +45,14 @@ class DeviceStream:
         self._counters = counters
         self._sinks: list[DeviceSink] = []
         self._assembler = SampleAssembler(admitted.sample_format, admitted.channels)
+        self._clock = DeviceClock(admitted.rate_hz)
         self._samples = 0
         self._bytes = 0
-        self._missing = 0
+        self._lost = 0
+        self._pending = 0
         self._gaps = 0
+        self._noted_s = now
+        self._error_ms: float | None = None
         self._last: Samples | None = None
         self._heard_s: float | None = None
 
@@ -51,6 +60,11 @@ class DeviceStream:
     def least_bytes(self) -> int:
         """A device that sends too fast is read in steps of this: 100 ms."""
         return self.bytes_per_s // 10
+
+    @property
+    def sample_bytes(self) -> int:
+        """Of one sample of all its channels."""
+        return self.bytes_per_s // self.admitted.rate_hz
 
     @property
     def talks(self) -> bool:
@@ -69,6 +83,11 @@ class DeviceStream:
         samples = self._assembler.feed(data)
         if samples.size:
             self._hand_on(samples, now)
+
+    def lost(self, samples: int) -> None:
+        """Datagrams did not come: so many samples are missing before the next ones."""
+        self._lost += samples
+        self._pending += samples
 
     def end_sinks(self, cause: GapCause) -> None:
         """No more of this stream, for all who take it."""
@@ -101,18 +120,28 @@ class DeviceStream:
             heard_s=self._heard_s,
             samples=self._samples,
             bytes=self._bytes,
-            missing_s=self._missing / rate_hz,
+            missing_s=(self._lost + self._clock.missing) / rate_hz,
             gaps=self._gaps,
-            speed=self.limit.speed(now),
+            speed=round(self.limit.speed(now), 3),
+            ppm=self._clock.ppm,
+            error_ms=self._error_ms,
             peak_dbfs=None if last is None else _peak_dbfs(last),
             connections=connections,
         )
 
     def _hand_on(self, samples: Samples, now: float) -> None:
-        position = self._samples + self._missing
+        clock, rate_hz = self._clock, self.admitted.rate_hz
+        came = self._samples + self._lost
         self._samples += samples.size
         self._last, self._heard_s = samples, now
-        block = DeviceAudio(samples, position, now)
+        if now - self._noted_s >= NOTE_EVERY_S:
+            self._noted_s, self._error_ms = now, clock.error_ms
+        missing = clock.arrived(came + samples.size, now)
+        position = came + clock.missing
+        ends_at_s = clock.time_of(position + samples.size)
+        block = DeviceAudio(samples, position, ends_at_s, ppm=clock.ppm)
+        if missing or self._pending:
+            self._mark_gap(block, missing, rate_hz)
         for sink in self._sinks:
             try:
                 sink.audio(block)
@@ -121,6 +150,15 @@ class DeviceStream:
                 log.exception("device %s: %s failed and is left out", self.info.name, type(sink).__name__)
                 self._counters.sink_errors += 1
                 self._sinks = [other for other in self._sinks if other is not sink]
+
+    def _mark_gap(self, block: DeviceAudio, missing: Sequence[Missing], rate_hz: int) -> None:
+        samples = self._pending + sum(one.samples for one in missing)
+        self._gaps += 1
+        block.gap_s = samples / rate_hz
+        block.cause = "device lost audio" if missing else "packets lost"
+        if missing and missing[0].at < block.position - samples:
+            block.gap_at = missing[0].at
+        self._pending = 0
 
 
 def bytes_per_s(admitted: Admitted) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 
 FLOOD_S: Final = 30.0
 """Audio, beyond the burst, by which a stream may be ahead of real time before it is ended."""
+FLOOD_REMEDY: Final = "it sends {:.1f} times as fast as its rate says: is rate_hz right?"
 PROGRESS_S: Final = 0.1
 """Audio that must have come for a connection to count as alive: one byte a second is silence."""
 

@@ -1,39 +1,38 @@
-"""ESP32 microphones over TCP: one thread, one selector, any number of devices.
+"""ESP32 microphones over TCP and UDP: one thread, one selector, any number of devices.
 
 A device's kernel buffer holds more than a second, so nothing is lost by reading in rounds: those that may go
-on the air 40 times a second, those that are only recorded ten times a second. A read costs the same whether
+on the air 40 times a second, those that are only recorded 20 times a second. A read costs the same whether
 it finds ten bytes or ten thousand; rounds are what lets one core serve a thousand devices.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import selectors
 import socket
 import time
 from collections.abc import Mapping
+from math import inf
 from typing import Final
 
 from echostream.config.esp32_models import Esp32, Relay
 from echostream.coordinator.worker import Worker
 from echostream.events import DevicesChanged, Post
-from echostream.network.esp32_admission import Refused
+from echostream.network.esp32_admission import plain_address
 from echostream.network.esp32_connection import READ_BYTES, Connection
+from echostream.network.esp32_datagrams import Datagrams
+from echostream.network.esp32_ports import PortHolder
 from echostream.network.esp32_roster import OpenSinks, Roster
 from echostream.network.esp32_status import DeviceStatus, RelayCounters
 
 log = logging.getLogger(__name__)
 
 TALK_ROUND_S: Final = 0.025
-RECORD_ROUND_S: Final = 0.1
+RECORD_ROUND_S: Final = 0.05
 CHECK_EVERY_S: Final = 0.1
-BACKLOG: Final = 256
 ACCEPTS_A_ROUND: Final = 64
-RECEIVE_BUFFER_BYTES: Final = 1 << 17
-"""Of each connection, in the kernel: four seconds of 16 kHz, 0.7 s of 48 kHz floats."""
-RETRY_S: Final = 5.0
-"""After a port that could not be had, or an accept that failed."""
+ACCEPT_PAUSE_S: Final = 1.0
+"""After an accept that failed: no descriptor, no memory."""
 
 
 class Esp32Relay(Worker):
@@ -55,12 +54,13 @@ class Esp32Relay(Worker):
             end.setblocking(False)
         # From here on: the thread's own.
         self._buffer = memoryview(bytearray(READ_BYTES))
-        self._listener: socket.socket | None = None
-        self._listen_at_s = 0.0
         self._connections: set[Connection] = set()
         self._often = selectors.DefaultSelector()
         self._seldom = selectors.DefaultSelector()
-        self._often.register(self._wake_receiver, selectors.EVENT_READ)
+        self._often.register(self._wake_receiver, selectors.EVENT_READ, self._drain_wakes)
+        self._tcp = PortHolder(socket.SOCK_STREAM, self._often, self._accept)
+        self._udp = PortHolder(socket.SOCK_DGRAM, self._often, self._read_datagrams)
+        self._datagrams = Datagrams(self._roster, relay)
         self._paused: set[Connection] = set()
         self._next_seldom_s = 0.0
         self._next_check_s = 0.0
@@ -70,8 +70,12 @@ class Esp32Relay(Worker):
     @property
     def tcp_port(self) -> int:
         """The port that is listened on; 0 while there is none."""
-        listener = self._listener
-        return 0 if listener is None else int(listener.getsockname()[1])
+        return self._tcp.port
+
+    @property
+    def udp_port(self) -> int:
+        """The port of the datagram form; 0 while there is none."""
+        return self._udp.port
 
     @property
     def counters(self) -> RelayCounters:
@@ -112,6 +116,7 @@ class Esp32Relay(Worker):
 
     def _work(self) -> None:
         try:
+            self._want_ports(time.monotonic())
             while not self._stopping.is_set():
                 self._round(time.monotonic())
         finally:
@@ -119,17 +124,15 @@ class Esp32Relay(Worker):
 
     def _round(self, now: float) -> None:
         self._reconfigure_if_wanted(now)
-        if self._listener is None and now >= self._listen_at_s:
-            self._listen(now)
+        self._tcp.open_if_due(now)
+        self._udp.open_if_due(now)
         ready = self._often.select(self._timeout_s(now))
         now = time.monotonic()
         for key, _ in ready:
             if isinstance(key.data, Connection):
                 self._read(key.data, now)
-            elif key.fileobj is self._wake_receiver:
-                self._wake_receiver.recv(4096)
-            elif self._listener is not None:
-                self._accept(self._listener, now)
+            else:
+                key.data(now)
         if now >= self._next_seldom_s:
             self._next_seldom_s = now + RECORD_ROUND_S
             self._read_seldom(now)
@@ -141,10 +144,10 @@ class Esp32Relay(Worker):
             self._stopping.wait(max(0.0, now + TALK_ROUND_S - time.monotonic()))
 
     def _timeout_s(self, now: float) -> float | None:
-        times = [self._listen_at_s] if self._listener is None else []
-        if self._connections:
-            times += [self._next_seldom_s, self._next_check_s]
-        return max(0.0, min(times) - now) if times else None
+        due_at_s = min(self._tcp.due_at_s, self._udp.due_at_s)
+        if self._connections or len(self._datagrams):
+            due_at_s = min(due_at_s, self._next_seldom_s, self._next_check_s)
+        return None if due_at_s == inf else max(0.0, due_at_s - now)
 
     def _read_seldom(self, now: float) -> None:
         if self._seldom.get_map():
@@ -169,6 +172,7 @@ class Esp32Relay(Worker):
             self._watch(connection)
 
     def _check(self, now: float) -> None:
+        self._datagrams.check(now)
         for connection in list(self._connections):
             if connection.open:
                 connection.check(now)
@@ -182,20 +186,17 @@ class Esp32Relay(Worker):
 
     # ---- connections
 
-    def _listen(self, now: float) -> None:
-        host, port = self._esp32.bind, self._esp32.tcp_port
-        try:
-            listener = _listener(host, port)
-        except OSError as error:
-            self._listen_at_s = now + RETRY_S
-            reason = error.strerror or str(error)
-            log.error("esp32: no devices over TCP: port %d of %s: %s; trying again", port, host, reason)
-            return
-        self._listener = listener
-        self._often.register(listener, selectors.EVENT_READ)
-        log.info("esp32: listening on %s port %d", host, self.tcp_port)
+    def _drain_wakes(self, now: float) -> None:
+        self._wake_receiver.recv(4096)
 
-    def _accept(self, listener: socket.socket, now: float) -> None:
+    def _read_datagrams(self, now: float) -> None:
+        if self._udp.sock is not None:
+            self._datagrams.read(self._udp.sock, len(self._connections), now)
+
+    def _accept(self, now: float) -> None:
+        listener = self._tcp.sock
+        if listener is None:
+            return
         for _ in range(ACCEPTS_A_ROUND):
             try:
                 sock, address = listener.accept()
@@ -210,13 +211,12 @@ class Esp32Relay(Worker):
     def _accept_failed(self, error: OSError, now: float) -> None:
         """No descriptor or no memory: without a pause the selector would call again at once."""
         log.error("esp32: a device could not be accepted: %s", error.strerror or error)
-        self._close_listener()
-        self._listen_at_s = now + (RETRY_S if error.errno in (errno.EMFILE, errno.ENFILE) else 1.0)
+        self._tcp.pause(now + ACCEPT_PAUSE_S)
 
     def _take_in(self, sock: socket.socket, address: str, now: float) -> None:
-        if len(self._connections) >= self._relay.max_connections and not self._make_room(now):
-            most = self._relay.max_connections
-            self._roster.refuse(address, Refused("full", f"{most} connections (relay.max_connections)"), now)
+        taken = len(self._connections) + len(self._datagrams)
+        if taken >= self._relay.max_connections and not self._make_room(now):
+            self._roster.refuse_full(plain_address(address), now)
             sock.close()
             return
         connection = Connection(sock, address, self._roster, self._relay, self._buffer, self._forget, now)
@@ -254,41 +254,24 @@ class Esp32Relay(Worker):
         wanted, self._wanted = self._wanted, None
         if wanted is None:
             return
-        old = self._esp32
         self._esp32, self._relay, tokens = wanted
         self._roster.set_rules(self._esp32, self._relay, tokens)
-        if (old.bind, old.tcp_port) != (self._esp32.bind, self._esp32.tcp_port):
-            self._close_listener()
-            self._listen_at_s = now
+        self._want_ports(now)
+        self._datagrams.set_rules(self._relay, now)
         for connection in list(self._connections):
             connection.judge_again(self._relay, now)
             if connection.watched_by not in (None, self._often if connection.often else self._seldom):
                 self._unwatch(connection)
                 self._watch(connection)
 
-    def _close_listener(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            self._often.unregister(listener)
-            listener.close()
+    def _want_ports(self, now: float) -> None:
+        self._tcp.want(self._esp32.bind, self._esp32.tcp_port, now)
+        self._udp.want(self._esp32.bind, self._esp32.udp_port, now)
 
     def _close_all(self, now: float) -> None:
-        self._close_listener()
+        self._tcp.close()
+        self._udp.close()
+        self._datagrams.close(now)
         for connection in list(self._connections):
             connection.close("the relay stops", now, "stopped")
         self._tell()
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        sock.setblocking(False)
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    return sock

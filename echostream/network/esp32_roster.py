@@ -27,6 +27,8 @@ MAX_CHANGES: Final = 4096
 """Changes that wait to be told; the oldest give way."""
 REST_S: Final = 60.0
 """How long a device that flooded is refused."""
+QUIET_S: Final = 1.0
+"""A flow of datagrams that is silent for so long may be one of a device that started anew."""
 LOG_EVERY_S: Final = 10.0
 """Between two lines on refusals for one reason from one address."""
 
@@ -74,6 +76,9 @@ class Roster:
             return None
         name = self._free_name(verdict.name) if verdict.anonymous else verdict.name
         old = self._live.get(name)
+        if old is not None and over == "udp" and not _gives_way(old[0], now):
+            self.refuse(carrier.address, Refused("taken", f"{name} is heard elsewhere at this moment"), now)
+            return None
         if old is not None:
             self.counters.replaced += 1
             old[1].finish(now)
@@ -95,6 +100,15 @@ class Roster:
             stream.set_sinks(self._sinks_of(stream.info))
             self._tell(stream, True, "its settings changed")
         return True
+
+    def knows(self, address: str) -> bool:
+        """Whether a stream without hello from there has an entry."""
+        return self._admission.knows(address)
+
+    def refuse_full(self, address: str, now: float) -> None:
+        """All places are taken."""
+        most = self._relay.max_connections
+        self.refuse(address, Refused("full", f"{most} connections (relay.max_connections)"), now)
 
     def refuse(self, address: str, refusal: Refused, now: float) -> None:
         """Count it, and say it now and then."""
@@ -220,6 +234,11 @@ class Roster:
                 info.quarantined,
             )
         )
+
+
+def _gives_way(stream: DeviceStream, now: float) -> bool:
+    """To a datagram, whose sender anybody could write: only a flow that has stopped."""
+    return stream.over == "udp" and now - stream.progress.at_s > QUIET_S
 
 
 def _never_seen(device: Esp32Device) -> DeviceStatus:
