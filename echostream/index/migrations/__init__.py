@@ -1,0 +1,1 @@
+"""How an index of an older EchoStream becomes today's."""

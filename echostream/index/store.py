@@ -1,0 +1,178 @@
+"""Writes recordings into the tables. Each call is a part of one transaction that its caller holds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from echostream.archive.recording import Recording
+from echostream.index.rows import device_key, gap_rows, next_number, plain, row_of, tone_rows, wanted_number
+from echostream.index.tables import devices, gaps, recordings, tone_events, uploads
+
+AT_ONCE: Final = 500
+"""Values in one statement; SQLite takes 32,766, older ones 999."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recording as its meta file says it. meta_mtime_ns: of that file, 0 where it has none."""
+
+    recording: Recording
+    meta_mtime_ns: int = 0
+
+
+@dataclass(slots=True)
+class _Sum:
+    recordings: int = 0
+    bytes: int = 0
+    duration_us: int = 0
+
+    def add(self, row: Any, sign: int) -> None:
+        self.recordings += sign
+        self.bytes += sign * row["bytes"]
+        self.duration_us += sign * (row["end_us"] - row["start_us"])
+
+
+class Store:
+    """What belongs to one archive (folder) in the database. No state but a memory of device numbers."""
+
+    def __init__(self, archive: str) -> None:
+        self.archive = archive
+        self._devices: dict[tuple[str, ...], int] = {}
+
+    def put(self, connection: Connection, entries: Sequence[Entry]) -> int:
+        """Write recordings, in place of what was there of the same id or path. How many were new."""
+        latest = {entry.recording.id: entry for entry in entries}
+        latest = {entry.recording.path: entry for entry in latest.values()}
+        wanted = {entry.recording.id: entry for entry in latest.values()}
+        sums: dict[int, _Sum] = defaultdict(_Sum)
+        known = self._take_out(connection, list(wanted), [*latest], sums)
+        numbers = _numbers(connection, [entry.recording for entry in wanted.values()])
+        rows, gap_list, tone_list = [], [], []
+        for entry in wanted.values():
+            recording = entry.recording
+            device = self._device(connection, recording)
+            number = numbers[recording.id]
+            rows.append(row_of(recording, device, number, entry.meta_mtime_ns))
+            gap_list += gap_rows(recording, device, number)
+            tone_list += tone_rows(recording, number)
+            sums[device].add(rows[-1], 1)
+        for table, values in ((recordings, rows), (gaps, gap_list), (tone_events, tone_list)):
+            if values:
+                connection.execute(sa.insert(table), values)
+        self._count(connection, sums, [entry.recording for entry in wanted.values()])
+        return len(wanted.keys() - known)
+
+    def drop(self, connection: Connection, paths: Iterable[str], moved: Collection[str] = ()) -> int:
+        """Forget the recordings of these paths, and what was to be uploaded of them. How many there were.
+
+        moved: ids of recordings that have another path now: their uploads stay.
+        """
+        sums: dict[int, _Sum] = defaultdict(_Sum)
+        ids = self._take_out(connection, [], list(paths), sums)
+        for part in _parts(list(ids.difference(moved))):
+            connection.execute(sa.delete(uploads).where(uploads.c.recording_id.in_(part)))
+        self._count(connection, sums, [])
+        return len(ids)
+
+    def _take_out(
+        self, connection: Connection, ids: Sequence[str], paths: Sequence[str], sums: dict[int, _Sum]
+    ) -> set[str]:
+        """Delete rows by id (of whichever archive: it is the same recording) and by path. Their ids."""
+        columns = [recordings.c[name] for name in ("number", "id", "device", "bytes", "start_us", "end_us")]
+        found: dict[int, Any] = {}
+        here = sa.select(devices.c.number).where(devices.c.archive == self.archive)
+        for part in _parts(ids):
+            query = sa.select(*columns).where(recordings.c.id.in_(part))
+            found |= {row["number"]: row for row in connection.execute(query).mappings()}
+        for part in _parts(paths):
+            query = sa.select(*columns).where(recordings.c.path.in_(part), recordings.c.device.in_(here))
+            found |= {row["number"]: row for row in connection.execute(query).mappings()}
+        for row in found.values():
+            sums[row["device"]].add(row, -1)
+        for numbers in _parts(list(found)):
+            connection.execute(sa.delete(gaps).where(gaps.c.recording.in_(numbers)))
+            connection.execute(sa.delete(tone_events).where(tone_events.c.recording.in_(numbers)))
+            connection.execute(sa.delete(recordings).where(recordings.c.number.in_(numbers)))
+        return {row["id"] for row in found.values()}
+
+    def _device(self, connection: Connection, recording: Recording) -> int:
+        key = device_key(self.archive, recording)
+        if (known := self._devices.get(key)) is not None:
+            return known
+        names = ("archive", "gateway", "source", "kind", "channel_id")
+        where = [devices.c[name] == value for name, value in zip(names, key, strict=True)]
+        number = connection.execute(sa.select(devices.c.number).where(*where)).scalar()
+        if number is None:
+            values = dict(zip(names, key, strict=True)) | {"label": plain(recording.label)}
+            number = connection.execute(
+                sa.insert(devices).values(**values).returning(devices.c.number)
+            ).scalar_one()
+        self._devices[key] = number
+        return int(number)
+
+    def forget(self) -> None:
+        """A transaction was rolled back, and with it perhaps a device's number."""
+        self._devices.clear()
+
+    def _count(self, connection: Connection, sums: dict[int, _Sum], added: Iterable[Recording]) -> None:
+        latest: dict[int, Recording] = {}
+        longest: dict[int, int] = defaultdict(int)
+        for recording in added:
+            device = self._devices[device_key(self.archive, recording)]
+            if device not in latest or recording.start_us >= latest[device].start_us:
+                latest[device] = recording
+            longest[device] = max(longest[device], recording.duration_us)
+        for device, change in sums.items():
+            connection.execute(_changed(device, change, latest.get(device), longest[device]))
+
+
+def _changed(device: int, change: _Sum, newest: Recording | None, longest_us: int) -> sa.Update:
+    of = sa.select(recordings.c.start_us).where(recordings.c.device == device)
+    values: dict[str, Any] = {
+        "recordings": devices.c.recordings + change.recordings,
+        "bytes": devices.c.bytes + change.bytes,
+        "duration_us": devices.c.duration_us + change.duration_us,
+        "first_us": sa.func.coalesce(of.order_by(recordings.c.number).limit(1).scalar_subquery(), 0),
+        "last_us": sa.func.coalesce(of.order_by(recordings.c.number.desc()).limit(1).scalar_subquery(), 0),
+    }
+    if newest is not None:
+        values["longest_us"] = sa.case(
+            (devices.c.longest_us < longest_us, longest_us), else_=devices.c.longest_us
+        )
+        is_newest = devices.c.last_us <= newest.start_us
+        values["label"] = sa.case((is_newest, plain(newest.label)), else_=devices.c.label)
+        if newest.ppm is not None:
+            values["ppm"] = sa.case((is_newest, newest.ppm), else_=devices.c.ppm)
+    return sa.update(devices).where(devices.c.number == device).values(**values)
+
+
+def _numbers(connection: Connection, wanted: Sequence[Recording]) -> dict[str, int]:
+    """A number of its own for each, near the one it wants."""
+    numbers: dict[str, int] = {}
+    waiting = {recording.id: wanted_number(recording) for recording in wanted}
+    taken = set[int]()
+    while waiting:
+        for part in _parts(list(set(waiting.values()) - taken)):
+            query = sa.select(recordings.c.number).where(recordings.c.number.in_(part))
+            taken |= set(connection.execute(query).scalars())
+        again = {}
+        for key, number in waiting.items():
+            if number in taken:
+                again[key] = next_number(number)
+            else:
+                numbers[key] = number
+                taken.add(number)
+        waiting = again
+    return numbers
+
+
+def _parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (values[at : at + AT_ONCE] for at in range(0, len(values), AT_ONCE))
