@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from echostream.archive.recording import ToneMark
 from echostream.audio.device_ports import DeviceAudio, GapCause
 from echostream.audio.format import RATE_HZ, Frame
@@ -17,6 +20,9 @@ from echostream.audio.format import RATE_HZ, Frame
 BOUND_S: Final = 5.0
 MOST_ITEMS: Final = 4096
 """Blocks may be tiny; frames of 10 ms are 500."""
+AWAY_S: Final = 0.5
+"""Frames for a loudspeaker that come so much late: its card was away."""
+PULLED_IN: Final = RATE_HZ // 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +106,25 @@ class ChannelTap(SourceTap):
         super().__init__(RATE_HZ)
         self._on_close = on_close
         self._active = False
+        self._pulled = 0
+        self._pulled_at_s: float | None = None
 
     def __call__(self, frame: Frame) -> None:
         self._put(frame)
 
-    def received(self, frame: Frame, talking: bool) -> None:
-        """One frame of what others say; talking: somebody does."""
+    def received(self, samples: NDArray[np.float32], talking: bool, now: float) -> None:
+        """A frame of what others say, in int16 units, by the loudspeaker's clock; talking: somebody does."""
+        length_s = len(samples) / RATE_HZ
         if talking != self._active:
-            self.active(talking, frame.complete_at_s - len(frame.samples) / RATE_HZ)
-        self._put(frame)
+            self.active(talking, now - length_s)
+        if self._pulled_at_s is not None:
+            away_s = now - self._pulled_at_s - length_s
+            if away_s > AWAY_S:  # the card was away, and with it the clock
+                self._pulled += round(away_s * RATE_HZ / PULLED_IN) * PULLED_IN
+        self._pulled_at_s = now
+        whole = np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+        self._put(Frame(whole, self._pulled, now))
+        self._pulled += len(whole)
 
     def active(self, active: bool, at_s: float) -> None:
         """A transmission begins or ends: monotonic seconds of the edge. Any thread."""

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from echostream.audio.filters import OutputFilter
 from echostream.audio.format import Samples, samples_per_frame, silence
 from echostream.audio.levels import LevelMeter
@@ -14,6 +17,8 @@ from echostream.audio.mixer import mix
 from echostream.channels.keying import Keying, KeyingPhase, KeyingSettings
 from echostream.channels.receive_path import ReceivePath
 from echostream.channels.transmit_path import FrameSource, TransmitPath, TransmitSettings
+
+ReceivedTap = Callable[[NDArray[np.float32], bool, float], None]
 
 # The loudspeaker lags behind what was written by the card's buffers: for so long after the last frame the
 # microphone may still hear it.
@@ -78,6 +83,9 @@ class AudioStream:
         self._through_filter = OutputFilter(receive.output_gain_db, receive.pre_emphasis)
         self._through_limiter = Limiter()
         self.output_meter = LevelMeter()
+        self.received_tap: ReceivedTap | None = None
+        """Gets what others say as it was received, whether or not the loudspeaker may play it: float32 in
+        int16 units, whether anybody talks, and when. On the playback thread, so it must not block."""
         self.transmit = TransmitPath(transmit, on_vox, on_drained, is_playing=lambda: self._sounding)
 
     @property
@@ -96,6 +104,9 @@ class AudioStream:
     def next_frame(self, now: float) -> Samples:
         """One frame for the card: mixed, keyed, filtered and limited. On the playback thread."""
         received, talking = self.receive.pull(now)
+        received_tap = self.received_tap
+        if received_tap is not None:
+            received_tap(received, talking, now)
         if self._muted:
             talking = False
             if self.keying.keyed:

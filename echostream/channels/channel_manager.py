@@ -221,6 +221,7 @@ class ChannelManager:
         runtime.state, commands = cs.step(runtime.state, event, now)
         self.pages.follow(runtime)  # first: what is sent begins with the right frames
         runtime.follow_talkers()
+        runtime.follow_recording(event.at_s if isinstance(event, cs.OpenerChanged) else now)
         for command in commands:
             self._obey(runtime, command)
         due_at_s = runtime.state.due_at_s

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from echostream.archive.source_tap import ChannelTap
 from echostream.audio.opus_codec import EncoderSettings
 from echostream.audio.ports import AudioSink, AudioSource, CardSpec
 from echostream.audio.tone import beep
@@ -156,6 +158,8 @@ class ChannelRuntime:
             channel.id, f"playback-{channel.id}", self.stream, lambda: hardware.cards.open_sink(spec), post
         )
         self._lines: list[Line] = []
+        self._record_tap: ChannelTap | None = None
+        self._record_received_tap: ChannelTap | None = None
 
     def _listen_to_devices(self, mix: DeviceMix) -> None:
         self.stream.transmit.devices = mix
@@ -187,6 +191,7 @@ class ChannelRuntime:
         for line in self._lines:
             line.close()
         self._lines.clear()
+        self._end_recording()
         for worker in self.workers:
             worker.request_stop()
 
@@ -197,6 +202,28 @@ class ChannelRuntime:
             return False
         self.stream.transmit.close_codec()
         return True
+
+    def record(self, own: ChannelTap | None, received: ChannelTap | None) -> None:
+        """Who records the channel's own radio or card, and what others say on it, from now on; None: nobody.
+
+        What was recorded so far is closed.
+        """
+        self._end_recording()
+        self._record_tap, self._record_received_tap = own, received
+        self.stream.transmit.record_tap = own
+        self.stream.received_tap = None if received is None else received.received
+        self.follow_recording(time.monotonic())
+
+    def follow_recording(self, at_s: float) -> None:
+        """The state has changed, for what happened at `at_s`: whether a transmission is under way."""
+        if self._record_tap is not None:
+            self._record_tap.active(self.state.phase in (Phase.STARTING, Phase.OPEN), at_s)
+
+    def _end_recording(self) -> None:
+        for tap in (self._record_tap, self._record_received_tap):
+            if tap is not None:
+                tap.close()
+        self._record_tap = self._record_received_tap = None
 
     def _opener_changed(self, opener: Opener) -> Callable[[bool, float], None]:
         return lambda active, at_s: self._post(PttChanged(self.config.id, opener, active, at_s))

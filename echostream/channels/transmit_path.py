@@ -122,6 +122,8 @@ class TransmitPath:
         as a whole, from any thread; called on the capture thread, so they must not block."""
         self.taps: tuple[FrameTap, ...] = ()
         """The same after filter and limiter."""
+        self.record_tap: FrameTap | None = None
+        """One more of these, of the recorder."""
         self._insert: FrameSource | None = None
         self.devices: DeviceMix | None = None
         """Who else talks here. Set once, from any thread, when there is a first one."""
@@ -194,6 +196,9 @@ class TransmitPath:
         shaped_frame = Frame(shaped, self._stream.position, frame.complete_at_s, frame.gap)
         for tap in self.taps:
             tap(shaped_frame)
+        record_tap = self.record_tap
+        if record_tap is not None:
+            record_tap(shaped_frame)
         if self.raw_taps:
             raw_frame = Frame(frame.samples, self._stream.position, frame.complete_at_s, frame.gap)
             for tap in self.raw_taps:
