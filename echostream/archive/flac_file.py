@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from echostream.archive.flac_frames import empty_file
 from echostream.archive.raw_file import RawFile
 from echostream.archive.sound_library import FlacEncoder
 from echostream.audio.format import Samples
@@ -58,6 +59,8 @@ class FlacFile:
             self._encoder.close()
             if not self._broken:
                 self._drain()
+            if not self._file.size:
+                self._file.append(empty_file(self.rate_hz))  # the encoder makes no file of nothing
         finally:
             self._file.close()
 
