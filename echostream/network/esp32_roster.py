@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from echostream.audio.device_ports import DeviceSink, GapCause, StreamInfo
-from echostream.config.esp32_models import Esp32, Esp32Device, Relay
+from echostream.config.esp32_models import DeviceDefaults, Esp32, Esp32Device, Relay
 from echostream.events import DeviceChange
 from echostream.network.esp32_admission import Admission, Admitted, Refused
 from echostream.network.esp32_device import DeviceStream, bytes_per_s
@@ -20,7 +20,8 @@ from echostream.wire.esp32_hello import Hello
 
 log = logging.getLogger(__name__)
 
-OpenSinks = Callable[[StreamInfo], Sequence[DeviceSink]]
+OpenSinks = Callable[[StreamInfo, DeviceDefaults], Sequence[DeviceSink]]
+"""Who takes a stream, by the settings of its device."""
 MAX_REMEMBERED: Final = 256
 """Devices without an entry that are remembered after they went."""
 MAX_CHANGES: Final = 4096
@@ -97,7 +98,7 @@ class Roster:
             stream.end_sinks("stopped")
             stream.admitted = verdict
             stream.info = replace(stream.info, label=verdict.label)
-            stream.set_sinks(self._sinks_of(stream.info))
+            stream.set_sinks(self._sinks_of(stream.info, verdict.settings))
             self._tell(stream, True, "its settings changed")
         return True
 
@@ -194,7 +195,7 @@ class Roster:
         )
         limit = SpeedLimit(bytes_per_s(admitted), self._relay.most_speed, self._relay.burst_s, now)
         stream = DeviceStream(admitted, info, limit, self.counters, now, over)
-        stream.set_sinks(self._sinks_of(info))
+        stream.set_sinks(self._sinks_of(info, admitted.settings))
         self._live[name] = (stream, carrier)
         self._gone.pop(name, None)
         self._connections[name] += 1
@@ -203,9 +204,9 @@ class Roster:
         self._tell(stream, True, form if admitted.channels == 1 else f"{form}, stereo")
         return stream
 
-    def _sinks_of(self, info: StreamInfo) -> Sequence[DeviceSink]:
+    def _sinks_of(self, info: StreamInfo, settings: DeviceDefaults) -> Sequence[DeviceSink]:
         try:
-            return self._open_sinks(info)
+            return self._open_sinks(info, settings)
         except Exception:
             self.counters.sink_errors += 1
             log.exception("device %s: nobody takes its audio", info.name)

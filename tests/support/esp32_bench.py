@@ -14,7 +14,7 @@ import numpy as np
 
 from echostream.audio.device_ports import DeviceAudio, GapCause, StreamInfo
 from echostream.audio.format import Samples
-from echostream.config.esp32_models import Esp32, Relay
+from echostream.config.esp32_models import DeviceDefaults, Esp32, Relay
 from echostream.events import DeviceChange, DevicesChanged, Event
 from echostream.network.esp32_relay import Esp32Relay
 
@@ -59,7 +59,7 @@ class Bench:
         self.open_sinks: Callable[[StreamInfo], list[Taken]] = lambda info: []
         self._new = threading.Condition()
 
-    def _open(self, info: StreamInfo) -> list[Taken]:
+    def _open(self, info: StreamInfo, settings: DeviceDefaults) -> list[Taken]:
         taken = Taken(info)
         with self._new:
             self.streams.append(taken)
