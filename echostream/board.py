@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Protocol
 
+from echostream.audio.ports import AudioSink, AudioSource, CardSpec
 from echostream.channels.channel_runtime import Cards, Hardware, Inputs, Outputs
-from echostream.config.models import Channel, Config
-from echostream.errors import GpioError, LibraryMissing
+from echostream.config.models import NO_CARD, Channel, Config
+from echostream.errors import GpioError, LibraryMissing, SourceClosed
 from echostream.hardware.audio_hardware import AudioHardware
 from echostream.hardware.cm108 import Cm108CosReaders
 from echostream.hardware.gpio import GpioInputs
@@ -27,11 +29,40 @@ class Simulated(Protocol):
     outputs: MockPttLines | None
 
 
+class _CardsWhenWanted:
+    """No channel has a card: PortAudio is not touched before a reloaded configuration names one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cards: AudioHardware | None = None
+        self._closed = False
+
+    def open_source(self, spec: CardSpec) -> AudioSource:
+        return self._wanted().open_source(spec)
+
+    def open_sink(self, spec: CardSpec) -> AudioSink:
+        return self._wanted().open_sink(spec)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._cards is not None:
+                self._cards.close()
+
+    def _wanted(self) -> AudioHardware:
+        with self._lock:
+            if self._closed:
+                raise SourceClosed("closed")
+            if self._cards is None:
+                self._cards = AudioHardware()
+            return self._cards
+
+
 class Board:
     """Builds the hardware in order, closes it in reverse. What is missing is said once, with its remedy."""
 
     def __init__(self, config: Config, simulated: Simulated | None) -> None:
-        self._audio: AudioHardware | None = None
+        self._audio: AudioHardware | _CardsWhenWanted | None = None
         self._gpio: GpioInputs | None = None
         self._cos_readers = Cm108CosReaders(config.gpio.debounce_ms)
         self._lines: PttLines | MockPttLines | None = simulated.outputs if simulated is not None else None
@@ -39,7 +70,8 @@ class Board:
         inputs = simulated.inputs if simulated is not None else None
         try:
             if cards is None:
-                self._audio = AudioHardware([channel.card for channel in config.channels])
+                names = [channel.card for channel in config.channels if channel.card != NO_CARD]
+                self._audio = AudioHardware(names) if names else _CardsWhenWanted()
                 cards = self._audio
             if inputs is None:
                 inputs = self._open_inputs(config)

@@ -18,8 +18,9 @@ from echostream.channels.audio_workers import CaptureWorker, CardWorker, Playbac
 from echostream.channels.channel_state import ChannelState, Phase, Settings
 from echostream.channels.device_mix import DeviceMix
 from echostream.channels.keying import KeyingSettings
+from echostream.channels.no_card import NoSink, NoSource
 from echostream.channels.transmit_path import FrameSource, TransmitSettings
-from echostream.config.models import Audio, Channel
+from echostream.config.models import NO_CARD, Audio, Channel
 from echostream.errors import GpioError
 from echostream.events import Member, Opener, PlaybackChanged, Post, PttChanged, TransmitDrained
 
@@ -146,16 +147,18 @@ class ChannelRuntime:
             channel.high_pass_hz,
             on_opener=lambda opener, active, at_s: post(PttChanged(channel.id, opener, active, at_s)),
             on_first=self._listen_to_devices,
-            shy=channel.duplex == "half",
+            shy=channel.duplex == "half" and channel.card != NO_CARD,
+            stands_for_card=channel.card == NO_CARD,
+            listens_always=channel.ptt is not None or channel.cos is not None or channel.vox.enabled,
         )
         """Network microphones that talk on this channel."""
         self._card_talks = True
         spec = CardSpec(channel.card, channel.side, audio.frame_ms)
         self.capture = CaptureWorker(
-            channel.id, f"capture-{channel.id}", self.stream, lambda: hardware.cards.open_source(spec), post
+            channel.id, f"capture-{channel.id}", self.stream, lambda: _open_source(hardware.cards, spec), post
         )
         self.playback = PlaybackWorker(
-            channel.id, f"playback-{channel.id}", self.stream, lambda: hardware.cards.open_sink(spec), post
+            channel.id, f"playback-{channel.id}", self.stream, lambda: _open_sink(hardware.cards, spec), post
         )
         self._lines: list[Line] = []
         self._record_tap: ChannelTap | None = None
@@ -259,6 +262,14 @@ class ChannelRuntime:
             self._lines.append(inputs.watch(pin, active_low=active_low, pull=pull, on_change=changed))
         except GpioError as error:
             log.error("channel %s: %s on BCM %d: %s", self.config.id, opener, pin, error)
+
+
+def _open_source(cards: Cards, spec: CardSpec) -> AudioSource:
+    return NoSource(spec.frame_ms) if spec.name == NO_CARD else cards.open_source(spec)
+
+
+def _open_sink(cards: Cards, spec: CardSpec) -> AudioSink:
+    return NoSink(spec.frame_ms) if spec.name == NO_CARD else cards.open_sink(spec)
 
 
 def _keyed_line(channel: Channel, outputs: Outputs) -> PttOutput | None:

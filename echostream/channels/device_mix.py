@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from echostream.audio.device_ports import DeviceAudio, GapCause, StreamInfo
 from echostream.audio.device_voice import DeviceVoice, VoiceSettings
@@ -22,6 +23,8 @@ from echostream.audio.limiter import Limiter
 from echostream.audio.mixer import mix
 from echostream.config.esp32_models import DeviceDefaults
 from echostream.events import Opener
+
+Float32 = NDArray[np.float32]
 
 INBOX_BLOCKS: Final = 256
 """Blocks that wait for the capture thread; the oldest gives way. The ring behind bounds their audio."""
@@ -77,6 +80,8 @@ class DeviceMix:
 
     on_opener(opener, active, at_s): voices began or ended; only posts. on_first: called once, when there is a
     first stream to listen to. shy: the microphones may hear our loudspeaker; no voice opens while it plays.
+    stands_for_card: the channel has no card; what its microphones hear is what one would capture.
+    listens_always: a key or the like may send that at any time, with its pre-roll.
     """
 
     def __init__(
@@ -86,12 +91,16 @@ class DeviceMix:
         on_opener: Callable[[Opener, bool, float], None],
         on_first: Callable[[DeviceMix], None] = lambda mix: None,
         shy: bool = True,
+        stands_for_card: bool = False,
+        listens_always: bool = False,
     ) -> None:
         self._frame_ms = frame_ms
         self._high_pass_hz = high_pass_hz
         self._on_opener = on_opener
         self._on_first = on_first
         self._shy = shy
+        self.stands_for_card = stands_for_card
+        self.listens_always = listens_always
         self._lock = threading.Lock()
         self._sinks: tuple[MixSink, ...] = ()
         self._opened: dict[Opener, bool] = {Opener.DEVICE: False, Opener.STREAM: False}
@@ -162,8 +171,8 @@ class DeviceMix:
         """
         now = frame.complete_at_s
         voices = [sink.voice for sink in self._sinks if sink.voice.active]
-        if not voices and card_talks:
-            self._on_air = True
+        if card_talks and (self.stands_for_card or not voices):
+            self._on_air = True  # a key at a channel without a card sends them all: nobody twice
             return [frame]
         for voice in voices:
             if not voice.reading:
@@ -182,6 +191,16 @@ class DeviceMix:
         own = frame.samples if card_talks else None
         frames.append(Frame(self._mixed(voices, now, own), frame.index, now, frame.gap))
         return frames
+
+    def captured(self, now: float) -> Samples:
+        """What a card would have captured: all that the microphones hear, one frame at 48 kHz."""
+        count = self._frame_ms * RATE_HZ // 1000
+        parts: list[Float32] = []
+        for sink in self._sinks:
+            part = sink.voice.pull_card(RATE_HZ, now)
+            if part is not None:
+                parts.append(part)
+        return np.clip(np.rint(mix(parts, count)), -32768, 32767).astype(np.int16)
 
     # ---- inside
 

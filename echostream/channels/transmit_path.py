@@ -28,6 +28,7 @@ from echostream.audio.opus_codec import EncoderSettings, OpusEncoder
 from echostream.audio.pre_roll import PreRoll
 from echostream.audio.vox import Vox
 from echostream.channels.device_mix import DeviceMix
+from echostream.channels.stream_position import StreamPosition
 
 # Two packets more per frame than real time: 200 ms of pre-roll are gone after 100 ms, 1,000 after 500.
 BURST_PACKETS = 3
@@ -128,6 +129,7 @@ class TransmitPath:
         self.devices: DeviceMix | None = None
         """Who else talks here. Set once, from any thread, when there is a first one."""
         self._card_talks = True
+        self._metered_on_air = False
         self._filter = InputFilter(settings.input_gain_db, settings.high_pass_hz, settings.de_emphasis)
         self._limiter = Limiter()
         self.meter = LevelMeter()
@@ -146,7 +148,7 @@ class TransmitPath:
         self._uplink: Uplink | None = None
         self._uplink_position = 0
         self._current: _Transmission | None = None
-        self._stream = _StreamPosition(settings.frame_ms)
+        self._stream = StreamPosition(settings.frame_ms)
         self._frames_captured = self._frames_lost = self._key_ups = 0
         self._packets_sent = self._bytes_sent = self._send_failures = self._limited = 0
 
@@ -187,12 +189,16 @@ class TransmitPath:
         self._obey()
         self._frames_captured += 1
         self._stream.advance(frame)
+        playing = self._is_playing()
+        if self.devices is not None:
+            frame = self._with_devices(self.devices, frame, playing)
         if frame.gap:
             self._filter.reset()
         shaped = self._limiter.process(self._filter.process(frame.samples))
         if self._limiter.gain_reduction_db:
             self._limited += 1
-        self.meter.update(shaped, frame.samples, (self._limiter.peak, self._limiter.energy))
+        if not self._metered_on_air:
+            self.meter.update(shaped, frame.samples, (self._limiter.peak, self._limiter.energy))
         shaped_frame = Frame(shaped, self._stream.position, frame.complete_at_s, frame.gap)
         for tap in self.taps:
             tap(shaped_frame)
@@ -203,11 +209,8 @@ class TransmitPath:
             raw_frame = Frame(frame.samples, self._stream.position, frame.complete_at_s, frame.gap)
             for tap in self.raw_taps:
                 tap(raw_frame)
-        playing = self._is_playing()
         if self._settings.vox_enabled:
             self._update_vox(frame.complete_at_s, playing)
-        if self.devices is not None:
-            self.devices.listen(frame.complete_at_s, playing)
         self._transmit(shaped_frame, playing)
 
     def source_lost(self) -> None:
@@ -242,6 +245,19 @@ class TransmitPath:
         )
 
     # ---- inside
+
+    def _with_devices(self, devices: DeviceMix, frame: Frame, playing: bool) -> Frame:
+        """Take what has arrived of network microphones. Without a card the frame is all that they hear."""
+        devices.listen(frame.complete_at_s, playing)
+        if not devices.stands_for_card:
+            return frame
+        talks = self._current is not None and self._card_talks
+        tapped = self.taps or self.raw_taps or self.record_tap is not None
+        if not (tapped or talks or devices.listens_always):
+            self._metered_on_air = self._current is not None
+            return frame
+        self._metered_on_air = False
+        return Frame(devices.captured(frame.complete_at_s), frame.index, frame.complete_at_s, frame.gap)
 
     def _obey(self) -> None:
         while self._requests:
@@ -308,6 +324,8 @@ class TransmitPath:
             *earlier, frame = self.devices.frames(frame, self._card_talks, self._sent_until)
             for one in earlier:
                 self._pre_roll.push(one)
+            if self._metered_on_air:
+                self.meter.update(frame.samples)
         if current.open and current.wanted and not current.ending and self._pre_roll.empty:
             self._send(frame)  # most frames: nothing waits before them
             return
@@ -384,36 +402,6 @@ class TransmitPath:
             encoder = OpusEncoder(self._settings.encoder, self._packet_ms, rate_hz)
             self._other_encoders[packet_samples] = encoder
         return encoder
-
-
-class _StreamPosition:
-    """Samples since the channel began, counted by frames; never back, also when a source starts afresh."""
-
-    def __init__(self, frame_ms: int) -> None:
-        self._frame_samples = frame_ms * RATE_HZ // 1000
-        self._last_index = -1
-        self._last_at_s = 0.0
-        self.position = -self._frame_samples
-        self.lost = 0
-
-    @property
-    def next_position(self) -> int:
-        """That of the frame to come, if none is lost."""
-        return self.position + self._frame_samples
-
-    def advance(self, frame: Frame) -> None:
-        """`position` becomes that of the frame's first sample."""
-        if self._last_index < 0:
-            steps = 1
-        elif frame.index > self._last_index:
-            steps = frame.index - self._last_index
-            self.lost += steps - 1
-        else:  # the source was opened again: time says how far the clock went on meanwhile
-            elapsed_samples = int((frame.complete_at_s - self._last_at_s) * RATE_HZ)
-            steps = max(1, elapsed_samples // self._frame_samples)
-        self._last_index = frame.index
-        self._last_at_s = frame.complete_at_s
-        self.position += steps * self._frame_samples
 
 
 assert TICK_SAMPLES * 1000 == RATE_HZ * TICK_MS

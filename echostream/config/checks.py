@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from echostream.config.findings import Finding, Place, Severity, masked_url, path_of, secret_like, shown
-from echostream.config.models import NOT_BUILT, Channel, Config, ControlServer
+from echostream.config.models import NO_CARD, NOT_BUILT, Channel, Config, ControlServer
 from echostream.config.tone_plans import advise_plans
 
 HEADER_PINS: Final = range(2, 28)
@@ -40,6 +40,8 @@ class Taken:
         return [*_card_name(place, channel), *self._card(place, channel), *self._lines(place, channel)]
 
     def _card(self, place: Place, channel: Channel) -> list[Finding]:
+        if channel.card == NO_CARD:
+            return _without_card(place, channel)
         card = _card_key(channel.card)
         findings = []
         for half in _overlapping(channel.side):
@@ -81,6 +83,8 @@ class Taken:
         place: Place = ("channels", index)
         card = _card_key(channel.card)
         self._pins |= {pin: path_of((*place, kind, "pin")) for kind, pin in pins(channel)}
+        if channel.card == NO_CARD:
+            return
         self._halves[card, channel.side] = index
         for kind, line in (("key", channel.key), ("cos", channel.cos)):
             if line is not None and line.cm108:
@@ -95,6 +99,17 @@ def pins(channel: Channel) -> list[tuple[str, int]]:
 
 def _card_key(card: str) -> str:
     return card.removeprefix("alsa:")
+
+
+def _without_card(place: Place, channel: Channel) -> list[Finding]:
+    """Any number of channels may have no card; what only a card has none of them can ask for."""
+    findings = []
+    for kind, line in (("key", channel.key), ("cos", channel.cos)):
+        if line is not None and line.cm108:
+            path = path_of((*place, kind, "cm108"))
+            hint = 'the channel has no card ("card": "none"); take a pin, or name a card'
+            findings.append(Finding(path, "true", "a line that is there", hint, Severity.DROPPED))
+    return findings
 
 
 def _overlapping(side: str) -> tuple[str, ...]:

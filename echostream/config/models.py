@@ -33,6 +33,7 @@ from echostream.config.tone_models import AlertTone, ToneFilter, TonePlan
 __all__ = [
     "MAX_CHANNELS",
     "NOT_BUILT",
+    "NO_CARD",
     "S3",
     "AlertTone",
     "Audio",
@@ -61,6 +62,8 @@ __all__ = [
 ]
 
 MAX_CHANNELS: Final = 16
+NO_CARD: Final = "none"
+"""Instead of a card's name: a channel that only network microphones talk on."""
 NOT_BUILT: Final[frozenset[str]] = frozenset({"mqtt", "s3"})
 """Sections this version reads and validates but does not act on yet; enabling one gives a warning."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from echostream.config.load import load_config
-from echostream.config.models import Channel
+from echostream.config.models import NO_CARD, Channel
 from echostream.errors import ConfigError, LibraryMissing
 from echostream.hardware.audio_hardware import AudioHardware
 from echostream.hardware.card_identity import CardInfo
@@ -22,7 +22,8 @@ def devices(config_path: Path | None, *, as_json: bool, out: TextIO) -> int:
     channels: tuple[Channel, ...] = ()
     try:
         if config_path is not None:
-            channels = load_config(config_path).config.channels
+            everyone = load_config(config_path).config.channels
+            channels = tuple(channel for channel in everyone if channel.card != NO_CARD)
         hardware = AudioHardware([channel.card for channel in channels])
     except ConfigError as error:
         out.write(f"{error}\n")

@@ -8,7 +8,7 @@ import numpy as np
 
 from echostream.audio.format import RATE_HZ, Samples
 from echostream.config.listen import listen_plan
-from echostream.config.models import Config
+from echostream.config.models import NO_CARD, Config
 from echostream.config.tone_models import TonePlan
 from echostream.tones.generator import Part, parts_for, render, to_int16
 from echostream.tones.plan import AtOnce, Digits, OneTone, TwoTone
@@ -27,7 +27,8 @@ def paged_card(config: Config) -> tuple[str, tuple[Part, ...]] | None:
     """The card of the first channel that listens for a page, and that page as it is sent."""
     for channel in config.channels:
         plan = config.tones.get(channel.id)
-        parts = _first_page(plan) if channel.enabled and plan is not None and plan.detect else ()
+        heard = channel.enabled and channel.card != NO_CARD and plan is not None and plan.detect
+        parts = _first_page(plan) if plan is not None and heard else ()
         if parts:
             return channel.card, parts
     return None

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from echostream.board import line_specs
 from echostream.channels.channel_runtime import Cards, Inputs
-from echostream.config.models import Channel, Config, Recording
+from echostream.config.models import NO_CARD, Channel, Config, Recording
 from echostream.errors import LibraryMissing
 from echostream.hardware.alsa_library import AlsaLibrary
 from echostream.hardware.card_identity import Kernel, find_card, may_be_pcm
@@ -90,7 +90,8 @@ class Stage:
     # ---- cards
 
     def _simulate_cards(self, config: Config) -> None:
-        missing = [name for name in dict.fromkeys(c.card for c in config.channels) if not self._there(name)]
+        named = dict.fromkeys(c.card for c in config.channels if c.card != NO_CARD)
+        missing = [name for name in named if not self._there(name)]
         if not missing:
             return
         speech = read_wav(SPEECH / "microphone.wav")

@@ -1,0 +1,78 @@
+"""What has arrived of one network microphone: its blocks, by position, and the line along which they arrive."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from echostream.audio.arrival_line import ArrivalLine
+from echostream.audio.device_ports import DeviceAudio
+from echostream.audio.sample_ring import SampleRing
+
+BOUND_S: Final = 1.0
+"""Audio that may wait, beyond one block and the pre-roll; the oldest gives way."""
+MARGIN_MS: Final = 20.0
+"""Kept in hand beyond the frame at hand: what a busy machine may be late."""
+SILENT_S: Final = 2.0
+"""A stream that brings nothing for so long has nothing to say, whatever its valve says."""
+_LONGEST_BLOCK_S: Final = 2.0
+_FORGET: Final = 64
+"""The length of the longest block is forgotten within about this many."""
+
+
+class DeviceStream:
+    """`take` each block, then `look` once a frame. Positions are those of the audio as it arrives: what the
+    device turns out to have lost a while ago was silence then, and is not made up for now."""
+
+    def __init__(self, rate_hz: int, frame_ms: int, spare_ms: int) -> None:
+        """spare_ms: pre-roll, held beyond what waits."""
+        self.rate_hz = rate_hz
+        self.frame = rate_hz * frame_ms / 1000
+        """Samples of the device in one frame of the channel."""
+        self.spare = rate_hz * spare_ms // 1000
+        longest_s = BOUND_S + spare_ms / 1000 + _LONGEST_BLOCK_S
+        self.ring = SampleRing(math.ceil(rate_hz * longest_s))
+        self._line = ArrivalLine(rate_hz)
+        self._margin = self.frame + MARGIN_MS * rate_hz / 1000
+        self._block = 0
+        self._shift = 0
+        self._heard_at_s = -math.inf
+        self.silent = True
+        """Nothing has arrived for a while."""
+        self.ended = False
+        """Nothing will arrive any more."""
+
+    @property
+    def begun(self) -> bool:
+        return self._line.known
+
+    def take(self, block: DeviceAudio, now: float) -> int:
+        """The next block, not empty; gives its position."""
+        size, end = block.samples.size, self.ring.end
+        if block.gap_at is not None and self.begun:
+            self._shift = block.position - end
+        position = block.position - self._shift
+        missing = position - end
+        self._block = max(size, self._block - self._block // _FORGET)
+        self.ring.write(position, block.samples)
+        self._heard_at_s, self.silent = now, False
+        if not self.begun or missing > 0:
+            self._line.begin(self.ring.end, now)
+        return position
+
+    def look(self, now: float) -> None:
+        """Once a frame, after what has arrived was taken."""
+        self._line.look(self.ring.end, now)
+        self.silent = now - self._heard_at_s > SILENT_S
+
+    def wanted(self, now: float) -> int:
+        """Position at which to read now: as late as the arrivals ask for, and no later."""
+        if not self.begun:
+            return self.ring.end
+        return max(0, int(self._line.position(now) - self._margin))
+
+    @property
+    def oldest(self) -> int:
+        """Position before which nobody reads."""
+        most = int(BOUND_S * self.rate_hz) + self._block + self.spare
+        return max(self.ring.start, self.ring.end - most)
