@@ -92,6 +92,8 @@ look_around() {
     want pulseaudio has_command pulseaudio
     want pulseaudio-utils has_command pacat
     want libasound2-plugins has_file '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so'
+    # The sketch of docs/esp32.md is compiled by the tests.
+    [[ $LEVEL != dev ]] || want g++ has_command g++
     if [[ $LEVEL == bench ]]; then
         want gstreamer1.0-tools has_command gst-launch-1.0
         local plugins='/usr/lib/*/gstreamer-1.0/libgst'
