@@ -14,6 +14,7 @@ EchoStreamError
 ├── ArchiveError
 │   ├── BrokenFile (ValueError)         a file of the archive that is damaged, or is none of it
 │   ├── IndexUnavailable (OSError)      the index of recordings cannot be opened, read or written
+│   │   └── IndexCorrupt                its SQLite file is damaged
 │   └── RecordingKept                   a recording that may not be deleted: protected, or still being written
 ├── LibraryMissing (ImportError)        a shared library is not installed; names the package
 └── StateError (RuntimeError)           our own code called something in the wrong order
@@ -74,6 +75,10 @@ class BrokenFile(ArchiveError, ValueError):
 
 class IndexUnavailable(ArchiveError, OSError):
     """The index of recordings cannot be opened, read or written. The message names the place and the remedy."""
+
+
+class IndexCorrupt(IndexUnavailable):
+    """The index's SQLite file is damaged: it is moved aside and made anew from the recordings' own files."""
 
 
 class RecordingKept(ArchiveError):

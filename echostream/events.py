@@ -234,6 +234,22 @@ class RecordingClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingAtRisk:
+    """Recordings that still have to be uploaded will soon be deleted, for `reason`, unless they are sent first.
+
+    paths: the oldest of them; recordings, bytes: of all. at_s, until_s: Unix seconds of the alarm, and before
+    which none is deleted.
+    """
+
+    paths: tuple[str, ...]
+    recordings: int
+    bytes: int
+    reason: str
+    at_s: float
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadRequested:
     """Read the configuration again and apply what changed."""
 
@@ -265,6 +281,7 @@ Event = (
     | ToneMissed
     | PassthroughChanged
     | RecordingClosed
+    | RecordingAtRisk
     | ReloadRequested
     | ShutdownRequested
 )

@@ -48,6 +48,7 @@ class ArchiveIndex:
         self.engine = engine
         self.uploads = Uploads(engine)
         self._store = Store(archive)
+        self._file = _file_of(engine)
         self._writing = threading.Lock()  # one writer in this process; the database keeps others apart
 
     def __enter__(self) -> Self:
@@ -61,6 +62,10 @@ class ArchiveIndex:
     def close(self) -> None:
         """Close every connection. Idempotent."""
         self.engine.dispose()
+
+    def was_replaced(self) -> bool:
+        """Whether the SQLite file was taken away, or another put in its place: it must be opened again."""
+        return self._file != _file_of(self.engine)
 
     # ---- asking
 
@@ -214,3 +219,14 @@ class ArchiveIndex:
     def rebuild(self, stopped: Callable[[], bool] = lambda: False) -> Reconciled:
         """The same, with nothing taken for known. Raises OSError."""
         return reconciliation.reconcile(self, stopped, everything=True)
+
+
+def _file_of(engine: Engine) -> tuple[int, int] | None:
+    """Which file is there now; None where there is none, or none is needed."""
+    if engine.dialect.name != "sqlite":
+        return None
+    try:
+        status = Path(str(engine.url.database)).stat()
+    except OSError:
+        return (0, 0)
+    return status.st_dev, status.st_ino

@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from echostream.errors import IndexUnavailable
+from echostream.errors import IndexCorrupt, IndexUnavailable
 
 if TYPE_CHECKING:
     from echostream.index.archive_index import ArchiveIndex
 
 log = logging.getLogger(__name__)
 
+FILE_NAME: Final = "index.sqlite3"
 BROKEN_KEPT: Final = 2
 """Damaged SQLite files that are kept, for whoever wants to know why."""
 
@@ -29,8 +30,8 @@ def open_index(directory: Path, database_url: str | None = None, *, create: bool
     from echostream.index import folders, schema
     from echostream.index.archive_index import ArchiveIndex
 
-    url = engines.address(directory, database_url)
-    path = directory / engines.FILE_NAME
+    path = directory / FILE_NAME
+    url = engines.address(path, database_url)
     is_file = url.get_backend_name() == "sqlite"
     is_new = is_file and not path.exists()
     if is_new and not create:
@@ -43,9 +44,9 @@ def open_index(directory: Path, database_url: str | None = None, *, create: bool
         schema.upgrade(engine)
         if is_file:
             engines.look_over(engine)
-    except engines.IndexCorrupt as error:
+    except IndexCorrupt as error:
         engine.dispose()
-        move_aside(path, str(error))
+        move_aside(directory, str(error))
         _touch(path)
         is_new = True
         engine = engines.make_engine(url)
@@ -56,8 +57,9 @@ def open_index(directory: Path, database_url: str | None = None, *, create: bool
     return ArchiveIndex(engine, directory, archive, needs_rebuild=is_new)
 
 
-def move_aside(path: Path, why: str) -> None:
+def move_aside(directory: Path, why: str) -> None:
     """Put a damaged SQLite file where nobody opens it. Raises IndexUnavailable."""
+    path = directory / FILE_NAME
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     try:
         for suffix in ("", "-wal", "-shm"):

@@ -11,9 +11,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from echostream.errors import IndexUnavailable
+from echostream.errors import IndexCorrupt, IndexUnavailable
 
-FILE_NAME: Final = "index.sqlite3"
 BUSY_S: Final = 10.0
 """How long one waits for another who writes: a batch of some hundred recordings."""
 CONNECT_S: Final = 5
@@ -21,14 +20,13 @@ _ANSWER_MS: Final = 60_000
 """PostgreSQL ends what takes longer than this."""
 
 
-class IndexCorrupt(IndexUnavailable):
-    """The SQLite file is not what it was: it is moved aside and made anew from the files."""
+def address(path: Path, database_url: str | None) -> sa.URL:
+    """Where the index is: in the SQLite file `path`, or in PostgreSQL.
 
-
-def address(directory: Path, database_url: str | None) -> sa.URL:
-    """Where the index is. Raises IndexUnavailable for an address that is none; never shows its password."""
+    Raises IndexUnavailable for an address that is none; never shows its password.
+    """
     if database_url is None:
-        return sa.URL.create("sqlite", database=str(directory / FILE_NAME))
+        return sa.URL.create("sqlite", database=str(path))
     try:
         url = sa.make_url(database_url.strip())
     except (sa.exc.ArgumentError, ValueError):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from echostream.coordinator.worker import Worker
-from echostream.errors import IndexUnavailable
+from echostream.errors import IndexCorrupt, IndexUnavailable
 from echostream.events import Post
-from echostream.index.door import open_index
+from echostream.index.door import move_aside, open_index
 
 if TYPE_CHECKING:
     from echostream.index.archive_index import ArchiveIndex
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 BOUND: Final = 20_000
 """Meta files that wait. More, and the folders are compared instead: nothing is lost."""
 BATCH: Final = 500
+LAST_S: Final = 0.7
+"""How long a stop waits for what was told before it; the rest is found when the folders are next compared."""
 GATHER_S: Final = 0.25
 """A thousand recordings begin at the same moment: they are written together."""
 RETRY_MIN_S: Final = 1.0
@@ -30,17 +32,15 @@ RETRY_MAX_S: Final = 60.0
 class IndexWriter(Worker):
     """Thread `index`. `changed` and `removed` may be called from any thread and return at once.
 
-    A database that is away is tried again and again; what is told meanwhile waits, and when that gets too much
-    the folders are compared with the index once it is back.
+    A database that is away is tried again and again; what is told meanwhile waits, and when that gets too
+    much the folders are compared with the index once it is back.
     """
 
     def __init__(self, directory: Path, post: Post, database_url: str | None = None) -> None:
         super().__init__("index", post)
         self._directory = directory
         self._database_url = database_url
-        self._waiting: dict[
-            Path, bool
-        ] = {}  # path -> whether it is gone; in the order in which they were told
+        self._waiting: dict[Path, bool] = {}  # whether it is gone; the oldest first
         self._lock = threading.Lock()
         self._told = threading.Event()
         self._idle = threading.Event()
@@ -90,6 +90,9 @@ class IndexWriter(Worker):
         try:
             with open_index(self._directory, self._database_url) as index:
                 self._keep_up(index)
+        except IndexCorrupt as error:
+            move_aside(self._directory, str(error))
+            self._compare = True
         except (IndexUnavailable, OSError) as error:
             if str(error) != self.error:
                 log.error("index: %s; trying again until it works. Recording goes on", error)
@@ -108,7 +111,7 @@ class IndexWriter(Worker):
                 if not self._waiting and not self._compare:
                     self._told.clear()
                     self._idle.set()
-            if self._stopping.is_set():
+            if self._stopping.is_set() or index.was_replaced():
                 return
             self._told.wait()
             self._stopping.wait(GATHER_S)
@@ -133,7 +136,7 @@ class IndexWriter(Worker):
             )
 
     def _write(self, index: ArchiveIndex) -> None:
-        end_s = time.monotonic() + 5.0  # a stop does not wait for more
+        end_s = time.monotonic() + LAST_S  # a stop does not wait for more
         while self._waiting and not (self._stopping.is_set() and time.monotonic() > end_s):
             with self._lock:
                 batch = dict(list(self._waiting.items())[:BATCH])
