@@ -118,7 +118,7 @@ class Candidates:
             with transaction(self._engine) as connection:
                 rows = connection.execute(query).all()
             for row in rows:
-                yield Candidate(*row[:3], int(row[3]))
+                yield Candidate(row[0], row[1], row[2], int(row[3]))
             if len(rows) < AT_ONCE:
                 return
             after = rows[-1][0]

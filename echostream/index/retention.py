@@ -158,8 +158,8 @@ class Retention(Worker):
         now_s: float,
         report: RetentionReport,
         reason: str,
-    ) -> Iterable[Candidate]:
-        """Those that may go. Those that are still to be sent wait for GRACE_S after the alarm, sent out here."""
+    ) -> Iterator[Candidate]:
+        """Those that may go. What is still to be sent waits for GRACE_S after the alarm, which goes out here."""
         fresh: list[Candidate] = []
         for one in found:
             if not one.pending:
