@@ -94,6 +94,8 @@ look_around() {
     want libasound2-plugins has_file '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so'
     # The sketch of docs/esp32.md is compiled by the tests.
     [[ $LEVEL != dev ]] || want g++ has_command g++
+    # A site's index: the tests make a server of their own, for themselves alone.
+    [[ $LEVEL == run ]] || want postgresql has_file '/usr/lib/postgresql/*/bin/initdb'
     if [[ $LEVEL == bench ]]; then
         want gstreamer1.0-tools has_command gst-launch-1.0
         local plugins='/usr/lib/*/gstreamer-1.0/libgst'
@@ -174,6 +176,7 @@ install_system() {
     if ((${#WANTED[@]})); then
         apt_install "${WANTED[@]}" || say "apt-get could not install: ${WANTED[*]}; going on without"
         [[ " ${WANTED[*]} " != *" pulseaudio "* ]] || keep_cards_free
+        [[ " ${WANTED[*]} " != *" postgresql "* ]] || keep_no_server
     fi
 }
 
@@ -193,6 +196,13 @@ without_apt() {
 keep_cards_free() {
     if has_command systemctl && as_root systemctl --global disable pulseaudio.service pulseaudio.socket >/dev/null 2>&1; then
         say "pulseaudio is there for virtual cards only: its service for each login is switched off"
+    fi
+}
+
+# Debian makes and starts a server with the package. The tests do not use it.
+keep_no_server() {
+    if has_command systemctl && as_root systemctl disable --now postgresql.service >/dev/null 2>&1; then
+        say "postgresql is there for the tests only: its own server is switched off"
     fi
 }
 
