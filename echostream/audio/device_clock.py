@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import ceil, exp, inf, log
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from echostream.audio.clock_line import ClockLine, Point
@@ -261,28 +262,30 @@ class DeviceClock:
         reached = list(accumulate((look.late_s for look in reversed(self._doubt)), min, initial=level_s))
         reached.reverse()
         reached[0] = self._doubt[0].late_s
-        if reached[1] - reached[0] > 2 * self._touch_s:
-            reached[0] = self._floor_s
         return [0.0, *(two - one for one, two in pairwise(reached[:-1]))]
 
     def _move(self, rises: Sequence[float]) -> list[Missing]:
-        """The line has risen: place each step, and tell what is missing. Between steps the clock is slow."""
+        """The line has risen: place each step, tell what is missing. Without a step, the clock is slow."""
         doubt = self._doubt
-        told: list[Missing] = []
         steps = _steps(doubt, rises, self._touch_s)
-        for index, step_s in steps:
-            samples = self._tell(step_s, doubt[-1].now)
-            if samples:
-                level_s = doubt[0].late_s + sum(rises[: index + 1])
-                told.append(Missing(self._place(index, level_s) + self.missing, samples))
-                self.missing += samples
-        stepped_s = sum(step_s for _, step_s in steps)
-        level_s = doubt[0].late_s + sum(rises) - stepped_s
-        last = steps[-1][0] if steps else 1
-        self._shift_s += stepped_s
-        self._origin_s += stepped_s
-        kept = (look._replace(late_s=look.late_s - stepped_s) for look in doubt[last:])
-        self._touches = deque(look for look in kept if look.late_s <= level_s + self._touch_s)
+        level_s = doubt[0].late_s + sum(rises)
+        moved_s, begins = 0.0, 1
+        told: list[Missing] = []
+        if steps:
+            moved_s = level_s - self._floor_s
+            begins = steps[-1][0]
+            rest_s = moved_s - sum(step_s for _, step_s in steps)
+            greatest = max(steps, key=itemgetter(1))
+            for step in steps:
+                samples = self._tell(step[1] + rest_s * (step is greatest), doubt[-1].now)
+                if samples:
+                    at = self._place(step[0], doubt[0].late_s + sum(rises[: step[0] + 1]))
+                    told.append(Missing(at + self.missing, samples))
+                    self.missing += samples
+        self._shift_s += moved_s
+        self._origin_s += moved_s
+        kept = (look._replace(late_s=look.late_s - moved_s) for look in doubt[begins:])
+        self._touches = deque(look for look in kept if look.late_s <= level_s - moved_s + self._touch_s)
         self._floor_s = _least(self._touches)
         self._best = None
         doubt.clear()
