@@ -33,6 +33,16 @@ def disk_of(folder: Path) -> Disk:
     return Disk(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
 
 
+def nearly_full(folder: Path) -> bool:
+    """Nobody may write any more, however important. Raises OSError."""
+    disk = disk_of(folder)
+    return disk.free < _floor(disk)
+
+
+def _floor(disk: Disk) -> float:
+    return min(LEAST_FREE_BYTES, LEAST_FREE * disk.total)
+
+
 class DiskRoom:
     """`look` about once a second; priority 0 stops at twice the space at which 9 does."""
 
@@ -56,7 +66,7 @@ class DiskRoom:
         except OSError as error:
             self._say(HIGHEST + 1, f"{error.strerror or error}")
             return
-        floor = min(LEAST_FREE_BYTES, LEAST_FREE * disk.total)
+        floor = _floor(disk)
         lowest = _lowest(disk.free, floor)
         if lowest < self._lowest:
             lowest = min(self._lowest, _lowest(disk.free / RECOVERED, floor))

@@ -1,7 +1,8 @@
 """Which recordings are being written: a marker for each, so that what a crash left half-written is found at
 once, without reading an archive of a million recordings.
 
-    DIRECTORY/.open/2026-11-21_1200_07_porch    "BOOT_ID PID START_TIME" of the process that writes it
+    DIRECTORY/.open/2026-11-21_1200_07_porch    "BOOT_ID PID START_TIME" of the process that writes it,
+                                                 and why it needs repair, where a process repairs it
 
 The marker is there before the audio file, and goes after the last word about it is written.
 """
@@ -48,17 +49,25 @@ class OpenMarks:
         self._words = f"{boot_id()} {os.getpid()} {_start_time(os.getpid())}".encode()
 
     def put(self, stem: str) -> None:
-        """It is about to be written. A marker that is there already is taken over."""
+        """It is about to be written."""
         try:
-            self._write(stem)
+            self._write(stem, self._words)
         except FileNotFoundError:
             make_folder(self._folder)
-            self._write(stem)
+            self._write(stem, self._words)
 
-    def _write(self, stem: str) -> None:
+    def claim(self) -> list[HalfWritten]:
+        """What dead processes left, oldest first: ours to repair from now on, and of no other process."""
+        with one_at_a_time(self._folder.parent):
+            found = half_written(self._folder.parent)
+            for one in found:
+                self._write(one.stem, self._words + f" {one.cause}".encode())
+        return found
+
+    def _write(self, stem: str, words: bytes) -> None:
         handle = os.open(self._folder / stem, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE)
         try:
-            os.write(handle, self._words)
+            os.write(handle, words)
         finally:
             os.close(handle)
 
@@ -83,8 +92,8 @@ def being_written(directory: Path) -> set[str]:
 
 
 @contextlib.contextmanager
-def one_repairs(directory: Path) -> Iterator[None]:
-    """Held by whoever repairs: two that start at once take turns. Raises OSError."""
+def one_at_a_time(directory: Path) -> Iterator[None]:
+    """Held by whoever looks for what to repair: two that start at once take turns. Raises OSError."""
     make_folder(directory / FOLDER)
     handle = os.open(directory / FOLDER / _LOCK, os.O_RDWR | os.O_CREAT, _MODE)
     try:
@@ -112,14 +121,18 @@ def _names(folder: Path) -> list[str]:
 def _fate(marker: Path) -> GapCause | None:
     """Why its writer is gone; None: it is not, or the marker just went."""
     try:
-        words = marker.read_text(errors="replace").split()
+        boot, pid, start_time, *claimed = marker.read_text(errors="replace").split(" ", 3)
     except FileNotFoundError:
         return None
-    if len(words) != 3 or words[0] != boot_id():
+    except ValueError:
         return "power cut"  # what a marker said is lost with the power as well
-    if not words[1].isascii() or not words[1].isdigit():
+    if not (pid.isascii() and pid.isdigit()):
         return "power cut"
-    return None if _start_time(int(words[1])) == words[2] else "killed"
+    if boot == boot_id() and _start_time(int(pid)) == start_time:
+        return None
+    if claimed == ["killed"]:  # whoever was to repair it is gone as well; why it has to be is known
+        return "killed"
+    return "power cut" if boot != boot_id() or claimed else "killed"
 
 
 def _start_time(pid: int) -> str:

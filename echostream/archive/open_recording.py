@@ -15,6 +15,7 @@ from echostream.archive.file_names import Place, take_place
 from echostream.archive.level_meter import WholeLevel
 from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.open_marks import OpenMarks
+from echostream.archive.peaks import PeakCounter, write_peaks
 from echostream.archive.recording import AudioForm, Gap, Recording, ToneMark
 from echostream.archive.source import Source
 from echostream.archive.wall_clock import ClockQuality
@@ -38,7 +39,7 @@ def nobody(path: Path) -> None:
 class Shelf:
     """Where recordings go, and who is told. journal: a meta file changed; closed: its recording is whole.
 
-    written: something was; begun: recordings since the start.
+    written: something was; abandoned: the disk refused to end it; begun: recordings since the start.
     """
 
     directory: Path
@@ -48,6 +49,7 @@ class Shelf:
     journal: Journal = nobody
     closed: Journal = nobody
     written: Callable[[], None] = lambda: None
+    abandoned: Callable[[str], None] = lambda stem: None
     opus_bitrate_bps: int = DEFAULT_BITRATE_BPS
     begun: int = 0
 
@@ -70,6 +72,7 @@ class OpenRecording:
         self.meta = _first_word(shelf, source, start_us, quality, self._place)
         self.meta.gap_before = gap
         self._level = WholeLevel()
+        self._peaks = PeakCounter(source.rate_hz)
         self._dirty = False
         self._told_at_s = 0.0
         self._stamp: tuple[int, int] | None = None
@@ -102,10 +105,11 @@ class OpenRecording:
     def write(self, samples: Samples) -> None:
         self._file.write(samples)
         self._level.add(samples)
+        self._peaks.add(samples)
 
     def write_silence(self, count: int) -> None:
         while count > 0:
-            self._file.write(silence(min(count, _PORTION)))
+            self.write(silence(min(count, _PORTION)))
             count -= _PORTION
 
     def add_gap(self, gap: Gap) -> None:
@@ -130,6 +134,7 @@ class OpenRecording:
         if not self.meta.samples:
             self._remove()
             return
+        write_peaks(self._place.peaks, self._peaks.peaks)
         self.meta.state = "closed"
         self.meta.bytes = self._file.path.stat().st_size
         self._tell()
@@ -137,13 +142,14 @@ class OpenRecording:
         self._shelf.closed(self._place.meta)
 
     def abandon(self, start_us: int, start_error_ms: float, ppm: float | None) -> None:
-        """The disk refused. The marker stays: what is there is repaired when the disk is well, or at the
-        next start."""
+        """The disk refused. The marker stays: what is there is repaired when the disk is well again, or at
+        the next start."""
         with contextlib.suppress(OSError):
             self._file.close()
         self._last_word("disk", start_us, start_error_ms, ppm)
         with contextlib.suppress(OSError):
             self._tell()
+        self._shelf.abandoned(self._place.stem)
 
     def _last_word(self, ended: str, start_us: int, start_error_ms: float, ppm: float | None) -> None:
         meta = self.meta

@@ -10,33 +10,39 @@ import errno
 import logging
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from echostream.archive.file_names import make_folder, new_segment
-from echostream.archive.segment_file import SegmentFile
+from echostream.archive.channel_feed import RATIO, RECORD_HZ
+from echostream.archive.disk_room import nearly_full
+from echostream.archive.file_names import make_folder
+from echostream.archive.open_marks import OpenMarks
+from echostream.archive.open_recording import Journal, OpenRecording, Shelf, nobody
+from echostream.archive.recording import Gap, ToneMark
+from echostream.archive.source import Source, channel_policy
+from echostream.archive.wall_clock import WallClock
+from echostream.audio.device_ports import GapCause
 from echostream.audio.format import RATE_HZ, Frame, Samples, silence
 from echostream.audio.resampler import RationalResampler
+from echostream.config.recording_models import Recording
 from echostream.coordinator.worker import Worker
 from echostream.events import Post, RecordingClosed
 
 log = logging.getLogger(__name__)
 
-RECORD_HZ: Final = 16_000
-"""Twice what a radio's voice needs, a third of the disk that 48 kHz takes."""
 SPARE_S: Final = 10.0
 """What the recorder may be late by: a memory card that is busy with itself takes seconds for a write."""
 PERIOD_S: Final = 0.25
 LATE_S: Final = 2.0
 """No frame for so long after the end: there is none to wait for."""
 LONGEST_S: Final = 6 * 3600.0
-LEAST_FREE_BYTES: Final = 200_000_000
-LEAST_FREE: Final = 0.03
-"""What recordings leave to everything else on the machine: so much, of a small disk only that share."""
+START_ERROR_MS: Final = 30.0
+"""How far the edge of a first tone may be off."""
+AWAY_S: Final = 0.5
+"""Frames that are missing for longer: the card was away."""
 _PORTION: Final = RATE_HZ // 4
 
 
@@ -59,22 +65,26 @@ class PageRing:
 
 @dataclass(frozen=True, slots=True)
 class PageToRecord:
-    """position: index of the channel's sample at which the page began; until_s: monotonic seconds."""
+    """position: index of the channel's sample at which the page began; started_at_s: Unix seconds of it;
+    until_s: monotonic seconds. label: of the channel; tone: the page itself, where it is known."""
 
     channel_id: str
     tone_id: str
     position: int
     started_at_s: float
     until_s: float
+    label: str = ""
+    tone: ToneMark | None = None
 
 
 @dataclass(slots=True)
 class _Recording:
-    """One that is being written; `next`: index of the sample that comes next."""
+    """One that is being written; `begin`: index of its first sample, `next`: of the one that comes next."""
 
     page: PageToRecord
     ring: PageRing
-    file: SegmentFile
+    file: OpenRecording
+    begin: int
     next: int
     until_s: float
     last_frame_s: float
@@ -85,16 +95,38 @@ class _Recording:
 
 
 class PageRecorder(Worker):
-    """Thread `recorder`.
+    """Thread `page-recorder`: a file for each page, in whichever form and beside whatever else is recorded.
 
     lost_s: silence in place of audio that never came, or that it was too late for. begun: recordings.
     failed: those that the disk refused or ended.
     """
 
-    def __init__(self, directory: Path, post: Post, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__("recorder", post)
-        self._directory = directory
-        self._clock = clock
+    def __init__(
+        self,
+        settings: Recording,
+        gateway_id: str,
+        post: Post,
+        journal: Journal = nobody,
+        closed: Journal = nobody,
+        written: Callable[[], None] = lambda: None,
+        clock: WallClock | None = None,
+    ) -> None:
+        """journal, closed, written: as of Recorder."""
+        super().__init__("page-recorder", post)
+        self._settings = settings
+        self._directory = Path(settings.directory)
+        self._shelf = Shelf(
+            self._directory,
+            settings.write,
+            gateway_id,
+            OpenMarks(self._directory),
+            journal,
+            closed,
+            written,
+            opus_bitrate_bps=settings.opus_bitrate_bps,
+        )
+        self._wall = clock or WallClock()
+        self._clock = self._wall.now
         self._asked: deque[PageToRecord | str] = deque(maxlen=64)
         self._wake = threading.Event()
         self._rings: dict[str, PageRing] = {}
@@ -119,6 +151,10 @@ class PageRecorder(Worker):
         self._rings.pop(channel_id, None)
         self._asked.append(channel_id)
         self._wake.set()
+
+    def wants(self, channel_id: str) -> bool:
+        """Whether pages of a channel are recorded at all."""
+        return channel_policy(self._settings, channel_id).mode != "never"
 
     def recording(self, channel_id: str) -> bool:
         """Whether a channel is recorded now."""
@@ -174,6 +210,8 @@ class PageRecorder(Worker):
             running.until_s = min(max(running.until_s, page.until_s), longest_s)
             if page.tone_id not in running.tone_ids:
                 running.tone_ids.append(page.tone_id)
+            if page.tone is not None:
+                running.file.add_tone(page.tone)
             return
         ring = self._rings.get(page.channel_id)
         if ring is None:
@@ -183,15 +221,26 @@ class PageRecorder(Worker):
         page = replace(page, started_at_s=page.started_at_s + (begin - page.position) / RATE_HZ)
         try:
             self._leave_room()
-            parts = [page.channel_id, page.tone_id]
-            file = new_segment(self._directory, page.started_at_s, parts, RECORD_HZ)
+            start_us = round(page.started_at_s * 1e6)
+            file = OpenRecording(
+                self._shelf, self._source(page), start_us, self._wall.quality, tone=page.tone_id
+            )
         except OSError as error:
             self._refused(page, error)
             return
         self.begun += 1
-        recording = _Recording(page, ring, file, begin, page.until_s, self._clock(), [page.tone_id])
+        if page.tone is not None:
+            file.add_tone(page.tone)
+        recording = _Recording(page, ring, file, begin, begin, page.until_s, self._clock(), [page.tone_id])
         recording.skip = recording.resampler.latency_samples
         self._recordings[page.channel_id] = recording
+
+    def _source(self, page: PageToRecord) -> Source:
+        policy = channel_policy(self._settings, page.channel_id)
+        channel = page.channel_id
+        return Source(
+            channel, "channel", "page", RECORD_HZ, page.label, channel, policy.priority, policy.keep_days
+        )
 
     def _refused(self, page: PageToRecord, error: OSError) -> None:
         self.failed += 1
@@ -216,6 +265,7 @@ class PageRecorder(Worker):
         try:
             self._leave_room()
             self._write_new(recording)
+            recording.file.keep_up(self._clock())
         except OSError as error:
             self._give_up(recording, error)
             return False
@@ -239,13 +289,13 @@ class PageRecorder(Worker):
             self._write_frame(recording, frame)
 
     def _leave_room(self) -> None:
-        if _nearly_full(self._directory):
+        if nearly_full(self._directory):
             raise OSError(errno.ENOSPC, "the disk is nearly full, and others need the rest")
 
     def _write_frame(self, recording: _Recording, frame: Frame) -> None:
         missing = frame.index - recording.next
         if missing > 0:
-            self.lost_s += missing / RATE_HZ
+            self._note_gap(recording, missing)
             while missing > 0:  # in portions: a card may have been away for long
                 part = min(missing, _PORTION)
                 self._put(recording, silence(part))
@@ -254,6 +304,14 @@ class PageRecorder(Worker):
         self._put(recording, samples)
         recording.next = frame.index + len(frame.samples)
         recording.last_frame_s = frame.complete_at_s
+
+    def _note_gap(self, recording: _Recording, missing: int) -> None:
+        self.lost_s += missing / RATE_HZ
+        before = recording.next - recording.begin
+        start_us = recording.file.meta.start_us + round(1e6 * before / RATE_HZ)
+        end_us = start_us + round(1e6 * missing / RATE_HZ)
+        cause: GapCause = "card gone" if missing > AWAY_S * RATE_HZ else "overload"
+        recording.file.add_gap(Gap(start_us, end_us, cause, before // RATIO))
 
     def _put(self, recording: _Recording, samples: Samples) -> None:
         resampled = recording.resampler.process(samples)
@@ -269,33 +327,25 @@ class PageRecorder(Worker):
     def _close(self, recording: _Recording, error: str = "") -> None:
         page, file = recording.page, recording.file
         self._recordings.pop(page.channel_id, None)
+        words = file.meta.start_us, START_ERROR_MS + self._wall.quality.error_ms, None
         try:
             if not error:
                 tail = recording.resampler.latency_samples * RATE_HZ // RECORD_HZ
                 self._put(recording, silence(tail))
+                file.close("pause", *words)
         except OSError as refused:
             error = refused.strerror or str(refused)
-        try:
-            file.close()
-        except OSError as refused:
-            error = error or refused.strerror or str(refused)
-        tone_ids = tuple(recording.tone_ids)
         if error:
+            file.abandon(*words)
             self.failed += 1
             log.error("%s: the recording ends early: %s; look at the disk", file.path, error)
-        else:
+        self._tell(recording, error)
+
+    def _tell(self, recording: _Recording, error: str) -> None:
+        page, duration_s = recording.page, recording.file.samples / RECORD_HZ
+        tone_ids = tuple(recording.tone_ids)
+        path = str(recording.file.path)
+        if not error:
             what = ", ".join(tone_ids)
-            log.info("Recorded %s on %s: %s (%.0f s)", what, page.channel_id, file.path, file.duration_s)
-        self._post(
-            RecordingClosed(
-                page.channel_id, str(file.path), tone_ids, page.started_at_s, file.duration_s, error
-            )
-        )
-
-
-def _nearly_full(folder: Path) -> bool:
-    """The disk that a folder is on, or will be. Raises OSError."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize < min(LEAST_FREE_BYTES, LEAST_FREE * disk.f_blocks * disk.f_frsize)
+            log.info("Recorded %s on %s: %s (%.0f s)", what, page.channel_id, path, duration_s)
+        self._post(RecordingClosed(page.channel_id, path, tone_ids, page.started_at_s, duration_s, error))

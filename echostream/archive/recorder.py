@@ -18,6 +18,7 @@ from echostream.archive.channel_feed import RECORD_HZ
 from echostream.archive.disk_room import DiskRoom
 from echostream.archive.file_names import make_folder
 from echostream.archive.gates import gate_of
+from echostream.archive.leftovers import LeftOvers
 from echostream.archive.open_marks import OpenMarks
 from echostream.archive.open_recording import Journal, Shelf, nobody
 from echostream.archive.recording import SourceKind, ToneMark, Trigger
@@ -35,7 +36,10 @@ log = logging.getLogger(__name__)
 PERIOD_S: Final = 0.5
 """Each source is served so often: what a kill costs at most, beside what the encoder holds."""
 TURN_S: Final = 0.05
+IDLE_S: Final = 10.0
 LOOK_S: Final = 1.0
+REPAIR_S: Final = 0.1
+"""Of half-written recordings at a time, so that what is recorded meanwhile does not wait."""
 _TRIGGERS: Final[dict[str, Trigger]] = {
     "continuous": "continuous",
     "vox": "vox",
@@ -74,9 +78,9 @@ class Recorder(Worker):
         super().__init__("recorder", post)
         directory = Path(settings.directory)
         self._settings = settings
-        self._clock = clock or WallClock()
+        self.clock = self._clock = clock or WallClock()
         self._room = DiskRoom(directory)
-        shelf = Shelf(
+        self.shelf = shelf = Shelf(
             directory,
             settings.write,
             gateway_id,
@@ -84,8 +88,10 @@ class Recorder(Worker):
             journal,
             closed,
             written,
-            settings.opus_bitrate_bps,
+            opus_bitrate_bps=settings.opus_bitrate_bps,
         )
+        self._left = LeftOvers(shelf)
+        shelf.abandoned = self._left.add
         self._archive = Archive(shelf, self._clock, self._room, settings.segment_s)
         self._new: deque[SourceRecorder] = deque()
         self._sources: list[SourceRecorder] = []
@@ -162,14 +168,16 @@ class Recorder(Worker):
 
     def _work(self) -> None:
         self._look_at_folder()
+        self._find_leftovers()
         try:
             while not self._stopping.is_set():
-                self._wake.wait(TURN_S if self._sources else None)
+                self._wake.wait(TURN_S if self._sources else IDLE_S)
                 self._wake.clear()
                 now = self._clock.now()
                 self._take_new()
                 self._look(now)
                 self._serve(now)
+                self._left.step(self._clock.now(), REPAIR_S)
         finally:
             # Asked to stop, or tripped over a bug: what is on disk is whole.
             self._take_new()
@@ -196,12 +204,23 @@ class Recorder(Worker):
                 error.strerror or error,
             )
 
+    def _find_leftovers(self) -> None:
+        try:
+            self._left.find()
+        except OSError as error:
+            log.error("what the last run left cannot be looked at: %s", error.strerror or error)
+
     def _take_new(self) -> None:
         while self._new:
             one = self._new.popleft()
             for other in self._sources:
                 if other.source.key == one.source.key:
                     self._work_on(other, self._clock.now())  # its end comes before the new one's beginning
+            key = one.source.key
+            if key not in self._archive.last_ends:
+                last = self._left.last_end(one.source)
+                if last is not None:
+                    self._archive.last_ends[key] = last
             self._sources.append(one)
 
     def _look(self, now: float) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from echostream.archive.recording import SourceKind, Trigger
 from echostream.audio.device_ports import GapCause
+from echostream.config.recording_models import Recording, RecordPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +37,13 @@ class LastEnd:
 
     end_us: int
     cause: GapCause | None
+
+
+def channel_policy(settings: Recording, channel_id: str) -> RecordPolicy:
+    """What is recorded of a channel's own radio or card."""
+    return settings.channels.get(channel_id, settings.default)
+
+
+def network_policy(settings: Recording, channel_id: str) -> RecordPolicy:
+    """What is recorded of what others say on a channel: nothing, unless it is named."""
+    return settings.network.get(channel_id, RecordPolicy(mode="never"))

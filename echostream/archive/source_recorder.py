@@ -53,11 +53,15 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class _Missing:
-    """Samples [position, position + count) of the stream are silence in place of what is missing."""
+    """Samples [position, position + count) of the stream are silence in place of what is missing.
+
+    at: where it went missing, when that turned out later than what followed was written.
+    """
 
     position: int
     count: int
     cause: GapCause
+    at: int
 
 
 class SourceRecorder:
@@ -173,14 +177,14 @@ class SourceRecorder:
             return
         if self._next < 0:
             self._written = self._next = position
-        self._time.note(end, last.ends_at_s, last.ppm)
+        self._time.note(end, last.ends_at_s, last.ppm, last.error_ms)
         if missing > 0:
-            self._skip(missing, first.cause or "overload")
+            self._skip(missing, first.cause or "overload", first.gap_at)
         self._accept(samples, position)
 
-    def _skip(self, count: int, cause: GapCause) -> None:
+    def _skip(self, count: int, cause: GapCause, at: int | None) -> None:
         if count < FILL_S * self.source.rate_hz:
-            self._missing.append(_Missing(self._next, count, cause))
+            self._missing.append(_Missing(self._next, count, cause, self._next if at is None else at))
             self._accept(silence(count), self._next)
             return
         if self._file is None:
@@ -240,7 +244,9 @@ class SourceRecorder:
             lo = max(missing.position, begin)
             hi = min(missing.position + missing.count, end)
             if lo < hi:
-                file.add_gap(Gap(self._us(lo), self._us(hi), missing.cause, lo - self._file_start))
+                start_us = self._us(lo - missing.position + missing.at)
+                end_us = start_us + round(1e6 * (hi - lo) / self.source.rate_hz)
+                file.add_gap(Gap(start_us, end_us, missing.cause, lo - self._file_start))
         return True
 
     def _begin(self, position: int) -> bool:

@@ -9,8 +9,9 @@ SETTLED_S: Final = 20.0
 FIT_S: Final = 60.0
 """Over less than this the difference of two arrivals says nothing about a clock."""
 _MOST_PPM: Final = 2000.0
-UNSETTLED_MS: Final = 100.0
-SETTLED_MS: Final = 30.0
+UNSETTLED_MS: Final = 1000.0
+LATER_MS: Final = 30.0
+SETTLED_MS: Final = 100.0
 
 
 class StreamTime:
@@ -24,19 +25,19 @@ class StreamTime:
         self._told_ppm: float | None = None
         self._first: tuple[int, float] | None = None
         self._settled: tuple[int, float] | None = None
-
-    @property
-    def known(self) -> bool:
-        return self._first is not None
+        self._told_error_ms: float | None = None
 
     @property
     def settled(self) -> bool:
         """What is said of a moment now will not be said very differently later."""
-        return self._settled is not None
+        return self.error_ms <= SETTLED_MS
 
     @property
     def error_ms(self) -> float:
-        return SETTLED_MS if self.settled else UNSETTLED_MS
+        """How far what is said of a moment may be off, the wall clock's own error aside."""
+        if self._told_error_ms is not None:
+            return self._told_error_ms
+        return LATER_MS if self._settled is not None else UNSETTLED_MS
 
     @property
     def ppm(self) -> float | None:
@@ -52,9 +53,13 @@ class StreamTime:
         ppm = 1e6 * ((self.position - position) / self.rate_hz / passed_s - 1)
         return max(-_MOST_PPM, min(_MOST_PPM, ppm))
 
-    def note(self, position: int, at_s: float, ppm: float | None = None) -> None:
-        """The sample before `position` was taken up at `at_s`; ppm: what the sender's clock is known by."""
+    def note(
+        self, position: int, at_s: float, ppm: float | None = None, error_ms: float | None = None
+    ) -> None:
+        """The sample before `position` was taken up at `at_s`; ppm, error_ms: what is known of the sender's
+        clock, and how well, where somebody says."""
         self.position, self.at_s = position, at_s
+        self._told_error_ms = error_ms
         if ppm is not None:
             self._told_ppm = ppm
         if self._first is None:

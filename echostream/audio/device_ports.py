@@ -46,7 +46,8 @@ class DeviceAudio:
     at which the microphone took up the last sample, as well as is known yet. gap_s: audio that is missing
     before this block (0: none), and why. ppm: how much faster the device's clock runs than ours; None: not
     known yet. gap_at: position of the first missing sample, where it turned out late that it is: what was
-    handed on since belonged gap_s later. None: the gap lies right before this block.
+    handed on since belonged gap_s later. None: the gap lies right before this block. error_ms: how far
+    ends_at_s may be off; None: nobody says.
     """
 
     samples: Samples
@@ -56,6 +57,7 @@ class DeviceAudio:
     cause: GapCause | None = None
     ppm: float | None = None
     gap_at: int | None = None
+    error_ms: float | None = None
 
 
 class DeviceSink(Protocol):

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from echostream.archive.page_recorder import PageRecorder, PageRing, PageToRecord
+from echostream.archive.recording import ToneMark
 from echostream.audio.format import Frame, Samples, samples_per_frame
 from echostream.audio.tone import beep
 from echostream.channels import channel_state as cs
@@ -98,6 +99,8 @@ class PageDesk:
         self._in_force: dict[str, TonePlan | None] = {}
         self.ears: Ears | None = None
         self._recorder: PageRecorder | None = None
+        self.mark: Callable[[str, ToneMark], None] = lambda channel_id, tone: None
+        """Told each page, for whatever else is being recorded of its channel."""
         self.passages = through.Passages()
         self.heard: dict[str, ChannelPages] = {}
 
@@ -141,7 +144,7 @@ class PageDesk:
         """Where pages are recorded from; a running recording keeps the one it has."""
         lengths_s = [page_length_s(tone) for tone in plan.alert_tones if tone.record_length_s > 0]
         old = self._rings.get(channel_id)
-        if self._recorder is None or not lengths_s:
+        if self._recorder is None or not lengths_s or not self._recorder.wants(channel_id):
             if self._rings.pop(channel_id, None) is not None and self._recorder is not None:
                 self._recorder.end(channel_id)
             return None
@@ -207,6 +210,7 @@ class PageDesk:
             pages.new_tones += 1
         if not is_page(event):
             return
+        self.mark(event.channel_id, tone_mark(event))
         pages.pages += 1
         pages.last = event
         if event.record_length_s <= 0:
@@ -225,6 +229,8 @@ class PageDesk:
             event.position,
             event.started_at_s,
             now + event.record_length_s,
+            self._channels[event.channel_id].config.name,
+            tone_mark(event),
         )
         self._recorder.record(page)
 
@@ -358,6 +364,12 @@ def _way_on(plan: TonePlan | None) -> tuple[object, ...] | None:
         plan.passthrough_key,
         plan.passthrough_end_tone,
     )
+
+
+def tone_mark(event: ToneDetected) -> ToneMark:
+    """A page as recordings note it."""
+    start_us, end_us = round(event.started_at_s * 1e6), round(event.ended_at_s * 1e6)
+    return ToneMark(event.detection.tone_id, event.name, start_us, end_us, str(event.detection.kind))
 
 
 def page_length_s(tone: AlertTone) -> float:

@@ -139,7 +139,7 @@ class DeviceStream:
         missing = clock.arrived(came + samples.size, now)
         position = came + clock.missing
         ends_at_s = clock.time_of(position + samples.size)
-        block = DeviceAudio(samples, position, ends_at_s, ppm=clock.ppm)
+        block = DeviceAudio(samples, position, ends_at_s, ppm=clock.ppm, error_ms=self._error_ms)
         if missing or self._pending:
             self._mark_gap(block, missing, rate_hz)
         for sink in self._sinks:

@@ -13,9 +13,14 @@ import numpy as np
 import pytest
 
 from echostream.archive import page_recorder
-from echostream.archive.page_recorder import RECORD_HZ, SPARE_S, PageRecorder, PageRing, PageToRecord
-from echostream.archive.segment_file import SegmentFile
+from echostream.archive.channel_feed import RECORD_HZ
+from echostream.archive.meta_files import read_meta
+from echostream.archive.page_recorder import SPARE_S, PageRecorder, PageRing, PageToRecord
+from echostream.archive.recording import Recording, ToneMark
+from echostream.archive.wall_clock import ClockQuality, WallClock
+from echostream.archive.wav_file import WavFile
 from echostream.audio.format import RATE_HZ, Frame, Samples
+from echostream.config.recording_models import Recording as Settings
 from echostream.events import Event, RecordingClosed
 
 FRAME = 960
@@ -49,7 +54,14 @@ class Desk:
         self.channel = Channel()
         self.closed: list[RecordingClosed] = []
         self._posted = threading.Event()
-        self.recorder = PageRecorder(folder, self._post, lambda: self.channel.now)
+        settings = Settings.model_validate({"enabled": True, "directory": str(folder)})
+        clock = WallClock(
+            lambda: self.channel.now,
+            lambda: self.channel.now + UNIX,
+            lambda: ClockQuality("synchronised", 1.0),
+        )
+        self.filed: list[Path] = []
+        self.recorder = PageRecorder(settings, "gw", self._post, closed=self.filed.append, clock=clock)
         self.recorder.set_ring("fire", self.channel.ring)
         self.recorder.start()
 
@@ -82,6 +94,9 @@ class Desk:
         while not condition():
             assert time.monotonic() < deadline_s
             time.sleep(0.005)
+
+    def known(self) -> list[Recording]:
+        return [read_meta(path) for path in sorted(self.folder.glob("*/.meta/*.json"))]
 
     def files(self) -> list[Path]:
         return sorted(self.folder.rglob("*.wav"))
@@ -126,6 +141,30 @@ def test_the_page_itself_is_in_front_and_the_end_is_on_time(desk: Desk) -> None:
     assert peaks(closed.path) == list(range(4, 13))
     assert not desk.recorder.recording("fire")
     assert desk.recorder.lost_s == 0.0
+
+
+def test_a_page_stands_in_the_archive_as_any_other_recording(desk: Desk) -> None:
+    desk.channel.speak(3)
+    tone = ToneMark("engine-7", "Engine 7", round(UNIX * 1e6), round(UNIX * 1e6) + 4_000_000)
+    until_s = desk.channel.now + 1
+    desk.recorder.record(PageToRecord("fire", "engine-7", 0, UNIX, until_s, "Fire dispatch", tone))
+    desk.until(lambda: desk.recorder.recording("fire"))
+    desk.channel.position += RATE_HZ // 2
+    desk.channel.now += 0.5
+    desk.channel.speak(2)
+    desk.until(lambda: bool(desk.closed))
+    (one,) = desk.known()
+    assert one.path == "2023-11-14/2023-11-14_2213_20_fire_engine-7.wav"
+    assert (one.source, one.kind, one.trigger, one.label) == ("fire", "channel", "page", "Fire dispatch")
+    assert (one.state, one.ended, one.start_us) == ("closed", "pause", round(UNIX * 1e6))
+    assert one.samples == len(read(desk.closed[0].path)) == 4 * RECORD_HZ
+    assert one.tones == [tone]
+    (gap,) = one.gaps
+    assert (gap.cause, gap.position) == ("overload", 3 * RECORD_HZ)
+    assert gap.end_us - gap.start_us == 500_000
+    assert gap.start_us == one.start_us + 3_000_000
+    assert [path.stem for path in desk.filed] == [Path(one.path).stem]
+    assert not list((desk.folder / ".open").iterdir())
 
 
 def test_the_same_page_again_goes_on_in_the_same_file(desk: Desk) -> None:
@@ -219,13 +258,13 @@ def test_a_channel_that_goes_closes_its_file(desk: Desk) -> None:
 def test_a_disk_that_refuses_at_the_end_costs_one_recording_and_is_told_once(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, ending: str
 ) -> None:
-    def full(self: SegmentFile, samples: Samples) -> None:
+    def full(self: WavFile, samples: Samples) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     desk.channel.speak(2)
     desk.page(0, desk.channel.now + (60 if ending == "the channel goes" else 1))
     desk.until(lambda: desk.samples_written() > 1.99 * RECORD_HZ)
-    monkeypatch.setattr(SegmentFile, "write", full)
+    monkeypatch.setattr(WavFile, "write", full)
     desk.channel.speak(1)
     if ending == "the channel goes":
         desk.recorder.end("fire")
@@ -248,7 +287,8 @@ def test_a_disk_that_refuses_only_the_last_samples_is_told_and_the_file_is_close
     desk.channel.speak(3)
     desk.page(0, desk.channel.now + 60)
     desk.until(lambda: desk.samples_written() > 2.99 * RECORD_HZ)
-    file = desk.recorder._recordings["fire"].file
+    file = desk.recorder._recordings["fire"].file._file
+    assert isinstance(file, WavFile)
 
     def full(samples: Samples) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -285,7 +325,7 @@ def test_the_disk_is_never_filled_to_the_brim(
     desk.channel.speak(2)
     desk.page(0, desk.channel.now + 60)
     desk.until(lambda: desk.recorder.recording("fire"))
-    monkeypatch.setattr(page_recorder, "_nearly_full", lambda folder: True)
+    monkeypatch.setattr(page_recorder, "nearly_full", lambda folder: True)
     desk.until(lambda: len(desk.closed) == 1)
     assert desk.closed[0].duration_s == pytest.approx(2.0, abs=0.03)
     desk.page(0, desk.channel.now + 60)

@@ -1,0 +1,156 @@
+"""What the last run left: recordings that are half-written, and where each source's last one ended."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, get_args
+
+from echostream.archive.file_names import FORMS, META_FOLDER, place_of, source_of, stem_of
+from echostream.archive.meta_files import read_meta, write_meta
+from echostream.archive.open_marks import HalfWritten
+from echostream.archive.open_recording import Shelf
+from echostream.archive.recording import Recording
+from echostream.archive.repair import recover, repair
+from echostream.archive.source import LastEnd, Source
+from echostream.audio.device_ports import GapCause
+from echostream.errors import BrokenFile
+
+log = logging.getLogger(__name__)
+
+DAYS: Final = 2
+"""So many of the newest days are looked through for where a source's last recording ended."""
+RETRY_S: Final = 10.0
+_STAMP_LENGTH: Final = len("2026-11-21_1200_07_")
+
+
+class LeftOvers:
+    """Repairs in small steps, so that what is recorded meanwhile does not wait. One thread."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._pending: deque[HalfWritten] = deque()
+        self._names: dict[str, str] = {}
+        self._refused: list[HalfWritten] = []
+        self._retry_at_s = 0.0
+        self.repaired = 0
+
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
+
+    def find(self) -> None:
+        """At the start. Raises OSError."""
+        self._pending.extend(self._shelf.marks.claim())
+        self._names = _newest_names(self._shelf.directory)
+        if self._pending:
+            log.warning("%d recordings were left half-written: they are repaired", len(self._pending))
+
+    def add(self, stem: str) -> None:
+        """One of this run that the disk refused: it is repaired when the disk is well again."""
+        self._refused.append(HalfWritten(stem, "disk"))
+
+    def step(self, now: float, budget_s: float) -> None:
+        """Repair for about so long; one at least."""
+        if self._refused and now >= self._retry_at_s:
+            self._retry_at_s = now + RETRY_S
+            self._pending.extend(self._refused)
+            self._refused.clear()
+        until_s = time.monotonic() + budget_s
+        while self._pending:
+            self._repair(self._pending.popleft())
+            if time.monotonic() >= until_s:
+                break
+
+    def last_end(self, source: Source) -> LastEnd | None:
+        """Where its last recording ended, whenever that was; what is half-written of it is repaired first."""
+        rest = stem_of(0, source.name, source.kind)[_STAMP_LENGTH:]
+        for half in [one for one in self._pending if source_of(one.stem) == rest]:
+            self._pending.remove(half)
+            self._repair(half)
+        stem = self._names.get(rest)
+        if stem is None:
+            return None
+        place = place_of(self._shelf.directory, f"{stem}.json")
+        try:
+            last = read_meta(place.meta)
+        except (OSError, BrokenFile):
+            return None
+        if (last.kind, last.source) != source.key:
+            return None
+        return LastEnd(last.end_us, _cause(last))
+
+    # ---- inside
+
+    def _repair(self, half: HalfWritten) -> None:
+        place = place_of(self._shelf.directory, f"{half.stem}.json")
+        try:
+            recording = self._known(half)
+            if recording is not None and not recording.samples:
+                recording = None
+            if recording is None:
+                place.delete()
+            else:
+                write_meta(self._shelf.directory, recording)
+            self._shelf.marks.remove(half.stem)
+        except OSError as error:
+            self._refused.append(half)
+            log.error("%s cannot be repaired: %s; it is tried again", half.stem, error.strerror or error)
+            return
+        except BrokenFile as error:
+            log.error("%s", error)
+            with contextlib.suppress(OSError):
+                self._shelf.marks.remove(half.stem)
+            return
+        self._shelf.journal(place.meta)
+        if recording is not None:
+            self.repaired += 1
+            self._shelf.closed(place.meta)
+            log.info("repaired %s: %.1f s", recording.path, recording.duration_us / 1e6)
+
+    def _known(self, half: HalfWritten) -> Recording | None:
+        """What is known of it after repair; None: there is nothing."""
+        place = place_of(self._shelf.directory, f"{half.stem}.json")
+        try:
+            recording = read_meta(place.meta)
+        except (FileNotFoundError, BrokenFile):
+            audio = next((path for path in map(place.audio, FORMS) if path.exists()), None)
+            if audio is None:
+                return None
+            recording = recover(audio, self._shelf.directory, self._shelf.gateway_id)
+            return replace(recording, state="repaired", ended=recording.ended or half.cause)
+        closed = recording.state == "closed"  # its last word was written, and only the marker stayed
+        recording = repair(self._shelf.directory / recording.path, recording)
+        return recording if closed else replace(recording, state="repaired", ended=half.cause)
+
+
+def _cause(last: Recording) -> GapCause | None:
+    """Why there is nothing between a source's last recording and its next one."""
+    if last.ended in get_args(GapCause):
+        return last.ended  # type: ignore[return-value]
+    if last.ended != "segment" and last.state != "open":
+        return None  # it was over
+    # The next file was due at once and is not there.
+    booted_us = (time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)) * 1e6
+    return "power cut" if booted_us > last.end_us else "killed"
+
+
+def _newest_names(directory: Path) -> dict[str, str]:
+    """Of each source, as it stands in the names, the newest one."""
+    try:
+        days = sorted(name for name in os.listdir(directory) if len(name) == 10 and name[:1].isdigit())
+    except OSError:
+        return {}
+    names: dict[str, str] = {}
+    for day in days[-DAYS:]:
+        with contextlib.suppress(OSError):
+            for name in sorted(os.listdir(directory / day / META_FOLDER)):
+                if name.endswith(".json"):
+                    stem = name.removesuffix(".json")
+                    names[source_of(stem)] = stem
+    return names
