@@ -73,6 +73,8 @@ def _plan(args: argparse.Namespace, samples: int) -> Esp32Plan:
         raise ConfigError(f"--chunk {chunk}: a datagram holds whole samples, at most {MOST_UDP_BYTES} bytes")
     if args.token_file is not None and not args.hello:
         raise ConfigError("--token-file: goes into the hello line; add --hello")
+    if args.udp and args.channels != 1:
+        raise ConfigError("--channels 2: datagrams hold one channel")
     if args.udp and args.hello:
         raise ConfigError("--hello: the datagram form has none; a device is known by its address there")
     token = read_secret(Secret(file=args.token_file), "--token-file") if args.token_file else None
@@ -104,7 +106,7 @@ def _plan(args: argparse.Namespace, samples: int) -> Esp32Plan:
         spread_s=args.spread,
         sources=args.sources,
         seed=args.seed,
-        samples=samples if args.for_s is None else None,
+        samples=samples if args.for_s is None and not args.loop else None,
     )
 
 

@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to", type=_target, required=True, metavar="HOST:PORT", help="the gateway's port for devices"
     )
     parser.add_argument("--devices", type=_whole(1, 4000), default=1, metavar="N", help="how many")
-    parser.add_argument("--for", dest="for_s", type=_seconds, metavar="S", help="default: the file once")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--for", dest="for_s", type=_seconds, metavar="S", help="default: the file once")
+    length.add_argument("--loop", action="store_true", help="the file again and again, until Ctrl-C")
     parser.add_argument(
         "--pause", type=_number(0, 600), default=0.0, metavar="S", help="silence after the file"
     )
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_stream(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--name", default="esp32", help="name; of several devices NAME-1, NAME-2, ...")
+    group.add_argument("--name", default="esp32", help="several are NAME-1, NAME-2, ..., or as A,B,C says")
     group.add_argument("--hello", action="store_true", help="send the hello line (TCP)")
     group.add_argument("--token-file", metavar="FILE", help="secret of the hello line")
     group.add_argument("--udp", action="store_true", help="datagrams with the 12-byte header instead of TCP")

@@ -73,8 +73,11 @@ class Esp32Plan:
         return max(least, round(max(self.ring_s, self.burst_s) * self.rate_hz))
 
     def device_name(self, number: int) -> str:
-        """ "porch" for the only one, "porch-3" for the third of several."""
-        return self.name if self.devices == 1 else f"{self.name}-{number + 1}"
+        """ "porch" for the only one, "porch-3" for the third of several; "a,b" names two."""
+        given = self.name.split(",")
+        if number < len(given) and (len(given) > 1 or self.devices == 1):
+            return given[number]
+        return f"{given[-1]}-{number + 1}"
 
     def device_ppm(self, number: int) -> float:
         """Clock error of one of them."""

@@ -35,6 +35,7 @@ from echostream.simulator.button import RhythmicHand
 from echostream.simulator.dispatcher import dispatch, paged_card
 from echostream.simulator.file_cards import FileCards, Voice, read_wav
 from echostream.simulator.microphone import Microphone
+from echostream.simulator.stage_devices import StageDevices
 from echostream.simulator.virtual_cards import VirtualCards
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 SPEECH = Path(__file__).parent / "speech"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROBE_S = 0.5
+SEGMENT_S = 60.0
+"""Of the recordings of a simulated run: there is something to listen to after a minute."""
 CHILD_STOP_S = 2.0
 SERVER_START_S = 5.0
 
@@ -65,12 +68,15 @@ class Stage:
         self._simulate_cards(config)
         self._simulate_lines(config)
         self._simulate_server(config)
+        self._devices = StageDevices(config)
+        self._simulate_devices(config)
 
     def adapt(self, config: Config) -> Config:
-        """The same configuration, with virtual cards for those that are missing; pages are recorded."""
+        """The same configuration, with virtual cards for those that are missing, microphones, a recorder."""
+        config = self._devices.adapt(config)
         recording = config.recording
         if not recording.enabled:
-            recording = Recording(enabled=True, directory=str(self._recordings))
+            recording = Recording(enabled=True, directory=str(self._recordings), segment_s=SEGMENT_S)
         channels = tuple(
             channel.model_copy(update={"card": self._renamed.get(channel.card, channel.card)})
             for channel in config.channels
@@ -181,13 +187,30 @@ class Stage:
             lambda: self._child("answer", config.control_server.url, *channels, "--name", "Second gateway")
         )
 
+    # ---- microphones over the network
+
+    def _simulate_devices(self, config: Config) -> None:
+        if not self._devices.there:
+            return
+        self._people.append(lambda: self._child(*self._devices.arguments(config)))
+        self._say(
+            "ESP32 microphones",
+            self._devices.names,
+            f"recorded speech over TCP; their recordings: `echostream recordings list --directory "
+            f"{config.recording.directory if config.recording.enabled else self._recordings}`",
+        )
+
     def _child(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "echostream", *arguments]
         if shutil.which("setpriv") is not None:
             # However we die, the child is told: nobody else would ever stop it.
             command = ["setpriv", "--pdeathsig", "TERM", *command]
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         self._closers.append(lambda: _end(process))
 
