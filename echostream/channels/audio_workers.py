@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from echostream.audio.ports import AudioSink, AudioSource
 from echostream.channels.audio_stream import AudioStream
+from echostream.channels.no_card import NoSource
 from echostream.coordinator.worker import Worker
 from echostream.errors import AudioError, LibraryMissing
 from echostream.events import Direction, Post, SourceChanged
@@ -144,6 +145,7 @@ class CaptureWorker(CardWorker):
     """Thread `capture-CHANNEL`: reads the card, feeds the transmit path; encode and seal happen inline."""
 
     direction = Direction.CAPTURE
+    _clock: NoSource | None = None
 
     def _run_device(self, device: AudioSource | AudioSink) -> None:
         source: AudioSource = device  # type: ignore[assignment]
@@ -154,12 +156,23 @@ class CaptureWorker(CardWorker):
             feed(frame)
 
     def _lost(self) -> None:
+        self._clock = None
         self._stream.transmit.source_lost()
 
     def _idle(self, duration_s: float) -> None:
-        # What the coordinator asks for must not pile up in front of a card that stays away.
-        super()._idle(duration_s)
-        self._stream.transmit.source_lost()
+        transmit = self._stream.transmit
+        if transmit.devices is None or not transmit.devices.sinks:
+            # What the coordinator asks for must not pile up in front of a card that stays away.
+            super()._idle(duration_s)
+            transmit.source_lost()
+            return
+        # Network microphones go on without the card. One clock for all of its absence: looking for the card
+        # takes time, and the clock makes up for it.
+        if self._clock is None:
+            self._clock = NoSource(transmit.frame_ms)
+        until_s = time.monotonic() + duration_s
+        while not self._stopping.is_set() and time.monotonic() < until_s:
+            transmit.feed_without_card(self._clock.read())
 
 
 class PlaybackWorker(CardWorker):

@@ -57,7 +57,7 @@ class ChannelState:
     @property
     def wants_to_talk(self) -> bool:
         """Something that may open the valve is active, there is a source to hear, and no latch."""
-        return self.source and bool(self._holding)
+        return bool(self._holding)
 
     @property
     def local(self) -> bool:
@@ -76,10 +76,10 @@ class ChannelState:
 
     @property
     def _holding(self) -> frozenset[Opener]:
-        """Who holds the valve. A latch is for everybody at the channel, but not for network microphones: one
-        of those is barred by itself, until it is quiet, and bars nobody else."""
+        """Who holds the valve. A latch is for everybody at the channel, but not for network microphones: they
+        are barred by themselves, until they are quiet, and bar nobody else. They need no card either."""
         openers = self.active - self._inhibited - self.barred
-        return openers & _DEVICES if self.latched else openers
+        return openers if self.source and not self.latched else openers & _DEVICES
 
     def watched(self, openers: frozenset[Opener]) -> bool:
         """Whether one of them is of this channel and watched by the time-out timer."""

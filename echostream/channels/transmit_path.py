@@ -182,6 +182,10 @@ class TransmitPath:
         """Stop at once."""
         self._requests.append(lambda: self._abort(transmission))
 
+    @property
+    def frame_ms(self) -> int:
+        return self._settings.frame_ms
+
     # ---- on the capture thread
 
     def feed(self, frame: Frame) -> None:
@@ -212,6 +216,20 @@ class TransmitPath:
         if self._settings.vox_enabled:
             self._update_vox(frame.complete_at_s, playing)
         self._transmit(shaped_frame, playing)
+
+    def feed_without_card(self, frame: Frame) -> None:
+        """The card is away, network microphones are not: a frame of silence, of whoever keeps the time now.
+
+        Nobody is told that the card was silent: no tap, no meter, no pre-roll.
+        """
+        self._obey()
+        self._stream.advance(frame)
+        playing = self._is_playing()
+        if self.devices is not None:
+            self.devices.listen(frame.complete_at_s, playing)
+        if self._current is not None:
+            at = self._stream.position
+            self._transmit(Frame(frame.samples, at, frame.complete_at_s, frame.gap), playing)
 
     def source_lost(self) -> None:
         """The source is gone: nothing waits any more, and the voice-operated valve is shut."""
