@@ -3,11 +3,13 @@ without trust."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
 import threading
 import types
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
@@ -20,6 +22,7 @@ from echostream.errors import BrokenFile
 
 _MOST_BYTES: Final = 8_000_000
 """A segment of an hour with a gap each second is a tenth of this."""
+_LOCK: Final = ".lock"
 _MOST_US: Final = 253_402_300_800_000_000
 """The year 10000."""
 _MOST_RATE_HZ: Final = 768_000
@@ -46,6 +49,19 @@ def write_metas(directory: Path, recordings: list[Recording]) -> list[Path]:
     for new, meta in zip(news, metas, strict=True):
         os.replace(new, meta)
     return metas
+
+
+def update_meta(meta: Path, change: Callable[[Recording], Recording]) -> Recording:
+    """Read, change and write one, in turn with others who do; what it is now. OSError, BrokenFile."""
+    directory = place_of_meta(meta).directory
+    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        recording = change(read_meta(meta))
+        write_meta(directory, recording)
+    finally:
+        os.close(lock)
+    return recording
 
 
 def read_meta(meta: Path) -> Recording:

@@ -63,7 +63,7 @@ class FlacEncoder:
     """Samples in; what has to be written where, out."""
 
     def __init__(self, rate_hz: int, level: int, channels: int = 1) -> None:
-        """level: 0 to 8 as of the command `flac`. ValueError for a rate or number of channels FLAC has not."""
+        """level: 0 to 8 as of the command `flac`. ValueError for a rate or number of channels it has not."""
         self._memory = _Memory()
         try:
             self._file: Any = _Forwards(
@@ -108,7 +108,7 @@ class AudioReader:
             self._file: Any = soundfile.SoundFile(str(path))
         except soundfile.SoundFileError as error:
             raise BrokenFile(f"{path}: no recording that can be read ({_reason(error)})") from None
-        self._path = path
+        self.path = path
         if self._file.channels != 1:
             self._file.close()
             raise BrokenFile(f"{path}: has {self._file.channels} channels; recordings have one")
@@ -124,7 +124,7 @@ class AudioReader:
                 return whole
             block = self._file.read(count, dtype="float32")
         except soundfile.SoundFileError as error:
-            raise BrokenFile(f"{self._path}: it is broken here ({_reason(error)})") from None
+            raise BrokenFile(f"{self.path}: it is broken here ({_reason(error)})") from None
         clipped: Samples = np.clip(np.rint(block * 32768.0), -32768, 32767).astype(np.int16)
         return clipped
 
@@ -133,7 +133,7 @@ class AudioReader:
         try:
             self._file.seek(position)
         except soundfile.SoundFileError as error:
-            raise BrokenFile(f"{self._path}: no sample {position} ({_reason(error)})") from None
+            raise BrokenFile(f"{self.path}: no sample {position} ({_reason(error)})") from None
 
     def close(self) -> None:
         """Idempotent."""

@@ -1,0 +1,215 @@
+"""After a recording was closed: its form, waveform, levels and hash. A thread of its own that gives way to
+all others, and a list on the disk of what is still to be done: a restart forgets nothing of it.
+
+    DIRECTORY/.closed/2026-11-21_1200_07_porch    an empty file for each recording that was not filed yet
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from echostream.archive.conversion import ConversionAbandoned, Heard, convert, hear, sha256_of
+from echostream.archive.file_names import Place, make_folder, place_of
+from echostream.archive.meta_files import read_meta, update_meta
+from echostream.archive.peaks import write_peaks
+from echostream.archive.raw_file import FILE_MODE
+from echostream.archive.recording import AudioForm, Recording
+from echostream.coordinator.worker import Worker
+from echostream.errors import BrokenFile, LibraryMissing
+from echostream.events import Post
+
+log = logging.getLogger(__name__)
+
+FOLDER: Final = ".closed"
+RETRY_S: Final = 60.0
+"""When the disk refused: it may be full now, and have room later."""
+_NICE: Final = 15
+_MOST_UNMARKED: Final = 4096
+
+
+class Filing(Worker):
+    """Thread `filing`. filed: recordings that are done. failed: that the disk refused, or that are broken."""
+
+    def __init__(
+        self,
+        directory: Path,
+        kept_form: AudioForm,
+        post: Post,
+        changed: Callable[[Path], None],
+        opus_bitrate_bps: int = 64_000,
+    ) -> None:
+        """kept_form: of what was written as WAV. changed: told the path of a meta file that was written."""
+        super().__init__("filing", post)
+        self._directory = directory
+        self._kept_form = kept_form
+        self._bitrate_bps = opus_bitrate_bps
+        self._changed = changed
+        self._wake = threading.Event()
+        self._unmarked: deque[str] = deque(maxlen=_MOST_UNMARKED)
+        self._refused = set[str]()
+        self.filed = 0
+        self.failed = 0
+
+    def closed(self, meta: Path) -> None:
+        """A recording's last word was written. From any thread; waits for nobody."""
+        try:
+            mark_closed(self._directory, meta.stem)
+        except OSError:
+            self._unmarked.append(meta.stem)  # a full disk; only a restart forgets it now
+        self._wake.set()
+
+    @property
+    def waiting(self) -> int:
+        """Recordings that are still to be filed."""
+        return len(self._stems())
+
+    # ---- on its own thread
+
+    def _unblock(self) -> None:
+        self._wake.set()
+
+    def _work(self) -> None:
+        with contextlib.suppress(OSError):  # a thread has a priority of its own on Linux only
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        while not self._stopping.is_set():
+            self._wake.clear()
+            self._refused.clear()
+            while not self._stopping.is_set() and (stems := self._stems()):
+                for stem in stems:
+                    if self._stopping.is_set():
+                        return
+                    self._settle(stem)
+            self._wake.wait(RETRY_S)
+
+    def _stems(self) -> list[str]:
+        """What there is to do, oldest first."""
+        try:
+            marked = set(os.listdir(self._directory / FOLDER))
+        except OSError:
+            marked = set()
+        return sorted((marked | set(self._unmarked)) - self._refused)
+
+    def _settle(self, stem: str) -> None:
+        try:
+            place = place_of(self._directory, f"{stem}.json")
+            self._file(place)
+        except ConversionAbandoned:
+            return
+        except OSError as error:
+            self._refused.add(stem)
+            self.failed += 1
+            why = error.strerror or error
+            log.error("%s is not filed: %s; it is tried again in %.0f s", stem, why, RETRY_S)
+            return
+        except (BrokenFile, ValueError) as error:
+            self.failed += 1
+            log.error("%s", error)
+        self._forget(stem)
+
+    def _forget(self, stem: str) -> None:
+        try:
+            (self._directory / FOLDER / stem).unlink(missing_ok=True)
+        except OSError:
+            self._refused.add(stem)
+        if stem in self._unmarked:
+            self._unmarked.remove(stem)
+
+    def _file(self, place: Place) -> None:
+        try:
+            recording = read_meta(place.meta)
+        except FileNotFoundError:
+            return  # it was deleted
+        if recording.state == "open":
+            return
+        heard = self._converted(place, recording)
+        form = recording.form if heard is None else self._kept_form
+        audio = place.audio(form)
+        try:
+            if heard is None and (recording.peak_dbfs is None or not place.peaks.exists()):
+                heard = hear(audio, self._stopping.is_set)
+            if heard is not None:
+                write_peaks(place.peaks, heard.peaks.peaks)
+            facts = _facts(place, form, heard, sha256_of(audio, self._stopping.is_set))
+            update_meta(place.meta, facts)
+        except FileNotFoundError:
+            self._tidy_deleted(place)
+            return
+        if recording.form != form:
+            place.audio(recording.form).unlink(missing_ok=True)
+        self.filed += 1
+        self._changed(place.meta)
+
+    def _converted(self, place: Place, recording: Recording) -> Heard | None:
+        """Made into the form that is kept. None: it stays as it is."""
+        _remove_old_forms(place, recording)
+        if recording.form != "wav" or self._kept_form == "wav" or not recording.samples:
+            return None
+        new = place.meta.with_suffix(f".{self._kept_form}.new")
+        wav = place.audio("wav")
+        try:
+            heard = convert(wav, new, self._kept_form, self._bitrate_bps, self._stopping.is_set)
+        except (BrokenFile, LibraryMissing, ValueError) as error:
+            if isinstance(error, BrokenFile) and not wav.exists():
+                return None
+            log.error("%s stays a WAV: %s", recording.path, error)
+            self.failed += 1
+            return None
+        os.replace(new, place.audio(self._kept_form))
+        return heard
+
+    def _tidy_deleted(self, place: Place) -> None:
+        """It was deleted while it was filed."""
+        if not place.meta.exists():
+            place.delete()
+
+
+def _facts(
+    place: Place, form: AudioForm, heard: Heard | None, sha256: str
+) -> Callable[[Recording], Recording]:
+    size = place.audio(form).stat().st_size
+
+    def changed(recording: Recording) -> Recording:
+        # Levels are of what was heard: silence in gaps is no part of them, where they are known already.
+        peak, rms = recording.peak_dbfs, recording.rms_dbfs
+        if heard is not None and peak is None:
+            peak, rms = heard.level.peak_dbfs, heard.level.rms_dbfs
+        return replace(
+            recording,
+            path=place.path(form),
+            form=form,
+            bytes=size,
+            sha256=sha256,
+            peak_dbfs=peak,
+            rms_dbfs=rms,
+        )
+
+    return changed
+
+
+def _remove_old_forms(place: Place, recording: Recording) -> None:
+    """What a conversion left that was interrupted between its steps. OSError."""
+    for form in ("wav", "flac", "opus"):
+        audio = place.audio(form)
+        if form != recording.form and audio.exists() and place.audio(recording.form).exists():
+            audio.unlink()
+
+
+def mark_closed(directory: Path, stem: str) -> None:
+    """Have it filed: by a `Filing` that runs, in whichever process, within a minute. OSError."""
+    try:
+        _mark(directory / FOLDER / stem)
+    except FileNotFoundError:
+        make_folder(directory / FOLDER)
+        _mark(directory / FOLDER / stem)
+
+
+def _mark(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
