@@ -38,7 +38,7 @@ ACCEPT_PAUSE_S: Final = 1.0
 class Esp32Relay(Worker):
     """Thread `esp32`. Owns the ports, every device's socket, and the streams.
 
-    open_sinks(info, settings): who takes a stream; called on this thread as each one begins, as the sinks are.
+    open_sinks(info, settings): who takes a stream. It and the sinks are called on this thread.
     tokens: by name of the device.
     """
 

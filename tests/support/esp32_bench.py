@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,7 +84,7 @@ class Bench:
 
     @contextlib.contextmanager
     def device(
-        self, source: str = "127.0.0.1", hello: dict[str, object] | None = None
+        self, source: str = "127.0.0.1", hello: Mapping[str, object] | None = None
     ) -> Iterator[socket.socket]:
         """A socket that is connected; its hello, if any, is sent."""
         with socket.create_connection(
