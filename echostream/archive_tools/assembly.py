@@ -42,6 +42,11 @@ class Piece:
     def end(self) -> int:
         return self.at + self.length
 
+    @property
+    def start_us(self) -> int:
+        """When its first sample was taken: Unix microseconds."""
+        return self.recording.start_us + round(_SECOND * self.first / true_rate_hz(self.recording))
+
 
 @dataclass(frozen=True, slots=True)
 class Timeline:

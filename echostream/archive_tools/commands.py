@@ -1,81 +1,109 @@
-"""The options of `echostream recordings`. Each command is imported when it is asked for."""
+"""`echostream recordings`: its commands. Each is imported when it is asked for."""
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, TypeAlias
 
-from echostream.archive_tools import times
+from echostream.archive_tools import help_texts
+from echostream.archive_tools.options import add_command, add_place, add_selection, count, rate
+from echostream.archive_tools.times import parse_length
 
 if TYPE_CHECKING:
+    from echostream.archive_tools.place import Place
     from echostream.archive_tools.selection import Selection
-    from echostream.archive_tools.store import FileStore
 
-_KINDS: Final = ("channel", "network", "device", "quarantine")
-_TRIGGERS: Final = ("continuous", "vox", "transmission", "page")
-_DEFAULT_CONFIG: Final = Path("config.json")
-_DEFAULT_DIRECTORY: Final = Path("/var/lib/echostream/recordings")
+Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def add_recordings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_recordings(commands: Actions) -> None:
     """Put `echostream recordings` on the command line."""
-    recordings = commands.add_parser("recordings", help="list, show, export, verify what was recorded")
+    recordings = commands.add_parser(
+        "recordings",
+        help="list, show, export, verify, repair, protect and delete recordings",
+        description="What was recorded: find it, look at it, take it out, and see that all of it is there.",
+        epilog=help_texts.RECORDINGS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     actions = recordings.add_subparsers(dest="recordings_command", metavar="ACTION", required=True)
     _add_list(actions)
+    _add_show(actions)
     _add_export(actions)
+    _add_protect(actions)
+    _add_delete(actions)
+    _add_stats(actions)
 
 
-def _add_list(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    listing = actions.add_parser("list", help="what there is, the newest at the bottom")
-    _add_selection(listing)
-    listing.add_argument("--limit", type=_count, default=50, metavar="N", help="the newest N (50)")
+def _add_list(actions: Actions) -> None:
+    listing = add_command(actions, "list", "what there is, the newest at the bottom", help_texts.LIST)
+    add_selection(listing)
+    listing.add_argument("--limit", type=count, default=50, metavar="N", help="the newest N (50)")
     listing.add_argument("--all", action="store_true", help="however many there are")
+    add_place(listing)
     listing.set_defaults(action=_list)
 
 
-def _add_export(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    export = actions.add_parser("export", help="a range of time as one WAV or FLAC file")
-    _add_selection(export)
-    export.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
-    export.add_argument("--rate", type=_count, default=0, metavar="HZ")
-    export.add_argument("--join", choices=("samples", "time"))
+def _add_show(actions: Actions) -> None:
+    show = add_command(actions, "show", "all that is known of recordings", help_texts.SHOW)
+    show.add_argument("what", nargs="+", metavar="WHAT", help="ids or files; a source: its newest one")
+    show.add_argument("--plot", type=Path, metavar="OUT.png", help="draw its waveform and spectrogram")
+    add_place(show)
+    show.set_defaults(action=_show)
+
+
+def _add_export(actions: Actions) -> None:
+    export = add_command(actions, "export", "a range of time as one file", help_texts.EXPORT)
+    add_selection(export)
+    export.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help=".wav, .flac, .zip or .csv; - for a pipe",
+    )
+    export.add_argument(
+        "--rate", type=rate, default=0, metavar="HZ", help="sample rate (the highest of them)"
+    )
     export.add_argument("--mix", action="store_true", help="all sources in one channel")
+    export.add_argument(
+        "--squeeze",
+        type=parse_length,
+        default=None,
+        metavar="LENGTH",
+        help="cut silences longer than this, and those at both ends",
+    )
+    export.add_argument("--join", choices=("samples", "time"), help="keep each sample, or each start; below")
     export.add_argument("--force", action="store_true", help="overwrite OUT")
+    add_place(export)
     export.set_defaults(action=_export)
 
 
-def _add_selection(parser: argparse.ArgumentParser) -> None:
-    # "-2h" is a time here, no option: argparse would take it for one.
-    parser._negative_number_matcher = re.compile(r"-\d")
-    parser.add_argument("what", nargs="*", metavar="WHAT", help="sources (porch, 'esp32-*'), ids or files")
-    parser.add_argument("--from", dest="start", default="", metavar="TIME", help="today, 12:00, -2h, ...")
-    parser.add_argument("--to", dest="end", default="", metavar="TIME", help="a day is meant whole")
-    parser.add_argument("--for", dest="length_us", type=times.parse_length, default=0, metavar="LENGTH")
-    parser.add_argument("--kind", action="append", default=[], choices=_KINDS)
-    parser.add_argument("--trigger", action="append", default=[], choices=_TRIGGERS)
-    parser.add_argument("--channel", action="append", default=[], metavar="ID")
-    parser.add_argument("--tone", action="append", default=[], metavar="TONE")
-    parser.add_argument("--text", default="", metavar="WORDS")
-    parser.add_argument("--protected", action="store_true", default=None)
-    parser.add_argument("--utc", action="store_true", help="times are typed and shown in UTC")
-    _add_place(parser)
+def _add_protect(actions: Actions) -> None:
+    protect = add_command(actions, "protect", "keep recordings whatever their age", help_texts.PROTECT)
+    add_selection(protect)
+    protect.add_argument("--off", action="store_true", help="protect them no longer")
+    protect.add_argument("--note", metavar="TEXT", help="what there is to say about them; `list` finds it")
+    add_place(protect)
+    protect.set_defaults(action=_protect)
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--directory", type=Path, metavar="D", help="where the recordings are")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration that says where")
-    parser.add_argument("--json", action="store_true", help="for machines")
+def _add_delete(actions: Actions) -> None:
+    delete = add_command(actions, "delete", "delete recordings", help_texts.DELETE)
+    add_selection(delete)
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    delete.add_argument("--force", action="store_true", help="also what is protected")
+    add_place(delete)
+    delete.set_defaults(action=_delete)
 
 
-def _count(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if not 0 < value <= 10**9:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1")
-    return value
+def _add_stats(actions: Actions) -> None:
+    stats = add_command(actions, "stats", "how much there is, of whom, and how long the disk lasts", "")
+    add_place(stats)
+    stats.set_defaults(action=_stats)
 
 
 # ---- the commands
@@ -83,26 +111,78 @@ def _count(text: str) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     from echostream.archive_tools.listing import list_recordings
+    from echostream.archive_tools.place import opened
 
     limit = 0 if args.all else args.limit
-    return list_recordings(
-        _store(args), _selection(args), _now_us(), limit, as_json=args.json, out=sys.stdout
-    )
+    with opened(_place(args), sys.stderr) as store:
+        return list_recordings(
+            store, _selection(args), _now_us(), limit, as_json=args.json, out=sys.stdout, err=sys.stderr
+        )
+
+
+def _show(args: argparse.Namespace) -> int:
+    from echostream.archive_tools.place import opened
+    from echostream.archive_tools.showing import show
+
+    with opened(_place(args), sys.stderr) as store:
+        return show(store, args.what, args.plot, utc=args.utc, as_json=args.json, out=sys.stdout)
 
 
 def _export(args: argparse.Namespace) -> int:
     from echostream.archive_tools.exporting import ExportOptions, export
+    from echostream.archive_tools.place import opened
 
     options = ExportOptions(
         output=args.output,
         rate_hz=args.rate,
         join=args.join,
         mix=args.mix,
+        squeeze_us=args.squeeze,
         as_json=args.json,
         force=args.force,
     )
-    store, selection = _store(args), _selection(args)
-    return export(store, selection, options, _now_us(), sys.stdout, sys.stderr, sys.stdout.buffer)
+    with opened(_place(args), sys.stderr) as store:
+        return export(store, _selection(args), options, _now_us(), sys.stdout, sys.stderr, sys.stdout.buffer)
+
+
+def _protect(args: argparse.Namespace) -> int:
+    from echostream.archive_tools.changing import protect
+    from echostream.archive_tools.place import opened
+
+    with opened(_place(args), sys.stderr) as store:
+        return protect(
+            store,
+            _selection(args),
+            _now_us(),
+            on=not args.off,
+            note=args.note,
+            as_json=args.json,
+            out=sys.stdout,
+            err=sys.stderr,
+        )
+
+
+def _delete(args: argparse.Namespace) -> int:
+    from echostream.archive_tools.changing import DeleteOptions, delete
+    from echostream.archive_tools.place import opened
+
+    options = DeleteOptions(yes=args.yes, force=args.force, as_json=args.json)
+    with opened(_place(args), sys.stderr) as store:
+        return delete(store, _selection(args), options, _now_us(), sys.stdin, sys.stdout, sys.stderr)
+
+
+def _stats(args: argparse.Namespace) -> int:
+    from echostream.archive_tools.place import opened
+    from echostream.archive_tools.statistics import stats
+
+    with opened(_place(args), sys.stderr) as store:
+        return stats(store, _now_us(), utc=args.utc, as_json=args.json, out=sys.stdout)
+
+
+def _place(args: argparse.Namespace) -> Place:
+    from echostream.archive_tools.place import Place
+
+    return Place(args.directory, args.config, args.by_files)
 
 
 def _selection(args: argparse.Namespace) -> Selection:
@@ -121,23 +201,6 @@ def _selection(args: argparse.Namespace) -> Selection:
         protected=args.protected,
         utc=args.utc,
     )
-
-
-def _store(args: argparse.Namespace) -> FileStore:
-    from echostream.archive_tools.store import FileStore
-
-    return FileStore(_directory(args))
-
-
-def _directory(args: argparse.Namespace) -> Path:
-    directory: Path | None = args.directory
-    if directory is not None:
-        return directory
-    if args.config is None and not _DEFAULT_CONFIG.exists():
-        return _DEFAULT_DIRECTORY
-    from echostream.config.load import load_config
-
-    return Path(load_config(args.config or _DEFAULT_CONFIG).config.recording.directory)
 
 
 def _now_us() -> int:

@@ -10,7 +10,7 @@ from typing import Final, TextIO
 from echostream.archive.recording import Recording
 from echostream.archive_tools.selection import Selection, find
 from echostream.archive_tools.sizes import bytes_shown
-from echostream.archive_tools.store import FileStore, source_name
+from echostream.archive_tools.store import Store, source_name
 from echostream.archive_tools.times import iso, length_shown, shown, zone_name
 from echostream.console.tables import Column, write_table
 
@@ -31,12 +31,21 @@ _COLUMNS: Final = (
 
 
 def list_recordings(
-    store: FileStore, selection: Selection, now_us: int, limit: int, *, as_json: bool, out: TextIO
+    store: Store,
+    selection: Selection,
+    now_us: int,
+    limit: int,
+    *,
+    as_json: bool,
+    out: TextIO,
+    err: TextIO,
 ) -> int:
     """Print them; exit code 0 also where there is none. limit: 0 for all."""
     found = find(store, selection, now_us)
     kept = list(islice(found, limit) if limit else found)[::-1]
     more = limit and next(found, None) is not None
+    for broken in store.broken:
+        err.write(f"{broken}\n")
     if as_json:
         for one in kept:
             out.write(json.dumps(document(one), ensure_ascii=False) + "\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from echostream.archive.recording import Recording, SourceKind, Trigger
 from echostream.archive_tools import store as stores
-from echostream.archive_tools.store import FileStore
+from echostream.archive_tools.store import Store
 from echostream.archive_tools.times import parse_time
 from echostream.errors import ArchiveError
 from echostream.index.query import Query
@@ -72,10 +72,17 @@ class Selection:
 
 
 def find(
-    store: FileStore, selection: Selection, now_us: int, oldest_first: bool = False
+    store: Store,
+    selection: Selection,
+    now_us: int,
+    oldest_first: bool = False,
+    here_only: bool = False,
 ) -> Iterator[Recording]:
-    """The recordings, in order of time. ArchiveError for a `what` that nothing goes by."""
-    query = selection.query(now_us, oldest_first)
+    """The recordings, in order of time. ArchiveError for a `what` that nothing goes by.
+
+    here_only: without those that only a site's database knows, since their files are elsewhere.
+    """
+    query = replace(selection.query(now_us, oldest_first), here_only=here_only)
     known = store.sources() if selection.what else set()
     names = tuple(one for one in selection.what if stores.is_pattern(one) or one in known)
     single = {one.id: one for one in (one_of(store, what) for what in selection.what if what not in names)}
@@ -88,19 +95,22 @@ def find(
     yield from sorted(chosen, key=lambda one: (one.start_us, one.id), reverse=not oldest_first)
 
 
-def _of_sources(store: FileStore, names: tuple[str, ...], query: Query) -> Iterator[Recording]:
+def _of_sources(store: Store, names: tuple[str, ...], query: Query) -> Iterator[Recording]:
     """A pattern, and a name as the command line says it, is compared here; the index knows plain ones."""
     if not any(map(stores.is_pattern, names)):
         query = replace(query, sources=tuple(dict.fromkeys(map(stores.plain_name, names))))
     return (one for one in store.all(query) if stores.named(one, names))
 
 
-def one_of(store: FileStore, what: str) -> Recording:
+def one_of(store: Store, what: str) -> Recording:
     """One recording, by its id, the first digits of it, its path or its name. ArchiveError."""
-    found = store.get(_inside(store.directory, what))
-    if found is None:
+    found = store.find(_inside(store.directory, what))
+    if not found:
         raise ArchiveError(f'"{what}": no source and no recording of that name; `echostream recordings list`')
-    return found
+    if len(found) > 1:
+        ids = ", ".join(one.id for one in found[:3])
+        raise ArchiveError(f'"{what}": several recordings begin so ({ids}, …): type more of it')
+    return found[0]
 
 
 def _inside(directory: Path, what: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from echostream.archive.file_names import FORMS, place_of
+from echostream.archive.recording import Recording
 from echostream.archive.sound_library import AudioReader
 from echostream.archive_tools.assembly import Piece, Timeline
 from echostream.audio.format import Samples, silence
@@ -16,6 +19,35 @@ from echostream.audio.resampler import RationalResampler
 from echostream.errors import ArchiveError
 
 BLOCK: Final = 16_384
+_MOST_SAMPLES: Final = 1 << 40
+
+
+def as_far(directory: Path, one: Recording) -> Recording:
+    """A recording that is still being written, or that a crash left so, as far as its file goes now."""
+    if one.state != "open":
+        return one
+    try:
+        with open_audio(directory, one) as reader:
+            there = reader.samples
+            if not 0 < there < _MOST_SAMPLES:  # a FLAC or Ogg says how long it is when it ends
+                there = 0
+                while block_size := reader.read(BLOCK).size:
+                    there += block_size
+            return replace(one, samples=round(there * one.rate_hz / reader.rate_hz))
+    except (ArchiveError, OSError):
+        return one
+
+
+def open_audio(directory: Path, one: Recording) -> AudioReader:
+    """Its file; in another form, where it was filed in one since we asked. ArchiveError, OSError."""
+    try:
+        return AudioReader(directory / one.path)
+    except FileNotFoundError:
+        place = place_of(directory, one.path)
+        for form in FORMS:
+            if place.audio(form).exists():
+                return AudioReader(place.audio(form))
+        raise
 
 
 class Voice:
@@ -80,18 +112,40 @@ class Voice:
         left = piece.count
         path = self._directory / piece.recording.path
         try:
-            with AudioReader(path) as reader:
-                reader.seek(piece.first)
-                while left:
-                    block = reader.read(min(BLOCK, left))
-                    if not block.size:
-                        raise ArchiveError(f"{path}: ends {left} samples before what is known of it")
+            with open_audio(self._directory, piece.recording) as reader:
+                for block in _samples(reader, piece):
                     left -= block.size
                     yield block
+            if left:
+                raise ArchiveError(f"{path}: ends {left} samples before what is known of it")
         except (ArchiveError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self.faults.append(reason if str(path) in reason else f"{path}: {reason}")
             yield from _quiet(left)
+
+
+def _samples(reader: AudioReader, piece: Piece) -> Iterator[Samples]:
+    """What of a piece can be read: piece.count samples, or fewer.
+
+    An Opus file of a rate that Opus does not have is read at another one, and brought back to its own.
+    """
+    own_hz, count = piece.recording.rate_hz, piece.count
+    resampler = None if reader.rate_hz == own_hz else RationalResampler(reader.rate_hz, own_hz)
+    first = piece.first if resampler is None else round(piece.first * reader.rate_hz / own_hz)
+    if first >= reader.samples > 0:
+        return
+    reader.seek(first)
+    late = resampler.latency_samples if resampler is not None else 0
+    ended = False
+    while count > 0 and not ended:
+        block = reader.read(BLOCK)
+        ended = not block.size
+        if resampler is not None:
+            block = resampler.process(block if block.size else silence(late * reader.rate_hz // own_hz + 2))
+            late, block = max(0, late - block.size), block[late:]
+        block = block[:count]
+        count -= block.size
+        yield block
 
 
 def _runs(pieces: tuple[Piece, ...]) -> Iterator[list[Piece]]:

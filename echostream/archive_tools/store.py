@@ -3,68 +3,204 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from echostream.archive.meta_files import read_meta
-from echostream.archive.recording import Recording
+from echostream.archive.file_names import META_FOLDER, Place, place_of, start_of
+from echostream.archive.meta_files import read_meta, write_meta
+from echostream.archive.open_marks import being_written
+from echostream.archive.recording import Recording, SourceKind
 from echostream.archive_tools.assembly import end_us
-from echostream.errors import ArchiveError
+from echostream.errors import ArchiveError, IndexUnavailable, RecordingKept
+from echostream.index.door import open_index
 from echostream.index.query import Query
 from echostream.index.words import terms_of, words_of
 
-META_FOLDER: Final = ".meta"
-_SHORTEST_ID: Final = 6
+if TYPE_CHECKING:
+    from echostream.index.archive_index import ArchiveIndex
+
+SHORTEST_ID: Final = 6
+MOST_FOUND: Final = 10
+INDEX_FILE: Final = "index.sqlite3"
 NETWORK: Final = ".net"
 QUARANTINE: Final = "quarantine."
 
 
 def source_name(one: Recording) -> str:
     """What a source is called on the command line, as in the names of its files."""
-    if one.kind == "network":
-        return one.source + NETWORK
-    return QUARANTINE + one.source if one.kind == "quarantine" else one.source
+    return name_of(one.source, one.kind)
+
+
+def name_of(source: str, kind: SourceKind) -> str:
+    """The same of its parts."""
+    if kind == "network":
+        return source + NETWORK
+    return QUARANTINE + source if kind == "quarantine" else source
+
+
+class Store(Protocol):
+    """What the commands ask. how: "index" or "files"."""
+
+    directory: Path
+    how: str
+    broken: list[str]
+    """Meta files that say nothing, and why; known after all of them were read."""
+
+    def all(self, query: Query) -> Iterator[Recording]:
+        """Recordings that the query asks for, newest first unless it says otherwise."""
+        ...
+
+    def sources(self) -> set[str]:
+        """Names of all sources, as `source_name` says them."""
+        ...
+
+    def find(self, what: str) -> list[Recording]:
+        """By id, its first digits, path or name; at most 10."""
+        ...
+
+    def change(self, one: Recording, protected: bool | None = None, notes: str | None = None) -> Recording:
+        """Set one or both. LookupError where it is gone; ArchiveError, OSError."""
+        ...
+
+    def delete(self, one: Recording, force: bool) -> int:
+        """The bytes that were freed. RecordingKept, LookupError, OSError."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class FileStore:
     """The files alone: right whatever became of the index, slow where there are very many."""
 
+    how = "files"
+
     def __init__(self, directory: Path) -> None:
-        if not directory.is_dir():
-            raise ArchiveError(f"{directory}: no archive there; name it with --directory or --config")
         self.directory = directory
         self.broken: list[str] = []
 
     def all(self, query: Query) -> Iterator[Recording]:
-        """Recordings that the query asks for, newest first unless it says otherwise."""
+        """Reads every meta file first."""
         found = [one for one in self._every() if matches(one, query)]
         yield from sorted(found, key=lambda one: (one.start_us, one.id), reverse=not query.oldest_first)
 
     def sources(self) -> set[str]:
-        """Names of all sources, as `source_name` says them."""
+        """Reads every meta file."""
         return {source_name(one) for one in self._every()}
 
-    def get(self, what: str) -> Recording | None:
-        """By its id, the first digits of it, its path or its name."""
-        name = what.rpartition("/")[2].removesuffix(".json")
-        for one in self._every():
-            if len(what) >= _SHORTEST_ID and one.id.startswith(what):
-                return one
-            if name in (file := one.path.rpartition("/")[2], file.rpartition(".")[0]):
-                return one
-        return None
+    def find(self, what: str) -> list[Recording]:
+        """Reads meta files until it is clear."""
+        name = what.rpartition("/")[2]
+        stem = name.rpartition(".")[0] or name
+        if start_of(stem) is not None or start_of(name) is not None:
+            stem = name if start_of(stem) is None else stem
+            meta = Place(self.directory, stem).meta
+            return [read_meta(meta)] if meta.exists() else []
+        if len(what) < SHORTEST_ID:
+            return []
+        return list(islice((one for one in self._every() if one.id.startswith(what.lower())), MOST_FOUND))
+
+    def change(self, one: Recording, protected: bool | None = None, notes: str | None = None) -> Recording:
+        """In the file; the index is told at the gateway's next start."""
+        now = self._now(one)
+        changed = replace(
+            now,
+            protected=now.protected if protected is None else protected,
+            notes=now.notes if notes is None else notes,
+        )
+        write_meta(self.directory, changed)
+        return changed
+
+    def delete(self, one: Recording, force: bool) -> int:
+        """The files; the index finds out at the gateway's next start."""
+        now = self._now(one)
+        if now.state == "open":
+            raise RecordingKept(f"{now.path} is being written")
+        if now.protected and not force:
+            raise RecordingKept(f"{now.path} is protected")
+        place_of(self.directory, now.path).delete()
+        return now.bytes
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _now(self, one: Recording) -> Recording:
+        try:
+            return read_meta(place_of(self.directory, one.path).meta)
+        except FileNotFoundError:
+            raise LookupError(f"{one.path} is gone") from None
 
     def _every(self) -> Iterator[Recording]:
         self.broken.clear()
         for path in sorted(self.directory.glob(f"*/{META_FOLDER}/*.json")):
             try:
-                if path.stat().st_size:  # a name that was taken a moment ago
+                if path.stat().st_size:  # else: a name that was taken a moment ago
                     yield read_meta(path)
             except FileNotFoundError:
                 continue  # deleted meanwhile
             except (ArchiveError, OSError) as error:
                 self.broken.append(str(error))
+
+
+class IndexStore:
+    """The index: quick whatever the number."""
+
+    how = "index"
+
+    def __init__(self, index: ArchiveIndex) -> None:
+        self.directory = index.directory
+        self.broken: list[str] = []
+        self._index = index
+
+    def all(self, query: Query) -> Iterator[Recording]:
+        """Page by page."""
+        return self._index.all(query)
+
+    def sources(self) -> set[str]:
+        """Of its counters."""
+        return {name_of(one.source, one.kind) for one in self._index.stats().sources}
+
+    def find(self, what: str) -> list[Recording]:
+        """Of its keys."""
+        return list(self._index.find(what))
+
+    def change(self, one: Recording, protected: bool | None = None, notes: str | None = None) -> Recording:
+        """In the file, then in the index."""
+        if protected is not None:
+            one = self._index.protect(one.id, protected)
+        return one if notes is None else self._index.note(one.id, notes)
+
+    def delete(self, one: Recording, force: bool) -> int:
+        """Files and row."""
+        return self._index.delete(one.id, force=force)
+
+    def close(self) -> None:
+        """Its connections."""
+        self._index.close()
+
+
+def open_store(directory: Path, database_url: str | None, by_files: bool, err: TextIO) -> Store:
+    """By the index where there is one that can be used. ArchiveError where there are no recordings at all."""
+    if not directory.is_dir():
+        raise ArchiveError(f"{directory}: no recordings there; name the place with --directory or --config")
+    if by_files:
+        return FileStore(directory)
+    try:
+        index = open_index(directory, database_url, create=False)
+    except IndexUnavailable as error:
+        if database_url is not None or (directory / INDEX_FILE).exists():
+            err.write(f"the index cannot be used ({error}); every file is read instead\n")
+        return FileStore(directory)
+    try:
+        if index.needs_rebuild or not being_written(directory):
+            index.reconcile()  # no gateway is there to keep it up to date
+    except (IndexUnavailable, OSError) as error:
+        index.close()
+        err.write(f"the index cannot be brought up to date ({error}); every file is read instead\n")
+        return FileStore(directory)
+    return IndexStore(index)
 
 
 def matches(one: Recording, query: Query) -> bool:
