@@ -8,6 +8,16 @@ from dataclasses import dataclass
 from fuzz_audio import generate_opus, generate_stream, generate_talk, run_framer, run_opus, run_talk
 from fuzz_config import generate_config, run_config
 from fuzz_definitions import generate_definitions, generate_wav, run_definitions, run_wav
+from fuzz_esp32 import (
+    generate_arrivals,
+    generate_microphone_datagram,
+    generate_opening,
+    generate_pieces,
+    run_arrivals,
+    run_microphone_datagram,
+    run_opening,
+    run_pieces,
+)
 from fuzz_guard import generate_program, run_program
 from fuzz_mutate import Generator
 from fuzz_packets import generate_datagram, generate_key, generate_sealed, run_datagram, run_key, run_opener
@@ -43,6 +53,10 @@ TARGETS: tuple[Target, ...] = (
     Target("replay_guard", run_program, generate_program, ()),
     Target("opus", run_opus, generate_opus, (CodecError,)),
     Target("framer", run_framer, generate_stream, ()),
+    Target("microphone_opening", run_opening, generate_opening, (WireError,)),
+    Target("microphone_pieces", run_pieces, generate_pieces, ()),
+    Target("microphone_datagram", run_microphone_datagram, generate_microphone_datagram, (WireError,)),
+    Target("microphone_order", run_arrivals, generate_arrivals, (), share=0.1),
     Target("receive_path", run_talk, generate_talk, (), share=0.01),
     Target("ear", run_ear, generate_samples, (), share=0.01),
     Target("tones", run_scene, generate_scene, (), share=0.005),
