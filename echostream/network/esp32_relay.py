@@ -130,7 +130,7 @@ class Esp32Relay(Worker):
         now = time.monotonic()
         for key, _ in ready:
             if isinstance(key.data, Connection):
-                self._read(key.data, now)
+                self._read(key.data)
             else:
                 key.data(now)
         if now >= self._next_seldom_s:
@@ -152,16 +152,16 @@ class Esp32Relay(Worker):
     def _read_seldom(self, now: float) -> None:
         if self._seldom.get_map():
             for key, _ in self._seldom.select(0):
-                self._read(key.data, now)
+                self._read(key.data)
         for connection in [one for one in self._paused if one.resume_at_s <= now]:
             self._paused.discard(connection)
             if connection.open:
                 self._watch(connection)
 
-    def _read(self, connection: Connection, now: float) -> None:
+    def _read(self, connection: Connection) -> None:
         if not connection.open:
             return  # another one took its place within this round
-        goes_on = connection.read(now)
+        goes_on = connection.read(time.monotonic())  # a round may take long: of each its own time
         if not connection.open:
             return
         if not goes_on:
