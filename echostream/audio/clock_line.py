@@ -71,9 +71,11 @@ class ClockLine:
             return False
         return self._fit(near)
 
-    def lower(self, by_s: float) -> None:
-        """All points came too late by `by_s`: what they had in common was delay."""
-        self._points = [point._replace(now=point.now - by_s) for point in self._points]
+    def lower(self, by_s: float, since: float) -> None:
+        """The points from `since` on came too late by `by_s`: what they had in common was delay."""
+        self._points = [
+            point._replace(now=point.now - by_s) if point.now >= since else point for point in self._points
+        ]
 
     def past(self, position: float) -> float | None:
         """When the sample at `position` was taken up; None: the line has no point beyond it."""

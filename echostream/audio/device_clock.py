@@ -28,6 +28,7 @@ READ_EVERY_S: Final = 0.04
 """How long audio may lie in the socket: 25 rounds a second."""
 _LOOK_S: Final = 0.5
 _TOUCH_S: Final = 0.03
+_FALL_TOUCHES: Final = 1.5
 _STEP_S: Final = 0.01
 """What a clock moves the line by from one touch to the next, beyond what arrivals are known by."""
 _NEAR_S: Final = 0.5
@@ -187,7 +188,7 @@ class DeviceClock:
     def _touch(self, look: _Look) -> None:
         """The newest audio is on the line: whatever was late has caught up."""
         touches = self._touches
-        if touches and self._floor_s - look.late_s > 2 * self._touch_s:
+        if touches and self._floor_s - look.late_s > _FALL_TOUCHES * self._touch_s:
             look = self._fall(look)
         self._expect()
         touches.append(look)
@@ -224,7 +225,8 @@ class DeviceClock:
         self._untold_s -= undone_s
         self._shift_s -= undone_s
         self._origin_s -= undone_s
-        self._line.lower(fall_s - undone_s)
+        later_s = fall_s - undone_s
+        self._line.lower(later_s, -inf if later_s >= LEAST_MISSING_S else look.now - _FADES_S)
         self._touches.clear()
         self._best = None
         self._fell_at = look.now
