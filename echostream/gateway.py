@@ -8,23 +8,24 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from echostream.archive.page_recorder import PageRecorder
 from echostream.channels.audio_workers import StallWatch
 from echostream.channels.channel_manager import ChannelManager
 from echostream.channels.channel_runtime import ChannelRuntime, Hardware
+from echostream.channels.device_mix import DeviceMix
 from echostream.channels.media_session import MediaSession
 from echostream.channels.tone_worker import ToneWorker
 from echostream.config.changes import Changes
-from echostream.config.models import Channel, Config, Recording
+from echostream.config.models import Channel, Config
 from echostream.coordinator.event_coordinator import EventCoordinator
 from echostream.coordinator.worker import Worker
 from echostream.events import Event, ReloadRequested, ShutdownRequested
+from echostream.microphones import Microphones
 from echostream.network.udp_manager import UdpManager
 from echostream.network.websocket_client import WebSocketClient
+from echostream.record_room import RecordRoom
 from echostream.wire.signalling_v1 import Identity
 
 log = logging.getLogger(__name__)
@@ -98,9 +99,10 @@ class Gateway:
         )
         self.manager.on_shutdown = on_shutdown
         self.tones = ToneWorker(self.coordinator.post)
-        self.recorder = self._new_recorder(config.recording)
+        self.records = self._new_records()
+        self.microphones = self._new_microphones()
         self.manager.pages.ears = self.tones
-        self.manager.pages.set_recorder(self.recorder)
+        self.manager.pages.set_recorder(None if self.records is None else self.records.pages)
         self.manager.pages.set_plans(config.tones)
         self._observers = observers
         self.signalling = self._new_signalling()
@@ -124,8 +126,8 @@ class Gateway:
         """Media first, then signalling, then the channels: nothing is offered before it can be served."""
         self.udp.start()
         self.tones.start()
-        if self.recorder is not None:
-            self.recorder.start()
+        if self.records is not None:
+            self.records.start()
         now = time.monotonic()
         for channel in self.config.channels:
             if channel.enabled:
@@ -133,6 +135,8 @@ class Gateway:
         self.coordinator.start(_ObservedManager(self.manager, self._observers))
         self.stall_watch.start()
         self.signalling.start()
+        if self.microphones is not None:
+            self._start_microphones(self.microphones)
 
     def request_reload(self) -> None:
         self.post(ReloadRequested())
@@ -150,10 +154,12 @@ class Gateway:
         self.config, self._secrets = config, secrets
         gone = set(changes.channels_removed) | set(changes.channels_changed)
         for channel_id in gone & set(self.manager.channels):
+            if self.microphones is not None:
+                self.microphones.channel_went(channel_id)
             self._retired.append(self.manager.remove_channel(channel_id, now))
         self._reap(wait_s=0.3)
         self.manager.pages.set_plans(config.tones)
-        self._replace_recorder(config.recording, changes)
+        self._replace_records(changes, before)
         wanted = set(changes.channels_added) | set(changes.channels_changed)
         for channel in config.channels:
             if channel.enabled and channel.id in wanted:
@@ -161,6 +167,7 @@ class Gateway:
         again = set(self.manager.channels) if "recording" in changes.global_changes else changes.tones_changed
         for channel_id in (again & set(self.manager.channels)) - wanted:
             self.manager.pages.attach(self.manager.channels[channel_id], now)
+        self._replace_microphones(changes)
         if new_signalling:
             self._replace_signalling(now)
 
@@ -170,43 +177,107 @@ class Gateway:
         self.coordinator.stop()
         self.stall_watch.stop()
         self._retired.extend(self.manager.close(time.monotonic()))
-        for worker in self.workers:
+        microphones = [] if self.microphones is None else self.microphones.workers
+        for worker in (self.tones, *microphones):
             worker.request_stop()
         self.signalling.stop(FAREWELL_S)
         self.udp.stop()
-        for worker in self.workers:
-            if not worker.join(JOIN_S):
-                log.error("worker %s has not ended after %.1f s", worker.name, JOIN_S)
+        self._join([self.tones, *microphones])
         self._reap(wait_s=JOIN_S)
+        if self.records is not None:
+            self.records.stop()  # last: whatever was still said is on the disk
         log.info("stopped in %.2f s", time.monotonic() - began_s)
 
     @property
     def workers(self) -> list[Worker]:
         """Those that serve all channels; a channel's own are the runtime's."""
-        return [self.tones] if self.recorder is None else [self.tones, self.recorder]
+        records = [] if self.records is None else self.records.workers
+        microphones = [] if self.microphones is None else self.microphones.workers
+        return [self.tones, *records, *microphones]
 
     # ---- inside
 
-    def _new_recorder(self, recording: Recording) -> PageRecorder | None:
+    def _new_records(self) -> RecordRoom | None:
+        recording = self.config.recording
         if not recording.enabled:
             plans = self.config.tones.values()
             if any(tone.record_length_s for plan in plans if plan.detect for tone in plan.alert_tones):
                 log.info("pages are heard and not recorded: recording.enabled is false")
             return None
-        return PageRecorder(Path(recording.directory), self.coordinator.post)
+        return RecordRoom(
+            recording, self.config.gateway.id, self.coordinator.post, self._secrets.database_url
+        )
 
-    def _replace_recorder(self, recording: Recording, changes: Changes) -> None:
-        """Another folder, on, or off. What was being written is closed and whole."""
-        if "recording" not in changes.global_changes:
+    def _replace_records(self, changes: Changes, before: Secrets) -> None:
+        """Another folder, other rules, on, or off. What was being written is closed and whole."""
+        same_place = before.database_url == self._secrets.database_url
+        if "recording" not in changes.global_changes and same_place:
             return
-        old, self.recorder = self.recorder, self._new_recorder(recording)
-        self.manager.pages.set_recorder(self.recorder)
+        old, self.records = self.records, self._new_records()
+        self.manager.pages.set_recorder(None if self.records is None else self.records.pages)
+        if self.records is not None:
+            self.records.start()
+        for runtime in self.manager.channels.values():
+            self._record(runtime)
+        if self.microphones is not None:
+            self.microphones.record_with(None if self.records is None else self.records.recorder)
         if old is not None:
-            old.request_stop()
-            if not old.join(JOIN_S):
-                log.error("worker %s has not ended after %.1f s", old.name, JOIN_S)
-        if self.recorder is not None:
-            self.recorder.start()
+            old.stop()
+
+    def _record(self, runtime: ChannelRuntime) -> None:
+        """A channel's own side and what others say there, as their policies ask."""
+        if self.records is None:
+            runtime.record(None, None)
+            return
+        recording, channel = self.config.recording, runtime.config
+        own = recording.channels.get(channel.id, recording.default)
+        others = recording.network.get(channel.id)
+        open_channel, label = self.records.recorder.open_channel, channel.name
+        runtime.record(
+            open_channel(channel.id, label, own, "channel"),
+            None if others is None else open_channel(channel.id, label, others, "network"),
+        )
+
+    def _new_microphones(self) -> Microphones | None:
+        config = self.config
+        if not config.esp32.enabled:
+            return None
+        return Microphones(
+            config.esp32,
+            config.relay,
+            config.gateway.id,
+            self._secrets.device_tokens,
+            self._mix_of,
+            self.coordinator.post,
+        )
+
+    def _mix_of(self, channel_id: str) -> DeviceMix | None:
+        runtime = self.manager.channels.get(channel_id)
+        return None if runtime is None else runtime.devices
+
+    def _start_microphones(self, microphones: Microphones) -> None:
+        microphones.record_with(None if self.records is None else self.records.recorder)
+        for worker in microphones.workers:
+            worker.start()
+
+    def _replace_microphones(self, changes: Changes) -> None:
+        """Devices whose settings did not change go on as if nothing had happened."""
+        config, old = self.config, self.microphones
+        if old is not None and config.esp32.enabled:
+            old.reconfigure(config.esp32, config.relay, self._secrets.device_tokens)
+            return
+        if old is not None:
+            for worker in old.workers:
+                worker.request_stop()
+            self._join(old.workers)
+        self.microphones = self._new_microphones()
+        if self.microphones is not None:
+            self._start_microphones(self.microphones)
+
+    def _join(self, workers: Sequence[Worker]) -> None:
+        for worker in workers:
+            if not worker.join(JOIN_S):
+                log.error("worker %s has not ended after %.1f s", worker.name, JOIN_S)
 
     def _new_signalling(self) -> WebSocketClient:
         client = WebSocketClient(self.config.control_server, self._secrets.token, self.coordinator.post)
@@ -225,7 +296,10 @@ class Gateway:
 
     def _add(self, channel: Channel, now: float) -> None:
         runtime = ChannelRuntime(channel, self.config.audio, self._hardware, self.coordinator.post)
+        self._record(runtime)
         self.manager.add_channel(runtime, now)
+        if self.microphones is not None:
+            self.microphones.channel_came(channel.id)
 
     def _reap(self, wait_s: float = 0.0) -> None:
         deadline = time.monotonic() + wait_s

@@ -172,9 +172,9 @@ def _channel_summary(channel: ChannelSnapshot) -> dict[str, object]:
 
 
 def _recorder_summary(gateway: Gateway) -> dict[str, object] | None:
-    recorder = gateway.recorder
-    if recorder is None:
+    if gateway.records is None:
         return None
+    recorder = gateway.records.pages
     return {"recordings": recorder.begun, "failed": recorder.failed, "lost_s": round(recorder.lost_s, 3)}
 
 

@@ -234,7 +234,7 @@ def test_a_reload_changes_what_is_listened_for_and_touches_no_audio(station: Sta
     station.document["recording"]["enabled"] = False
     del station.document["tones"]
     station.reload()
-    assert station.gateway.recorder is None
+    assert station.gateway.records is None
     assert station.gateway.manager.channels == before
     assert [worker.name for worker in station.gateway.workers] == ["tones"]
     captured = before["dispatch"].capture.frames
