@@ -125,7 +125,7 @@ class DeviceReader:
     def _take(self, chain: _Chain, count: int) -> bool:
         assert self.position is not None
         left = self._stream.ring.end - self.position
-        if left < count and not (self._stream.ended and left > 0):
+        if left < count and not (self._stream.over and left > 0):
             self.underruns += 1
             self._waits = True
             return False
@@ -137,7 +137,7 @@ class DeviceReader:
         """The ratio of the next frame; much too much goes at once, where it is quiet."""
         assert self.position is not None
         excess = self._stream.wanted(now) - self.late - self.position
-        if self._waits and (excess >= 0 or self._stream.ended):
+        if self._waits and (excess >= 0 or self._stream.over):
             self._waits, self._fades = False, True
         excess_ms = 1000 * excess / self._stream.rate_hz
         if excess_ms <= _SKIP_ABOVE_MS:

@@ -43,6 +43,11 @@ class DeviceStream:
         """Nothing will arrive any more."""
 
     @property
+    def over(self) -> bool:
+        """What is there is all, for now or for good: nobody waits for more."""
+        return self.ended or self.silent
+
+    @property
     def begun(self) -> bool:
         return self._line.known
 
