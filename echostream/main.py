@@ -22,6 +22,8 @@ from echostream.config.models import Config
 from echostream.config.secrets import read_secret
 from echostream.console import logs
 from echostream.console.page_status import page_status
+from echostream.console.site_snapshot import device_snapshots, recorder_snapshot
+from echostream.console.site_words import devices_words, recorder_words
 from echostream.console.snapshot import channel_snapshot, summary
 from echostream.errors import ConfigError, EchoStreamError, LibraryMissing, SecretError, WireError
 from echostream.gateway import Gateway, Secrets
@@ -265,9 +267,10 @@ class GatewayProcess:
 
     def _show(self, view: LiveView | None, gateway: Gateway, elapsed_s: float) -> None:
         channels = [channel_snapshot(gateway, runtime) for runtime in gateway.channels]
+        devices, recorder = device_snapshots(gateway), recorder_snapshot(gateway)
         if view is not None:
             title = f"EchoStream  {gateway.config.gateway.id}  {elapsed_s:.0f} s  (Ctrl-C ends)"
-            view.update(title, channels, list(self._recent.lines))
+            view.update(title, channels, list(self._recent.lines), devices, recorder)
             return
         for channel in channels:
             log.info(
@@ -282,6 +285,9 @@ class GatewayProcess:
                 channel.receive.delay_ms_p50,
                 "".join(f"; {part}" for part in (page_status(channel.pages),) if part),
             )
+        for words in (devices_words(devices), recorder_words(recorder)):
+            if words:
+                log.info("%s", words)
 
     def _reload(self, gateway: Gateway) -> None:
         """Read, validate, and let the coordinator apply it; a file that does not hold changes nothing."""

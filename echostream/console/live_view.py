@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console, Group, JustifyMethod, RenderableType
@@ -11,7 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from echostream.channels.channel_state import Phase
+from echostream.console.devices_table import devices_table
 from echostream.console.page_status import page_status
+from echostream.console.site_snapshot import DeviceSnapshot, RecorderSnapshot
+from echostream.console.site_words import recorder_words
 from echostream.console.snapshot import ChannelSnapshot
 
 WIDE_COLUMNS = 110
@@ -31,17 +34,30 @@ class LiveView:
     def start(self) -> None:
         self._live.start()
 
-    def update(self, title: str, channels: list[ChannelSnapshot], lines: Iterable[str]) -> None:
-        self._live.update(render(title, channels, lines, self._console.width), refresh=True)
+    def update(
+        self,
+        title: str,
+        channels: list[ChannelSnapshot],
+        lines: Iterable[str],
+        devices: Sequence[DeviceSnapshot] = (),
+        recorder: RecorderSnapshot | None = None,
+    ) -> None:
+        picture = render(title, channels, lines, self._console.width, devices, recorder)
+        self._live.update(picture, refresh=True)
 
     def stop(self) -> None:
         self._live.stop()
 
 
 def render(
-    title: str, channels: list[ChannelSnapshot], lines: Iterable[str], width_columns: int = 80
+    title: str,
+    channels: list[ChannelSnapshot],
+    lines: Iterable[str],
+    width_columns: int = 80,
+    devices: Sequence[DeviceSnapshot] = (),
+    recorder: RecorderSnapshot | None = None,
 ) -> RenderableType:
-    """The whole picture: a table of the channels, below it their last pages and the last log lines."""
+    """The whole picture: channels, their last pages, microphones, the recorder, and the last log lines."""
     table = Table(title=title, title_justify="left", expand=True, box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in _COLUMNS:
         justify: JustifyMethod = "right" if heading in _NUMBERS else "left"
@@ -55,6 +71,8 @@ def render(
     return Group(
         table,
         *(_page(channel) for channel in channels if page_status(channel.pages)),
+        *([devices_table(devices, width_columns)] if devices else []),
+        *([Text(recorder_words(recorder))] if recorder is not None else []),
         *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines),
     )
 

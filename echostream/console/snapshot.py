@@ -13,6 +13,7 @@ from echostream.channels.channel_state import Phase
 from echostream.channels.media_session import DownlinkCounters
 from echostream.channels.receive_path import ReceiveStats
 from echostream.channels.transmit_path import TransmitStats
+from echostream.console.site_snapshot import devices_summary, recorder_summary, relay_summary
 from echostream.gateway import Gateway
 
 
@@ -126,7 +127,9 @@ def summary(gateway: Gateway, started_s: float) -> dict[str, object]:
         "rss_mb": round(_rss_mb(), 1),
         "channels": {channel.channel_id: _channel_summary(channel) for channel in channels},
         "workers": workers,
-        "recorder": _recorder_summary(gateway),
+        "recorder": recorder_summary(gateway),
+        "devices": devices_summary(gateway),
+        "relay": relay_summary(gateway),
         "events": gateway.coordinator.stats,
         "sessions": gateway.manager.sessions,
         "stalls_freed": gateway.stall_watch.freed,
@@ -169,13 +172,6 @@ def _channel_summary(channel: ChannelSnapshot) -> dict[str, object]:
         "passthrough_frames_lost": channel.pages.passthrough_frames_lost,
         "ear_frames_lost": channel.pages.frames_lost,
     }
-
-
-def _recorder_summary(gateway: Gateway) -> dict[str, object] | None:
-    if gateway.records is None:
-        return None
-    recorder = gateway.records.pages
-    return {"recordings": recorder.begun, "failed": recorder.failed, "lost_s": round(recorder.lost_s, 3)}
 
 
 def _rss_mb() -> float:

@@ -1,0 +1,171 @@
+"""What a running gateway says of its microphones over the network and of its recorder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+
+from echostream.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSnapshot:
+    """One microphone over the network at one moment.
+
+    talking: it is on the air of its channel, or would be. for_s: how long it has been there, or away; None:
+    never seen. missing_s: audio that is missing in this stream; ppm: its clock against ours, None: not known
+    yet; error_ms: how well its times are known. late_blocks: those that its channel did not take in time.
+    """
+
+    name: str
+    label: str
+    connected: bool
+    quarantined: bool
+    channel: str
+    transmit: str
+    talking: bool
+    recorded: bool
+    rate_hz: int
+    for_s: float | None
+    samples: int
+    missing_s: float
+    gaps: int
+    ppm: float | None
+    error_ms: float | None
+    peak_dbfs: float | None
+    connections: int
+    late_blocks: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderSnapshot:
+    """What is being recorded now. writing: files that are open; following: streams and channels.
+
+    lost_s: audio that found its queue full; waiting: closed recordings that are still to be filed or indexed;
+    deleted: by age and room, since the start.
+    """
+
+    directory: str
+    writing: int
+    following: int
+    pages: int
+    pages_failed: int
+    lost_s: float
+    filed: int
+    waiting: int
+    deleted: int
+
+
+def device_snapshots(gateway: Gateway) -> list[DeviceSnapshot]:
+    """Those with an entry in their order, then others that are or were there. From any thread."""
+    if gateway.microphones is None:
+        return []
+    now = time.monotonic()
+    talking: set[str] = set()
+    late: dict[str, int] = {}
+    for runtime in gateway.channels:
+        for sink in runtime.devices.sinks:
+            late[sink.info.name] = late.get(sink.info.name, 0) + sink.dropped
+            if sink.voice.active:
+                talking.add(sink.info.name)
+    sources = gateway.records.recorder.sources if gateway.records is not None else []
+    recorded = {source.name for source in sources if source.kind in ("device", "quarantine") and source.path}
+    return [
+        DeviceSnapshot(
+            name=device.name,
+            label=device.label,
+            connected=device.connected,
+            quarantined=device.quarantined,
+            channel=device.channel or "",
+            transmit=device.transmit,
+            talking=device.connected and device.name in talking,
+            recorded=device.name in recorded,
+            rate_hz=device.rate_hz,
+            for_s=None if device.since_s is None else now - device.since_s,
+            samples=device.samples,
+            missing_s=device.missing_s,
+            gaps=device.gaps,
+            ppm=device.ppm,
+            error_ms=device.error_ms,
+            peak_dbfs=device.peak_dbfs,
+            connections=device.connections,
+            late_blocks=late.get(device.name, 0),
+            detail=device.detail,
+        )
+        for device in gateway.microphones.relay.devices()
+    ]
+
+
+def recorder_snapshot(gateway: Gateway) -> RecorderSnapshot | None:
+    """None: nothing is recorded. From any thread."""
+    records = gateway.records
+    if records is None:
+        return None
+    sources = records.recorder.sources
+    return RecorderSnapshot(
+        directory=str(records.directory),
+        writing=sum(1 for source in sources if source.path),
+        following=len(sources),
+        pages=records.pages.begun,
+        pages_failed=records.pages.failed,
+        lost_s=sum(source.lost_s for source in sources) + records.pages.lost_s,
+        filed=records.filing.filed,
+        waiting=records.filing.waiting + records.index.stats["waiting"],
+        deleted=records.retention.deleted,
+    )
+
+
+# ---- the summary
+
+
+def devices_summary(gateway: Gateway) -> dict[str, object]:
+    """Microphones by name; empty while esp32.enabled is false."""
+    return {device.name: _device_summary(device) for device in device_snapshots(gateway)}
+
+
+def relay_summary(gateway: Gateway) -> dict[str, object] | None:
+    """The relay's counters since its start; None: there is none."""
+    return None if gateway.microphones is None else asdict(gateway.microphones.relay.counters)
+
+
+def recorder_summary(gateway: Gateway) -> dict[str, object] | None:
+    """None: nothing is recorded."""
+    recorder = recorder_snapshot(gateway)
+    records = gateway.records
+    if recorder is None or records is None:
+        return None
+    return {
+        "recordings": recorder.pages,
+        "failed": recorder.pages_failed,
+        "lost_s": round(recorder.lost_s, 3),
+        "following": recorder.following,
+        "filed": recorder.filed,
+        "filing_failed": records.filing.failed,
+        "waiting": recorder.waiting,
+        "deleted": recorder.deleted,
+        "index": records.index.stats,
+        "slowest_sync_s": round(records.sync.slowest_s, 3),
+    }
+
+
+def _device_summary(device: DeviceSnapshot) -> dict[str, object]:
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 1)
+
+    return {
+        "connected": device.connected,
+        "quarantined": device.quarantined,
+        "channel": device.channel,
+        "transmit": device.transmit,
+        "connections": device.connections,
+        "rate_hz": device.rate_hz,
+        "samples": device.samples,
+        "missing_s": round(device.missing_s, 3),
+        "gaps": device.gaps,
+        "ppm": rounded(device.ppm),
+        "error_ms": rounded(device.error_ms),
+        "peak_dbfs": rounded(device.peak_dbfs),
+        "late_blocks": device.late_blocks,
+        "detail": device.detail,
+    }
