@@ -32,6 +32,8 @@ def add_recordings(commands: Actions) -> None:
     _add_list(actions)
     _add_show(actions)
     _add_export(actions)
+    _add_verify(actions)
+    _add_repair(actions)
     _add_protect(actions)
     _add_delete(actions)
     _add_stats(actions)
@@ -47,7 +49,9 @@ def _add_list(actions: Actions) -> None:
 
 
 def _add_show(actions: Actions) -> None:
-    show = add_command(actions, "show", "all that is known of recordings", help_texts.SHOW)
+    show = add_command(
+        actions, "show", "all that is known of recordings", help_texts.SHOW, "WHAT ... [options]"
+    )
     show.add_argument("what", nargs="+", metavar="WHAT", help="ids or files; a source: its newest one")
     show.add_argument("--plot", type=Path, metavar="OUT.png", help="draw its waveform and spectrogram")
     add_place(show)
@@ -55,7 +59,9 @@ def _add_show(actions: Actions) -> None:
 
 
 def _add_export(actions: Actions) -> None:
-    export = add_command(actions, "export", "a range of time as one file", help_texts.EXPORT)
+    export = add_command(
+        actions, "export", "a range of time as one file", help_texts.EXPORT, "[WHAT ...] -o OUT [options]"
+    )
     add_selection(export)
     export.add_argument(
         "-o",
@@ -82,6 +88,22 @@ def _add_export(actions: Actions) -> None:
     export.set_defaults(action=_export)
 
 
+def _add_verify(actions: Actions) -> None:
+    verify = add_command(actions, "verify", "whether everything is there, and whole", help_texts.VERIFY)
+    add_selection(verify)
+    verify.add_argument("--quick", action="store_true", help="sizes and headers only: nothing is read whole")
+    add_place(verify)
+    verify.set_defaults(action=_verify)
+
+
+def _add_repair(actions: Actions) -> None:
+    repair = add_command(actions, "repair", "make whole what a crash left", help_texts.REPAIR, "[options]")
+    repair.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
+    repair.add_argument("--index", action="store_true", help="make the whole index again of the files")
+    add_place(repair)
+    repair.set_defaults(action=_repair)
+
+
 def _add_protect(actions: Actions) -> None:
     protect = add_command(actions, "protect", "keep recordings whatever their age", help_texts.PROTECT)
     add_selection(protect)
@@ -101,7 +123,9 @@ def _add_delete(actions: Actions) -> None:
 
 
 def _add_stats(actions: Actions) -> None:
-    stats = add_command(actions, "stats", "how much there is, of whom, and how long the disk lasts", "")
+    stats = add_command(
+        actions, "stats", "how much there is, of whom, and how long the disk lasts", "", "[options]"
+    )
     add_place(stats)
     stats.set_defaults(action=_stats)
 
@@ -124,7 +148,7 @@ def _show(args: argparse.Namespace) -> int:
     from echostream.archive_tools.place import opened
     from echostream.archive_tools.showing import show
 
-    with opened(_place(args), sys.stderr) as store:
+    with opened(_place(args), sys.stderr, owned=False) as store:
         return show(store, args.what, args.plot, utc=args.utc, as_json=args.json, out=sys.stdout)
 
 
@@ -141,8 +165,34 @@ def _export(args: argparse.Namespace) -> int:
         as_json=args.json,
         force=args.force,
     )
-    with opened(_place(args), sys.stderr) as store:
+    with opened(_place(args), sys.stderr, owned=False) as store:
         return export(store, _selection(args), options, _now_us(), sys.stdout, sys.stderr, sys.stdout.buffer)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from echostream.archive_tools.place import opened
+    from echostream.archive_tools.verifying import verify
+
+    with opened(_place(args), sys.stderr) as store:
+        return verify(
+            store,
+            _selection(args),
+            _now_us(),
+            quick=args.quick,
+            as_json=args.json,
+            out=sys.stdout,
+            err=sys.stderr,
+        )
+
+
+def _repair(args: argparse.Namespace) -> int:
+    from echostream.archive_tools.place import as_owner, resolve
+    from echostream.archive_tools.repairing import RepairOptions, repair_archive
+
+    place = resolve(_place(args))
+    options = RepairOptions(args.dry_run, args.index, args.json, place.gateway)
+    with as_owner(place.directory):
+        return repair_archive(place.directory, place.database_url, options, sys.stdout, sys.stderr)
 
 
 def _protect(args: argparse.Namespace) -> int:

@@ -14,12 +14,17 @@ _TRIGGERS: Final = ("continuous", "vox", "transmission", "page")
 
 
 def add_command(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, short: str, epilog: str
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    short: str,
+    epilog: str,
+    usage: str = "[WHAT ...] [options]",
 ) -> argparse.ArgumentParser:
     """A command whose help teaches."""
     parser = actions.add_parser(
         name,
         help=short,
+        usage=f"echostream recordings {name} {usage}".rstrip(),
         description=short[0].upper() + short[1:] + ".",
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,

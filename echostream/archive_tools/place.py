@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,25 +27,52 @@ class Place:
     by_files: bool = False
 
 
-def resolve(place: Place) -> tuple[Path, str | None]:
-    """The directory, and the address of the database where it is not SQLite. ConfigError."""
-    config = place.config
-    if config is None and place.directory is None:
-        config = next((path for path in CONFIGURATIONS if path.exists()), None)
-    if config is None:
-        return place.directory or DEFAULT, None
-    recording = load_config(config).config.recording
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where they are. database_url: None is SQLite beside them. gateway: its id, "" where nobody says."""
+
+    directory: Path
+    database_url: str | None = None
+    gateway: str = ""
+
+
+def resolve(place: Place) -> Found:
+    """As typed, and as the configuration says. ConfigError."""
+    path = place.config
+    if path is None and place.directory is None:
+        path = next((one for one in CONFIGURATIONS if one.exists()), None)
+    if path is None:
+        return Found(place.directory or DEFAULT)
+    config = load_config(path).config
     url = None
-    if recording.database is not None and not place.by_files:
-        url = read_secret(recording.database, "recording.database").strip()
-    return place.directory or Path(recording.directory), url
+    if config.recording.database is not None and not place.by_files:
+        url = read_secret(config.recording.database, "recording.database").strip()
+    return Found(place.directory or Path(config.recording.directory), url, config.gateway.id)
 
 
 @contextlib.contextmanager
-def opened(place: Place, err: TextIO) -> Iterator[Store]:
-    """The recordings there. ArchiveError, ConfigError."""
-    store = open_store(*resolve(place), place.by_files, err)
+def opened(place: Place, err: TextIO, owned: bool = True) -> Iterator[Store]:
+    """The recordings there. owned: `as_owner`; not for who writes elsewhere. ArchiveError, ConfigError."""
+    found = resolve(place)
+    with as_owner(found.directory) if owned else contextlib.nullcontext():
+        store = open_store(found.directory, found.database_url, place.by_files, err)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+@contextlib.contextmanager
+def as_owner(directory: Path) -> Iterator[None]:
+    """Root does as the service that owns the recordings: what it makes there the service can change too."""
+    if os.geteuid() != 0 or not directory.is_dir() or (owner := directory.stat()).st_uid == 0:
+        yield
+        return
+    group = os.getegid()
+    os.setegid(owner.st_gid)
     try:
-        yield store
+        os.seteuid(owner.st_uid)
+        yield
     finally:
-        store.close()
+        os.seteuid(0)
+        os.setegid(group)

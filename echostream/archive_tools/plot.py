@@ -35,6 +35,7 @@ _TICKS: Final = 14
 _LETTERS: Final = 150
 """Of the labels' size over the width of the picture."""
 _ROWS: Final = 4
+_PAPER: Final = {"facecolor": "white", "alpha": 0.85, "linewidth": 0.0, "pad": 1.0}
 
 
 def check(path: Path) -> None:
@@ -80,6 +81,7 @@ def _draw_wave(axes: Axes, look: Look) -> None:
     axes.set_ylim(-min(top, 1.0), min(top, 1.0))
     axes.axhline(0.0, color="#888888", linewidth=0.5)
     axes.set_ylabel("of full scale")
+    axes.set_axisbelow(True)
     axes.grid(axis="x", color="#dddddd", linewidth=0.5)
 
 
@@ -132,7 +134,9 @@ def _draw_tones(axes: Axes, one: Recording, duration_s: float) -> None:
             continue
         ends[row] = at_s + duration_s * (len(words) + 2) / _LETTERS
         place = axes.get_xaxis_transform()
-        axes.text(at_s, 0.94 - 0.09 * row, words, transform=place, fontsize=8, va="top", color=_TONE)
+        axes.text(
+            at_s, 0.94 - 0.09 * row, words, transform=place, fontsize=8, va="top", color=_TONE, bbox=_PAPER
+        )
 
 
 def _time_axis(axes: Axes, one: Recording, duration_s: float, zone: tzinfo | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
@@ -41,8 +42,11 @@ class Selection:
 
     def range_us(self, now_us: int) -> tuple[int | None, int | None]:
         """[from, to) in Unix microseconds; None where it is open. ArchiveError for a range that is none."""
-        start = parse_time(self.start, now_us, self.zone) if self.start else None
-        end = parse_time(self.end, now_us, self.zone, end=True) if self.end else None
+        try:
+            start = parse_time(self.start, now_us, self.zone) if self.start else None
+            end = parse_time(self.end, now_us, self.zone, end=True) if self.end else None
+        except ArgumentTypeError as error:
+            raise ArchiveError(str(error)) from None
         if self.length_us:
             if start is not None and end is not None:
                 raise ArchiveError("--from, --to and --for together: two of them say it all")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from echostream.archive.file_names import META_FOLDER, Place, place_of, start_of
-from echostream.archive.meta_files import read_meta, write_meta
+from echostream.archive.meta_files import read_meta, update_meta
 from echostream.archive.open_marks import being_written
 from echostream.archive.recording import Recording, SourceKind
 from echostream.archive_tools.assembly import end_us
@@ -104,14 +104,18 @@ class FileStore:
 
     def change(self, one: Recording, protected: bool | None = None, notes: str | None = None) -> Recording:
         """In the file; the index is told at the gateway's next start."""
-        now = self._now(one)
-        changed = replace(
-            now,
-            protected=now.protected if protected is None else protected,
-            notes=now.notes if notes is None else notes,
-        )
-        write_meta(self.directory, changed)
-        return changed
+
+        def changed(now: Recording) -> Recording:
+            return replace(
+                now,
+                protected=now.protected if protected is None else protected,
+                notes=now.notes if notes is None else notes,
+            )
+
+        try:
+            return update_meta(place_of(self.directory, one.path).meta, changed)
+        except FileNotFoundError:
+            raise LookupError(f"{one.path} is gone") from None
 
     def delete(self, one: Recording, force: bool) -> int:
         """The files; the index finds out at the gateway's next start."""
