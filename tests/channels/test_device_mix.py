@@ -143,3 +143,185 @@ def test_a_16_khz_microphone_is_encoded_at_its_own_rate() -> None:
     channel.add(spoken(0.5))
     channel.run(3.0)
     assert list(channel.path._other_encoders) == [320]
+
+
+def test_two_microphones_are_mixed_at_the_higher_of_their_rates() -> None:
+    channel = Channel()
+    channel.add(spoken(2.0))
+    eight = np.concatenate((silence(4000), tone(8000, 1200, 2.0), silence(12_000)))
+    channel.add(eight, rate_hz=8000, block=160)
+    channel.run(4.5)
+    assert list(channel.path._other_encoders) == [320]
+    heard = channel.wire.heard[30_000:90_000]
+    assert level_at(heard, 500, 48_000) == pytest.approx(8000, rel=0.1)
+    assert level_at(heard, 1200, 48_000) == pytest.approx(8000, rel=0.1)
+
+
+def test_one_that_joins_a_transmission_is_late_by_its_pre_roll_and_loses_nothing() -> None:
+    """Nobody can send two packets for one tick: the second voice's pre-roll delays it, until its valve shuts."""
+    channel = Channel()
+    channel.add(spoken(4.0))
+    later = np.concatenate((silence(32_000), tone(16_000, 1300, 0.5), silence(32_000)))
+    second = channel.add(later)
+    channel.run(2.5)
+    assert second.voice.late_frames == 10
+    channel.run(4.5)
+    heard = channel.wire.heard
+    rows = heard[: heard.size // 480 * 480].reshape(-1, 480)
+    loud = [level_at(row, 1300, 48_000) > 2000 for row in rows]
+    assert sum(loud) * 0.01 == pytest.approx(0.5, abs=0.03)
+    assert channel.drained == [1]
+    assert len(set(channel.wire.ticks)) == len(channel.wire.ticks)
+
+
+def test_a_button_while_a_microphone_talks_adds_the_card_and_its_release_takes_it_away() -> None:
+    channel = Channel(card=6000)
+    channel.add(spoken(6.0))
+    channel.run(2.0)
+    alone = len(channel.wire.packets)
+    channel.path.card_talks(True)
+    channel.run(1.5)
+    both = len(channel.wire.packets)
+    channel.path.card_talks(False)
+    channel.run(1.5)
+    heard = channel.wire.heard
+    parts = [heard[960 * first + 9600 : 960 * last] for first, last in ((0, alone), (alone, both))]
+    parts.append(heard[960 * both + 9600 :])
+    assert [level_at(part, 3000, 48_000) > 3000 for part in parts] == [False, True, False]
+    assert all(level_at(part, 500, 48_000) > 6000 for part in parts)
+
+
+def test_nothing_that_the_card_captured_goes_out_with_a_microphone_not_even_as_pre_roll() -> None:
+    channel = Channel(card=6000)
+    channel.add(spoken(1.0))
+    channel.run(4.0)
+    heard = channel.wire.heard
+    assert max(level_at(part, 3000, 48_000) for part in np.split(heard[: heard.size // 960 * 960], 20)) < 100
+
+
+def test_a_microphone_that_is_always_on_the_air_needs_no_voice() -> None:
+    channel = Channel()
+    channel.add(tone(16_000, 500, 10.0, level=30), ALWAYS)
+    channel.run(3.0)
+    assert channel.told == [(Opener.STREAM, True, pytest.approx(0.02, abs=0.021))]
+    assert len(channel.wire.packets) > 140
+
+
+def test_packets_of_10_ms_frames_are_whole_and_at_48_khz() -> None:
+    channel = Channel(frame_ms=10)
+    channel.add(spoken(1.0), block=160)
+    channel.run(4.0)
+    assert channel.path._other_encoders == {}
+    ticks = channel.wire.ticks
+    assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
+    assert level_at(channel.wire.heard[24_000:48_000], 500, 48_000) == pytest.approx(8000, rel=0.05)
+
+
+@pytest.mark.parametrize("frame_ms", [40, 60])
+def test_longer_frames(frame_ms: int) -> None:
+    channel = Channel(frame_ms=frame_ms)
+    channel.add(spoken(1.0))
+    channel.run(4.2)
+    assert channel.drained == [1]
+    assert level_at(channel.wire.heard[24_000:48_000], 500, 48_000) == pytest.approx(8000, rel=0.05)
+
+
+def test_a_microphone_that_disappears_in_the_middle_of_a_word_ends_its_transmission() -> None:
+    channel = Channel()
+    sink = channel.add(tone(16_000, 500, 10.0))
+    channel.run(2.0)
+    sink.ended("device gone")
+    channel.microphones.clear()
+    channel.run(0.5)
+    assert channel.drained == [1]
+    assert channel.mix.sinks == ()
+
+
+def test_a_microphone_that_stops_without_a_word_holds_the_channel_for_two_seconds() -> None:
+    channel = Channel()
+    channel.add(tone(16_000, 500, 1.0))
+    channel.run(2.9)
+    assert channel.drained == []
+    channel.run(0.5)
+    assert channel.drained == [1]
+
+
+def test_while_nobody_may_talk_the_voice_waits_and_its_last_second_is_kept() -> None:
+    """Offline: the valve opens, nothing is armed; back online the transmission begins with what was said."""
+    channel = Channel(obeys=False)
+    channel.add(tone(16_000, 500, 20.0))
+    channel.run(5.0)
+    assert channel.wire.packets == []
+    channel.key(card_talks=False)
+    channel.run(0.02)
+    behind = channel.index - channel.wire.ticks[0]
+    assert 50 <= behind <= 62
+    channel.run(2.0)
+    assert channel.wire.ticks[-1] == channel.index
+
+
+def test_our_own_loudspeaker_opens_no_valve_of_a_microphone_near_it() -> None:
+    for shy in (True, False):
+        channel = Channel(obeys=False)
+        channel.mix = DeviceMix(20, 0.0, channel._opener, channel._first, shy=shy)
+        channel.path._is_playing = lambda: True
+        channel.add(tone(16_000, 500, 3.0))
+        channel.run(1.0)
+        assert bool(channel.told) is not shy
+
+
+def test_streams_that_come_and_go_while_the_card_is_away_do_not_pile_up() -> None:
+    channel = Channel()
+    for number in range(500):
+        channel.mix.open(info("porch", stream=number), VOICED).ended("device gone")
+    assert len(channel.mix.sinks) == 1
+    channel.run(0.02)
+    assert channel.mix.sinks == ()
+
+
+def test_a_relay_that_nobody_listens_to_costs_bounded_memory() -> None:
+    channel = Channel()
+    sink = channel.add(tone(16_000, 500, 60.0))
+    for frame in range(3000):
+        channel.microphones[0].run(frame * 0.02)
+    assert sink.dropped == 3000 - 1 - 256
+    channel.microphones[0].began_s -= 60.0
+    channel.run(1.0)  # and then it goes on
+    assert channel.told[0][:2] == (Opener.DEVICE, True)
+
+
+def test_a_mix_of_many_never_clips() -> None:
+    channel = Channel()
+    for number in range(8):
+        channel.add(tone(16_000, 400 + 10 * number, 3.0, level=20_000))
+    channel.run(3.0)
+    assert int(np.abs(channel.wire.heard.astype(int)).max()) < 32_500
+
+
+def test_without_a_card_taps_and_meter_hear_the_microphones_and_only_for_who_asks() -> None:
+    channel = Channel(obeys=False)
+    channel.mix = DeviceMix(20, 0.0, channel._opener, channel._first, stands_for_card=True)
+    channel.add(tone(16_000, 500, 20.0))
+    channel.run(1.0)
+    assert channel.path.meter.rms_dbfs < -100
+    taken: list[Samples] = []
+    channel.path.taps = (lambda frame: taken.append(frame.samples),)
+    channel.run(2.0)
+    assert level_at(np.concatenate(taken[20:]), 500, 48_000) == pytest.approx(8000, rel=0.05)
+    assert channel.path.meter.rms_dbfs == pytest.approx(-15.3, abs=0.5)
+    channel.path.taps = ()
+    channel.key(card_talks=False)
+    channel.run(1.0)
+    assert channel.path.meter.rms_dbfs == pytest.approx(-15.3, abs=0.5)
+
+
+def test_without_a_card_a_button_sends_every_microphone_once() -> None:
+    channel = Channel(obeys=False)
+    channel.mix = DeviceMix(
+        20, 0.0, channel._opener, channel._first, stands_for_card=True, listens_always=True
+    )
+    channel.add(tone(16_000, 500, 20.0), DeviceDefaults(channel="c", transmit="vox", gain_db=-6.0))
+    channel.run(2.0)
+    channel.key(card_talks=True)
+    channel.run(1.0)
+    assert level_at(channel.wire.heard[9600:48_000], 500, 48_000) == pytest.approx(4010, rel=0.05)
