@@ -78,7 +78,7 @@ def set_up(style: str, verbose: bool, stream: TextIO = sys.stderr) -> SteadyHand
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
-    for noisy in ("websocket", "websockets"):
+    for noisy in ("websocket", "websockets", "alembic", "zeroconf"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return handler
 
