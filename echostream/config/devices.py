@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 from echostream.config.esp32_models import DeviceDefaults, Esp32, Esp32Device
@@ -127,6 +127,20 @@ def _with_channel(device: Device, place: Place, channels: Sequence[str]) -> tupl
     path = path_of((*place, "channel"))
     found = Finding(path, shown(device.channel), "a channel's id", f"{hint}; it is not on the air", DROPPED)
     return device.model_copy(update={"channel": None, "transmit": "never"}), [*findings, found]
+
+
+def advise_devices(section: Esp32, half_duplex: Collection[str]) -> list[Finding]:
+    """What holds and yet will not do what somebody wants. half_duplex: ids of such channels."""
+    findings: list[Finding] = []
+    for at, device in enumerate(section.devices):
+        if device.transmit == "always" and device.channel in half_duplex and device.enabled:
+            path = path_of(("esp32", "devices", at, "transmit"))
+            hint = (
+                f'what others say on channel "{device.channel}" is never heard: write "vox", or make the '
+                'channel "full" duplex'
+            )
+            findings.append(Finding(path, '"always"', "a channel of full duplex", hint, WARNING))
+    return findings
 
 
 # ---- the recorder

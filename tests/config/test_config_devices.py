@@ -95,6 +95,14 @@ def test_a_device_that_records_what_only_a_channel_has_is_warned_about() -> None
     assert (warning.path, warning.severity) == ("esp32.devices[0].record.mode", Severity.WARNING)
 
 
+def test_an_open_microphone_on_a_half_duplex_channel_is_warned_about() -> None:
+    document = with_devices({"name": "a", "channel": "one", "transmit": "always"})
+    (warning,) = loaded(document).warnings
+    assert (warning.path, warning.severity) == ("esp32.devices[0].transmit", Severity.WARNING)
+    document["channels"][0]["duplex"] = "full"
+    assert loaded(document).warnings == ()
+
+
 # ---- the recorder
 
 
