@@ -29,6 +29,7 @@ class PortHolder:
         self._wanted: tuple[str, int] | None = None
         self._next_s = inf
         self._complained = False
+        self._paused = False
 
     @property
     def port(self) -> int:
@@ -38,7 +39,7 @@ class PortHolder:
 
     @property
     def due_at_s(self) -> float:
-        """When `open_if_due` has something to do; inf: nothing."""
+        """Monotonic seconds at which `open_if_due` has something to do; inf: nothing."""
         return self._next_s
 
     def want(self, host: str, port: int | None, now: float) -> None:
@@ -52,13 +53,19 @@ class PortHolder:
         self._complained = False
 
     def pause(self, until_s: float) -> None:
-        """Nothing can be taken at this moment: do not listen until then."""
-        self._shut()
-        self._next_s = until_s
+        """Nothing can be taken at this moment: do not look until then. Who connects waits meanwhile."""
+        if self.sock is not None:
+            self._selector.unregister(self.sock)
+            self._paused = True
+            self._next_s = until_s
 
     def open_if_due(self, now: float) -> None:
         """Open it, or say why not and try again later."""
         if self._wanted is None or now < self._next_s:
+            return
+        if self._paused and self.sock is not None:
+            self._next_s, self._paused = inf, False
+            self._selector.register(self.sock, selectors.EVENT_READ, self._data)
             return
         host, port = self._wanted
         what = "TCP" if self._kind == socket.SOCK_STREAM else "UDP"
@@ -84,7 +91,9 @@ class PortHolder:
     def _shut(self) -> None:
         sock, self.sock = self.sock, None
         if sock is not None:
-            self._selector.unregister(sock)
+            if not self._paused:
+                self._selector.unregister(sock)
+            self._paused = False
             sock.close()
 
 

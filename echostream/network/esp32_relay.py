@@ -1,9 +1,4 @@
-"""ESP32 microphones over TCP and UDP: one thread, one selector, any number of devices.
-
-A device's kernel buffer holds more than a second, so nothing is lost by reading in rounds: those that may go
-on the air 40 times a second, those that are only recorded 20 times a second. A read costs the same whether
-it finds ten bytes or ten thousand; rounds are what lets one core serve a thousand devices.
-"""
+"""ESP32 microphones over TCP and UDP: one thread for all of them."""
 
 from __future__ import annotations
 
@@ -23,13 +18,11 @@ from echostream.network.esp32_connection import READ_BYTES, Connection
 from echostream.network.esp32_datagrams import Datagrams
 from echostream.network.esp32_ports import PortHolder
 from echostream.network.esp32_roster import OpenSinks, Roster
+from echostream.network.esp32_rounds import CHECK_S, OFTEN_S, Rounds
 from echostream.network.esp32_status import DeviceStatus, RelayCounters
 
 log = logging.getLogger(__name__)
 
-TALK_ROUND_S: Final = 0.025
-RECORD_ROUND_S: Final = 0.05
-CHECK_EVERY_S: Final = 0.1
 ACCEPTS_A_ROUND: Final = 64
 ACCEPT_PAUSE_S: Final = 1.0
 """After an accept that failed: no descriptor, no memory."""
@@ -54,16 +47,12 @@ class Esp32Relay(Worker):
             end.setblocking(False)
         # From here on: the thread's own.
         self._buffer = memoryview(bytearray(READ_BYTES))
-        self._connections: set[Connection] = set()
-        self._often = selectors.DefaultSelector()
-        self._seldom = selectors.DefaultSelector()
-        self._often.register(self._wake_receiver, selectors.EVENT_READ, self._drain_wakes)
-        self._tcp = PortHolder(socket.SOCK_STREAM, self._often, self._accept)
-        self._udp = PortHolder(socket.SOCK_DGRAM, self._often, self._read_datagrams)
+        self._rounds = Rounds()
+        often = self._rounds.often
+        often.register(self._wake_receiver, selectors.EVENT_READ, self._drain_wakes)
+        self._tcp = PortHolder(socket.SOCK_STREAM, often, self._accept)
+        self._udp = PortHolder(socket.SOCK_DGRAM, often, self._read_datagrams)
         self._datagrams = Datagrams(self._roster, relay)
-        self._paused: set[Connection] = set()
-        self._next_seldom_s = 0.0
-        self._next_check_s = 0.0
 
     # ---- any thread
 
@@ -97,8 +86,7 @@ class Esp32Relay(Worker):
             return False
         for end in (self._wake_receiver, self._wake_sender):
             end.close()
-        self._often.close()
-        self._seldom.close()
+        self._rounds.close()
         return True
 
     def _unblock(self) -> None:
@@ -126,56 +114,30 @@ class Esp32Relay(Worker):
         self._reconfigure_if_wanted(now)
         self._tcp.open_if_due(now)
         self._udp.open_if_due(now)
-        ready = self._often.select(self._timeout_s(now))
+        rounds = self._rounds
+        ready = rounds.often.select(self._timeout_s(now))
         now = time.monotonic()
         for key, _ in ready:
             if isinstance(key.data, Connection):
-                self._read(key.data)
+                rounds.read(key.data)
             else:
                 key.data(now)
-        if now >= self._next_seldom_s:
-            self._next_seldom_s = now + RECORD_ROUND_S
-            self._read_seldom(now)
-        if now >= self._next_check_s:
-            self._next_check_s = now + CHECK_EVERY_S
+        rounds.read_seldom(now)
+        if rounds.check_due(now):
             self._check(now)
         self._tell()
         if ready:
-            self._stopping.wait(max(0.0, now + TALK_ROUND_S - time.monotonic()))
+            self._stopping.wait(max(0.0, now + OFTEN_S - time.monotonic()))
 
     def _timeout_s(self, now: float) -> float | None:
-        due_at_s = min(self._tcp.due_at_s, self._udp.due_at_s)
-        if self._connections or len(self._datagrams):
-            due_at_s = min(due_at_s, self._next_seldom_s, self._next_check_s)
+        due_at_s = min(self._tcp.due_at_s, self._udp.due_at_s, self._rounds.due_at_s)
+        if len(self._datagrams):
+            due_at_s = min(due_at_s, now + CHECK_S)
         return None if due_at_s == inf else max(0.0, due_at_s - now)
-
-    def _read_seldom(self, now: float) -> None:
-        if self._seldom.get_map():
-            for key, _ in self._seldom.select(0):
-                self._read(key.data)
-        for connection in [one for one in self._paused if one.resume_at_s <= now]:
-            self._paused.discard(connection)
-            if connection.open:
-                self._watch(connection)
-
-    def _read(self, connection: Connection) -> None:
-        if not connection.open:
-            return  # another one took its place within this round
-        goes_on = connection.read(time.monotonic())  # a round may take long: of each its own time
-        if not connection.open:
-            return
-        if not goes_on:
-            self._unwatch(connection)
-            self._paused.add(connection)
-        elif connection.watched_by is self._often and not connection.often:
-            self._unwatch(connection)
-            self._watch(connection)
 
     def _check(self, now: float) -> None:
         self._datagrams.check(now)
-        for connection in list(self._connections):
-            if connection.open:
-                connection.check(now)
+        self._rounds.check(now)
 
     def _tell(self) -> None:
         changes = self._roster.changes
@@ -191,7 +153,7 @@ class Esp32Relay(Worker):
 
     def _read_datagrams(self, now: float) -> None:
         if self._udp.sock is not None:
-            self._datagrams.read(self._udp.sock, len(self._connections), now)
+            self._datagrams.read(self._udp.sock, len(self._rounds.all), now)
 
     def _accept(self, now: float) -> None:
         listener = self._tcp.sock
@@ -214,39 +176,33 @@ class Esp32Relay(Worker):
         self._tcp.pause(now + ACCEPT_PAUSE_S)
 
     def _take_in(self, sock: socket.socket, address: str, now: float) -> None:
-        taken = len(self._connections) + len(self._datagrams)
+        taken = len(self._rounds.all) + len(self._datagrams)
+        address = plain_address(address)
+        self._mind_the_mute(address, now)
         if taken >= self._relay.max_connections and not self._make_room(now):
-            self._roster.refuse_full(plain_address(address), now)
+            self._roster.refuse_full(address, now)
             sock.close()
             return
-        connection = Connection(sock, address, self._roster, self._relay, self._buffer, self._forget, now)
-        self._connections.add(connection)
-        self._watch(connection)
+        self._rounds.add(
+            Connection(sock, address, self._roster, self._relay, self._buffer, self._rounds.forget, now)
+        )
+
+    def _mind_the_mute(self, address: str, now: float) -> None:
+        """One address may hold few connections that say nothing: of more the oldest ends."""
+        if len(self._rounds.mute) < self._relay.max_per_address:
+            return
+        wait_s = self._relay.hello_wait_ms / 1000
+        same = [one for one in self._rounds.mute if one.address == address and now - one.opened_at_s > wait_s]
+        if len(same) >= self._relay.max_per_address:
+            same[0].close("mute", now)
 
     def _make_room(self, now: float) -> bool:
         """Who has not said a word for the longest time gives way. False: all of them talk."""
-        mute = [one for one in self._connections if one.stream is None]
-        wait_s = self._relay.hello_wait_ms / 1000
-        oldest = min(mute, key=lambda one: one.opened_at_s, default=None)
-        if oldest is None or now - oldest.opened_at_s < wait_s:
+        oldest = next(iter(self._rounds.mute), None)
+        if oldest is None or now - oldest.opened_at_s < self._relay.hello_wait_ms / 1000:
             return False
         oldest.close("full", now)
         return True
-
-    def _watch(self, connection: Connection) -> None:
-        selector = self._often if connection.often else self._seldom
-        selector.register(connection.sock, selectors.EVENT_READ, connection)
-        connection.watched_by = selector
-
-    def _unwatch(self, connection: Connection) -> None:
-        if connection.watched_by is not None:
-            connection.watched_by.unregister(connection.sock)
-            connection.watched_by = None
-
-    def _forget(self, connection: Connection) -> None:
-        self._unwatch(connection)
-        self._paused.discard(connection)
-        self._connections.discard(connection)
 
     # ---- configuration and end
 
@@ -258,11 +214,9 @@ class Esp32Relay(Worker):
         self._roster.set_rules(self._esp32, self._relay, tokens)
         self._want_ports(now)
         self._datagrams.set_rules(self._relay, now)
-        for connection in list(self._connections):
+        for connection in list(self._rounds.all):
             connection.judge_again(self._relay, now)
-            if connection.watched_by not in (None, self._often if connection.often else self._seldom):
-                self._unwatch(connection)
-                self._watch(connection)
+            self._rounds.watch_anew(connection)
 
     def _want_ports(self, now: float) -> None:
         self._tcp.want(self._esp32.bind, self._esp32.tcp_port, now)
@@ -272,6 +226,6 @@ class Esp32Relay(Worker):
         self._tcp.close()
         self._udp.close()
         self._datagrams.close(now)
-        for connection in list(self._connections):
+        for connection in list(self._rounds.all):
             connection.close("the relay stops", now, "stopped")
         self._tell()
