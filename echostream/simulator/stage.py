@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from echostream.board import line_specs
 from echostream.channels.channel_runtime import Cards, Inputs
-from echostream.config.models import NO_CARD, Channel, Config, Recording
+from echostream.config.models import NO_CARD, Channel, Config
 from echostream.errors import LibraryMissing
 from echostream.hardware.alsa_library import AlsaLibrary
 from echostream.hardware.card_identity import Kernel, find_card, may_be_pcm
@@ -76,7 +76,13 @@ class Stage:
         config = self._devices.adapt(config)
         recording = config.recording
         if not recording.enabled:
-            recording = Recording(enabled=True, directory=str(self._recordings), segment_s=SEGMENT_S)
+            ours = {
+                "enabled": True,
+                "directory": str(self._recordings),
+                "segment_s": SEGMENT_S,
+                "database": None,
+            }
+            recording = recording.model_copy(update=ours)
         channels = tuple(
             channel.model_copy(update={"card": self._renamed.get(channel.card, channel.card)})
             for channel in config.channels

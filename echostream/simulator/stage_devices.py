@@ -57,9 +57,11 @@ class StageDevices:
             )
             for name, label, transmit in DEVICES
         )
-        others = tuple(device for device in asked.devices if device.name not in self.names)
-        wanted: dict[str, object] = {"tcp_port": self._port, "devices": (*others, *own)}
-        if not asked.enabled:
+        wanted: dict[str, object] = {"tcp_port": self._port, "devices": own}
+        if asked.enabled:
+            others = tuple(device for device in asked.devices if device.name not in self.names)
+            wanted["devices"] = (*others, *own)
+        else:
             wanted |= {"enabled": True, "bind": LOOPBACK, "udp_port": None, "announce": False}
         return config.model_copy(update={"esp32": asked.model_copy(update=wanted)})
 
