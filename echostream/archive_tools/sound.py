@@ -135,13 +135,14 @@ def _samples(reader: AudioReader, piece: Piece) -> Iterator[Samples]:
     if first >= reader.samples > 0:
         return
     reader.seek(first)
-    late = resampler.latency_samples if resampler is not None else 0
+    latency = late = resampler.latency_samples if resampler is not None else 0
+    pushing = silence(latency * reader.rate_hz // own_hz + 2)
     ended = False
     while count > 0 and not ended:
         block = reader.read(BLOCK)
         ended = not block.size
         if resampler is not None:
-            block = resampler.process(block if block.size else silence(late * reader.rate_hz // own_hz + 2))
+            block = resampler.process(block if block.size else pushing)
             late, block = max(0, late - block.size), block[late:]
         block = block[:count]
         count -= block.size
