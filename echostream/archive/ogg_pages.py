@@ -12,8 +12,8 @@ FIRST: Final = 2
 LAST: Final = 4
 GRANULE_HZ: Final = 48_000
 """An Opus stream counts samples at this rate, whatever it was encoded at."""
-MOST_BYTES: Final = 27 + 255 + 255 * 255
-"""The longest page."""
+FLAGS_AT: Final = 5
+"""Offset of a page's flags."""
 _HEAD: Final = struct.Struct("<4sBBqIIIB")
 _HEAD_BYTES: Final = _HEAD.size
 _MOST_SEGMENTS: Final = 255

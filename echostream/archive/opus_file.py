@@ -33,16 +33,16 @@ class OpusFile:
         self.path = path
         self.rate_hz = rate_hz
         self.samples = 0
-        encoder_hz = next((rate for rate in RATES_HZ if rate >= rate_hz), RATES_HZ[-1])
+        self._encoder_hz = next((rate for rate in RATES_HZ if rate >= rate_hz), RATES_HZ[-1])
         settings = EncoderSettings(bitrate_bps, _COMPLEXITY, fec=False, voice=False)
-        self._encoder = OpusEncoder(settings, PACKET_MS, encoder_hz)
-        self._resampler = _Resampled(rate_hz, encoder_hz) if encoder_hz != rate_hz else None
+        self._encoder = OpusEncoder(settings, PACKET_MS, self._encoder_hz)
+        self._resampler = _Resampled(rate_hz, self._encoder_hz) if self._encoder_hz != rate_hz else None
         self._waiting = silence(0)
         self._packets: list[bytes] = []
         self._encoded = 0
         self._pages = 0
         self._serial = int.from_bytes(os.urandom(4), "little")
-        self._pre_skip = self._encoder.lookahead_samples * ogg_pages.GRANULE_HZ // encoder_hz
+        self._pre_skip = self._encoder.lookahead_samples * ogg_pages.GRANULE_HZ // self._encoder_hz
         self._broken = False
         self._file = RawFile(path)
         try:
@@ -98,8 +98,9 @@ class OpusFile:
     def _end(self) -> None:
         if self._resampler is not None:
             self._encode(self._resampler.finish(self.samples))
-        # Rounded up: no sample of the original is left out.
-        granule = self._pre_skip - -self.samples * ogg_pages.GRANULE_HZ // self.rate_hz
+        # Rounded up to whole samples of the encoder: none of the original is left out.
+        encoder_samples = -(-self.samples * self._encoder_hz // self.rate_hz)
+        granule = self._pre_skip + encoder_samples * ogg_pages.GRANULE_HZ // self._encoder_hz
         size = self._encoder.packet_samples
         missing = -(-(granule - self._encoded) // _PACKET_GRANULE)
         self._encode(silence(missing * size - len(self._waiting)))

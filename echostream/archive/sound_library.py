@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from echostream.audio.format import Samples
+from echostream.archive.file_end import samples_of
+from echostream.audio.format import Samples, silence
 from echostream.errors import BrokenFile, LibraryMissing
 
 try:
@@ -20,6 +21,9 @@ except OSError as error:
     raise LibraryMissing(f"libsndfile is missing ({error}): apt install libsndfile1") from error
 
 _LEVELS: Final = 8
+_MOST_SAMPLES: Final = 1 << 40
+"""What a FLAC that is being written claims to have is more than that."""
+_STEP: Final = 1 << 16
 
 
 class _Memory:
@@ -114,26 +118,58 @@ class AudioReader:
             raise BrokenFile(f"{path}: has {self._file.channels} channels; recordings have one")
         self.rate_hz = int(self._file.samplerate)
         self.samples = max(0, int(self._file.frames))
+        self._growing = self.samples > _MOST_SAMPLES
+        if self._growing:
+            self.samples = samples_of(path, "flac")
+            self._begin_again()
+        self._position = 0
         self._whole_numbers = self._file.subtype == "PCM_16"
 
     def read(self, count: int) -> Samples:
         """The next samples, shape (n,) int16; n is less than asked for only at the end. BrokenFile."""
+        count = min(count, self.samples - self._position)
+        if count <= 0:
+            return silence(0)
         try:
-            if self._whole_numbers:
-                whole: Samples = self._file.read(count, dtype="int16")
-                return whole
-            block = self._file.read(count, dtype="float32")
+            samples = self._read(count)
         except soundfile.SoundFileError as error:
             raise BrokenFile(f"{self.path}: it is broken here ({_reason(error)})") from None
+        self._position += len(samples)
+        return samples
+
+    def _read(self, count: int) -> Samples:
+        if self._whole_numbers:
+            whole: Samples = self._file.read(count, dtype="int16")
+            return whole
+        block = self._file.read(count, dtype="float32")
         clipped: Samples = np.clip(np.rint(block * 32768.0), -32768, 32767).astype(np.int16)
         return clipped
 
     def seek(self, position: int) -> None:
         """The sample that `read` begins at. BrokenFile outside of the file."""
+        if not 0 <= position <= self.samples:
+            raise BrokenFile(f"{self.path}: has {self.samples} samples, none at {position}")
+        if self._growing:
+            self._go_through(position)
+            return
         try:
-            self._file.seek(position)
+            if position < self.samples:
+                self._file.seek(position)
         except soundfile.SoundFileError as error:
             raise BrokenFile(f"{self.path}: no sample {position} ({_reason(error)})") from None
+        self._position = position
+
+    def _go_through(self, position: int) -> None:
+        """In a FLAC that is being written, the library finds a place only by reading up to it."""
+        if position < self._position:
+            self._begin_again()
+        while self._position < position and len(self.read(min(_STEP, position - self._position))):
+            pass
+
+    def _begin_again(self) -> None:
+        self._file.close()
+        self._file = _Forwards(str(self.path))
+        self._position = 0
 
     def close(self) -> None:
         """Idempotent."""

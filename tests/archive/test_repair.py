@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echostream.archive.audio_file import new_audio_file
+from echostream.archive.file_end import WINDOW_S
 from echostream.archive.recording import AudioForm, Gap, Recording, ToneMark
-from echostream.archive.repair import WINDOW_S, recover, repair, repair_file
+from echostream.archive.repair import recover, repair, repair_file
 from echostream.archive.sound_library import AudioReader
 from echostream.audio.format import Samples
 from echostream.errors import BrokenFile
@@ -146,7 +147,7 @@ def test_cut_at_every_byte_of_a_short_file(form: AudioForm, tmp_path: Path) -> N
         check(form, path, written)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(share=st.floats(0, 1), zeros=st.sampled_from([0, 1, 2, 3, 511, 4096, 70_000]))
 def test_cut_anywhere_with_nothing_behind(form: AudioForm, half: Half, share: float, zeros: int) -> None:
     """A disk may give a file room that it never fills."""
@@ -163,7 +164,7 @@ def test_cut_anywhere_with_nothing_behind(form: AudioForm, half: Half, share: fl
         assert fixed.duration_us / 1e6 >= (cut - 200) / len(whole) * 12.0 - HELD_BACK_S[form] - 0.6
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(share=st.floats(0, 1), flip=st.integers(1, 255))
 def test_a_flipped_byte_costs_a_few_seconds_at_most(
     form: AudioForm, half: Half, share: float, flip: int
@@ -180,7 +181,7 @@ def test_a_flipped_byte_costs_a_few_seconds_at_most(
             assert reader.samples == fixed.samples
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.binary(max_size=3000))
 def test_rubbish_is_refused_or_cut_but_never_trips(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
