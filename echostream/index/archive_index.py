@@ -22,10 +22,10 @@ from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.recording import Recording
 from echostream.errors import BrokenFile, RecordingKept
 from echostream.index import folders, reading, reconciliation, summaries
-from echostream.index.engine import transaction
+from echostream.index.engine import tidy_up, transaction
 from echostream.index.query import Page, Query, Reconciled, SourceGap, Stats
 from echostream.index.store import Entry, Store
-from echostream.index.tables import recordings
+from echostream.index.tables import devices, recordings
 from echostream.index.uploads import Uploads
 
 log = logging.getLogger(__name__)
@@ -87,14 +87,20 @@ class ArchiveIndex:
             if (after := page.next) is None:
                 return
 
-    def find(self, what: str) -> tuple[Recording, ...]:
-        """By id or its first 6 digits, by path, or by the name of any of its files; at most 10."""
+    def find(self, what: str, here_only: bool = False) -> tuple[Recording, ...]:
+        """By id or its first 6 digits, by path, or by the name of any of its files; at most 10.
+
+        here_only: none of another folder, which a site's database may hold too.
+        """
         where = self._named(what.strip())
         if where is None:
             return ()
-        column = recordings.c.number
+        column = recordings.c
+        found = sa.select(column.number).where(where).order_by(column.number).limit(MOST_FOUND)
+        if here_only:
+            own = sa.select(devices.c.number).where(devices.c.archive == self.archive)
+            found = found.where(column.device.in_(own))
         with transaction(self.engine) as connection:
-            found = sa.select(column).where(where).order_by(column).limit(MOST_FOUND)
             return tuple(reading.read(connection, list(connection.execute(found).scalars())))
 
     def _named(self, what: str) -> sa.ColumnElement[bool] | None:
@@ -155,17 +161,21 @@ class ArchiveIndex:
         return recording.bytes
 
     def _own(self, recording_id: str) -> Recording:
-        found = self.get(recording_id)
-        if found is None or not (self.directory / found.path).parent.is_dir():
-            raise LookupError(f"{recording_id}: no recording of {self.directory}")
-        meta = Place(self.directory, Path(found.path).name.rpartition(".")[0]).meta
+        """What its file says, or the index where it has none. Raises LookupError for another folder's."""
+        found = self.find(recording_id, here_only=True)
+        if len(found) != 1:
+            raise LookupError(f"{recording_id}: {len(found) or 'no'} recordings of {self.directory}")
+        row = found[0]
         try:
-            return read_meta(meta)  # the index may be a moment behind
+            recording = read_meta(Place(self.directory, Path(row.path).stem).meta)  # the index may be behind
         except FileNotFoundError:
-            if not (self.directory / found.path).exists():
-                self.removed([found.path])
-                raise LookupError(f"{found.path} is gone") from None
-            return found
+            if not (self.directory / row.path).exists():
+                self.removed([row.path])
+                raise LookupError(f"{row.path} is gone") from None
+            return row
+        if recording.id != row.id:
+            raise LookupError(f"{row.path} is another recording by now")
+        return recording
 
     def _edit(self, recording_id: str, change: Callable[[Recording], Recording]) -> Recording:
         recording = change(self._own(recording_id))
@@ -211,6 +221,10 @@ class ArchiveIndex:
             except BaseException:
                 self._store.forget()
                 raise
+
+    def tidy_up(self) -> None:
+        """After very many rows: let the database look at what there is, so that it plans well."""
+        tidy_up(self.engine)
 
     def reconcile(self, stopped: Callable[[], bool] = lambda: False) -> Reconciled:
         """Make it say what the files say; only days that changed are looked at. Raises OSError."""

@@ -31,7 +31,7 @@ MARKED: Final = 200
 """Up to so many devices stand in a full-text expression."""
 MOST: Final = 1000
 """Recordings of one page."""
-_LONGEST_US: Final = 3_600_000_000
+_LONGEST_US: Final = 4 * 3_600_000_000
 """An open recording may grow as long as this."""
 
 _words = sa.table("recording_words", sa.column("rowid"), sa.column("recording_words"))

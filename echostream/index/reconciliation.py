@@ -99,6 +99,8 @@ class _Reconciliation:
                 folders.finish_deletion(directory, day.name, name)
             except OSError as error:
                 self._broken.append(f"{directory / day.name}: {error}")
+        if listing.gone:
+            listing = folders.listing(directory, day.name)
         rows = self._rows(day.name)
         there = {f"{day.name}/{name}" for name in listing.audio}
         mtimes = (

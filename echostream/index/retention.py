@@ -159,7 +159,7 @@ class Retention(Worker):
         report: RetentionReport,
         reason: str,
     ) -> Iterator[Candidate]:
-        """Those that may go. What is still to be sent waits for GRACE_S after the alarm, which goes out here."""
+        """Those that may go. What is still to be sent waits for GRACE_S after the alarm, sent out here."""
         fresh: list[Candidate] = []
         for one in found:
             if not one.pending:
