@@ -3,7 +3,8 @@
 Two ways, because a device's clock is never quite ours. "samples": each recorded sample comes exactly once;
 ten minutes that follow ten minutes are joined without a seam, and after each gap the sound is where time
 says. At the end of a long joined run it is off by what the device's clock was off (50 ppm: 180 ms after an
-hour). "time": each recording begins where time says; at each seam samples are left out or silence is put in.
+hour). "time": no recording begins more than 50 ms from where time says; for that samples are left out, or
+silence is put in, at a seam.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ Join = Literal["samples", "time"]
 _SECOND: Final = 1_000_000
 _SEAM_US: Final = 500_000
 """Recordings whose end and start differ by no more than this, by their times, may be one stream."""
+_CLOSE_US: Final = 50_000
+"""By time, what follows at once is joined without a seam as long as it is off by no more than this."""
 _ROUNDING_US: Final = 20_000
 """What two times of one stream may differ by though nothing overlaps."""
 
@@ -144,7 +147,7 @@ class _Layer:
         rate = true_rate_hz(recording)
         first = _nearest(recording, self._from_us)
         last = _nearest(recording, self._to_us)
-        joined = self._join == "samples" and self._last is not None and joins(self._last, recording)
+        joined = self._goes_on(recording)
         skipped = 0 if joined else self._held_already(recording, first, last)
         self.left_out += skipped
         first += skipped
@@ -154,7 +157,7 @@ class _Layer:
             return
         start_us = recording.start_us + first * _SECOND / rate
         at = self._end if joined and self.pieces else max(self._end, self._at(start_us))
-        if self._join == "time":
+        if self._join == "time" and not joined:
             room = max(0, self._at(recording.start_us + last * _SECOND / rate) - at)
             fits = round(room * recording.rate_hz / self._rate_hz)
             self.left_out += max(0, last - first - fits)
@@ -166,6 +169,13 @@ class _Layer:
         self._end = at + length
         late_us = round(self._from_us + at * _SECOND / self._rate_hz - start_us)
         self.late_us = max(self.late_us, late_us, key=abs)
+
+    def _goes_on(self, recording: Recording) -> bool:
+        """Whether it is put right behind the last one."""
+        if self._last is None or not joins(self._last, recording):
+            return False
+        off = abs(self._end - self._at(max(recording.start_us, self._from_us)))
+        return self._join == "samples" or off <= _CLOSE_US * self._rate_hz / _SECOND
 
     def _at(self, at_us: float) -> int:
         """The sample of the whole at a time."""

@@ -60,7 +60,7 @@ examples:
 
 --join samples (the rule for one source) keeps each recorded sample once: where a device's clock is off by
 50 ppm, the end of an hour without a gap is 180 ms off. --join time (the rule for several, which stay beside
-each other) begins each recording at its time.
+each other) begins each recording within 50 ms of its time, and leaves out samples or puts in silence for it.
 """
 
 VERIFY: Final = f"""\

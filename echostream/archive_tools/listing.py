@@ -7,6 +7,8 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Final, TextIO
 
+from echostream.archive.file_names import place_of
+from echostream.archive.open_marks import being_written
 from echostream.archive.recording import Recording
 from echostream.archive_tools.selection import Selection, find
 from echostream.archive_tools.sizes import bytes_shown
@@ -53,7 +55,8 @@ def list_recordings(
     if not kept:
         out.write("no recordings there\n")
         return 0
-    write_table(_COLUMNS, [_row(one, selection) for one in kept], out)
+    live = being_written(store.directory) if any(one.state == "open" for one in kept) else set()
+    write_table(_COLUMNS, [_row(one, selection, now_us, _is_live(store, one, live)) for one in kept], out)
     zone = zone_name(kept[-1].start_us, selection.zone)
     length = length_shown(sum(one.duration_us for one in kept))
     size = bytes_shown(sum(one.bytes for one in kept))
@@ -78,13 +81,19 @@ def counted(count: int, name: str) -> str:
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
-def _row(one: Recording, selection: Selection) -> tuple[str, ...]:
+def _is_live(store: Store, one: Recording, live: set[str]) -> bool:
+    return one.state == "open" and place_of(store.directory, one.path).stem in live
+
+
+def _row(one: Recording, selection: Selection, now_us: int, live: bool) -> tuple[str, ...]:
+    # What is known of a recording says how long it is when it is over.
+    length_us = max(0, now_us - one.start_us) if live else one.duration_us
     return (
         one.id[:SHORT_ID],
         shown(one.start_us, selection.zone),
-        length_shown(one.duration_us),
+        length_shown(length_us) if one.state != "open" or live else "?",
         source_name(one),
-        _what(one),
+        _what(one, live),
         f"{one.form} {one.rate_hz / 1000:g}k",
         bytes_shown(one.bytes) if one.bytes else "",
         str(len(one.gaps)) if one.gaps else "",
@@ -94,7 +103,8 @@ def _row(one: Recording, selection: Selection) -> tuple[str, ...]:
     )
 
 
-def _what(one: Recording) -> str:
+def _what(one: Recording, live: bool) -> str:
     """Why it was recorded, and what is special about it."""
-    special = [] if one.state == "closed" else ["now" if one.state == "open" else one.state]
+    state = ("now" if live else "half-written") if one.state == "open" else one.state
+    special = [] if one.state == "closed" else [state]
     return ", ".join([one.trigger, *special, *(["protected"] if one.protected else [])])

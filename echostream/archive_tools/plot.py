@@ -96,7 +96,7 @@ def _draw_spectrum(figure: Figure, axes: Axes, look: Look) -> None:
         levels,
         origin="lower",
         aspect="auto",
-        extent=(0.0, look.duration_s, 0.0, look.highest_hz / 1000),
+        extent=(-look.behind_s, look.duration_s - look.behind_s, 0.0, look.highest_hz / 1000),
         cmap="magma",
         vmin=floor,
         vmax=top,

@@ -19,7 +19,7 @@ from echostream.errors import BrokenFile
 MOST_COLUMNS: Final = 1600
 HIGHEST_HZ: Final = 8000.0
 _WINDOW_S: Final = 0.064
-_HOP_S: Final = 0.01
+_HOP_S: Final = 0.0025
 _LOOKS: Final = 8
 """Windows of which a column is the loudest, where it is long."""
 _QUIETEST: Final = 1e-14
@@ -39,6 +39,7 @@ class Look:
     highest: NDArray[np.float32]
     duration_s: float
     missing_s: float = 0.0
+    behind_s: float = 0.0
 
 
 def look_at(directory: Path, one: Recording) -> Look:
@@ -70,6 +71,7 @@ def look_at(directory: Path, one: Recording) -> Look:
         (highest / FULL_SCALE).astype(np.float32),
         one.samples / one.rate_hz,
         (total - begin) / rate_hz,
+        size / rate_hz / 2,
     )
 
 

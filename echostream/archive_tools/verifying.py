@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Final, TextIO
 
 from echostream.archive.file_names import place_of
 from echostream.archive.meta_files import read_meta
@@ -25,6 +25,9 @@ from echostream.archive_tools.times import length_shown
 from echostream.console.progress import Bar
 from echostream.errors import BrokenFile
 from echostream.index.query import Query
+
+_INDEX_WITHIN_US: Final = 60_000_000
+"""The index has heard of what was recorded before this."""
 
 
 @dataclass(slots=True)
@@ -68,7 +71,7 @@ def verify(
             seconds += one.duration_us / 1e6
             bar.done(seconds)
     if whole:
-        done.wrong += _whole_archive(store, source, chosen, live, tell)
+        done.wrong += _whole_archive(store, source, chosen, live, now_us, tell)
     tell.end(done)
     out.flush()
     return 1 if done.wrong else 0
@@ -92,7 +95,7 @@ def _findings(store: Store, one: Recording, quick: bool) -> Iterator[Finding]:
 
 
 def _whole_archive(
-    store: Store, files: Store, chosen: list[Recording], live: set[str], tell: _Telling
+    store: Store, files: Store, chosen: list[Recording], live: set[str], now_us: int, tell: _Telling
 ) -> int:
     """What no recording's own file tells: how much else is wrong."""
     wrong = 0
@@ -104,17 +107,26 @@ def _whole_archive(
         tell.other("unknown sound", f"{path}: nothing is known of it: `echostream recordings repair`")
         wrong += 1
     if store.how == "index":
-        ids = {one.id for one in chosen}
-        listed = {one.id for one in store.all(Query(here_only=True)) if one.state != "open"}
-        lost = {one.id for one in chosen if one.state != "open"} - listed
-        for text, which in (("is not in the index", lost), ("is only in the index", listed - ids)):
-            if which:
-                tell.other(
-                    "index",
-                    f"{counted(len(which), 'recording')} {text}: `echostream recordings repair --index`",
-                )
-                wrong += 1
+        wrong += _compare_index(store, chosen, now_us, tell)
     return wrong
+
+
+def _compare_index(store: Store, files: list[Recording], now_us: int, tell: _Telling) -> int:
+    """Whether it lists what the files say. What ended a moment ago may be on its way there."""
+    settled_us = now_us - _INDEX_WITHIN_US
+    listed = {one.id: one for one in store.all(Query(here_only=True))}
+    there = {one.id for one in files}
+    unlisted = {one.id for one in files if one.id not in listed and one.end_us < settled_us}
+    gone = {
+        one.id
+        for one in listed.values()
+        if one.id not in there and one.end_us < settled_us and not (store.directory / one.path).exists()
+    }
+    for which, text in ((unlisted, "not in the index"), (gone, "only in the index, their files are gone")):
+        if which:
+            are = f"{counted(len(which), 'recording')} {text}"
+            tell.other("index", f"{are}: `echostream recordings repair --index`")
+    return bool(unlisted) + bool(gone)
 
 
 class _Telling:
