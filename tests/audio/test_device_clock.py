@@ -217,6 +217,33 @@ def test_two_losses_before_the_first_is_sure_are_two() -> None:
     assert abs(second.at - first.samples - two[0]) <= 0.1 * RATE
 
 
+def test_a_path_that_is_never_still_has_no_gaps() -> None:
+    """One packet in a hundred is late by two thirds of a second, and all behind it wait."""
+    waits = ((3.5, 6.9), (47.0, 0.4), (80.9, 7.3), (141.6, 3.8), (167.1, 2.4), (190.0, 5.5))
+    for seed in range(3090, 3100):
+        device = Device(300, 64, 129, 1.6, 0.7, 20.0, 1.5, waits, 3.0, round_s=0.001, seed=seed)
+        assert device.play(DeviceClock(RATE, 0.001)) == []
+
+
+@pytest.mark.parametrize("seed", range(2000, 2006))
+def test_a_late_packet_just_before_a_loss_is_part_of_it(seed: int) -> None:
+    waits = ((8.7, 8.4), (61.8, 7.8))
+    device = Device(110, 1024, 68, 2.8, 0.7, 20.0, 1.0, waits, 3.0, ((61.8, 2.48),), round_s=0.001, seed=seed)
+    (found,) = device.play(DeviceClock(RATE, 0.001))
+    assert abs(found.samples - device.edges[0][1]) <= 0.05 * RATE
+
+
+@pytest.mark.parametrize("ppm", [-433, 433, -60, 60])
+def test_rounds_that_beat_with_the_blocks_are_no_gaps(ppm: float) -> None:
+    """Blocks of 600 ms and rounds of 40 ms: a wrong clock shows as a saw of 40 ms."""
+    device = Device(4 * 3600, 19_200, ppm, jitter_ms=0.01)
+    clock = DeviceClock(RATE, 0.04)
+    device.round_s = 0.04
+    assert device.play(clock) == []
+    assert abs(device.head_error_s(clock)) <= 0.06
+    assert abs(device.start_error_s(clock)) <= 0.1
+
+
 def test_small_losses_are_told_when_they_add_up() -> None:
     """An ESP32 that drops one DMA buffer of 64 ms now and then."""
     drops = tuple((40.0 + 30 * drop, 0.1) for drop in range(6))
@@ -306,11 +333,13 @@ def test_doubt_is_said_while_it_lasts() -> None:
         found = clock.arrived(total, now)
         if found:
             break
+        error_ms = clock.error_ms
         doubtful.append((clock.undecided_from, now))
     assert found
     since = [(at, now) for at, now in doubtful if at is not None]
     assert all(at <= found[0].at for at, _ in since)
     assert len(since) > 50
+    assert error_ms > 1900
     assert now - since[0][1] < 15.0
     assert clock.undecided_from is None
 
