@@ -157,8 +157,9 @@ class _Layer:
             return
         start_us = recording.start_us + first * _SECOND / rate
         at = self._end if joined and self.pieces else max(self._end, self._at(start_us))
-        if self._join == "time" and not joined:
-            room = max(0, self._at(recording.start_us + last * _SECOND / rate) - at)
+        if self._join == "time":
+            until_us = self._to_us if joined else recording.start_us + last * _SECOND / rate
+            room = max(0, self._at(until_us) - at)
             fits = round(room * recording.rate_hz / self._rate_hz)
             self.left_out += max(0, last - first - fits)
             last = min(last, first + fits)

@@ -102,6 +102,7 @@ def _draw_spectrum(figure: Figure, axes: Axes, look: Look) -> None:
         vmax=top,
         interpolation="nearest",
     )
+    axes.set_facecolor("black")
     axes.set_ylabel("frequency, kHz")
     figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03, label="level, dBFS")
 
