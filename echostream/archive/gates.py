@@ -20,9 +20,10 @@ Span = tuple[int, int]
 
 
 class Gate(Protocol):
-    """pre_roll: samples that are wanted of what came before."""
+    """pre_roll: samples that are wanted of what came before. steady: one file follows the other."""
 
     pre_roll: int
+    steady: bool
 
     @property
     def open(self) -> bool: ...
@@ -40,6 +41,7 @@ class AlwaysOpen:
     """Everything."""
 
     pre_roll = 0
+    steady = True
     open = True
 
     def update(self, samples: Samples, position: int, time: StreamTime) -> list[Span]:
@@ -54,6 +56,8 @@ class AlwaysOpen:
 
 class LoudGate:
     """While it is loud."""
+
+    steady = False
 
     def __init__(self, policy: RecordPolicy, rate_hz: int) -> None:
         self._vox = VoxGate(policy.threshold_dbfs, policy.pre_roll_ms, policy.post_roll_ms, rate_hz)
@@ -75,6 +79,8 @@ class LoudGate:
 
 class ActivityGate:
     """While somebody transmits, with what came before and after."""
+
+    steady = False
 
     def __init__(self, policy: RecordPolicy, rate_hz: int) -> None:
         self.pre_roll = rate_hz * policy.pre_roll_ms // 1000

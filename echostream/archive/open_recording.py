@@ -6,7 +6,7 @@ import contextlib
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,8 @@ META_PERIOD_S: Final = 2.0
 """What is found out on the way (gaps, pages) is written down so often; a file with many gaps less often."""
 GAPS_PER_S: Final = 100
 _PORTION: Final = 1 << 16
+_ROUND_US: Final = 500
+"""A name says the second: what begins a sample before a full one belongs to that."""
 
 Journal = Callable[[Path], None]
 """Told the path of a meta file. Never blocks."""
@@ -54,6 +56,17 @@ class Shelf:
     begun: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LastWords:
+    """What is known of a recording when its last sample is written: why it ended, when it began, how far that
+    may be off, and how much faster the sender's clock ran than ours."""
+
+    ended: str
+    start_us: int
+    start_error_ms: float
+    ppm: float | None = None
+
+
 class OpenRecording:
     """Every method but `abandon` raises OSError when the disk refuses; `abandon` follows then."""
 
@@ -65,10 +78,15 @@ class OpenRecording:
         quality: ClockQuality,
         gap: Gap | None = None,
         tone: str = "",
+        ahead: bool = False,
     ) -> None:
-        """Name, marker, audio file and meta file, in this order: whatever happens next, it is found again."""
+        """Name, marker, audio file and meta file, in this order: whatever happens next, it is found again.
+
+        ahead: it begins later, and nobody is told of it before `begin`.
+        """
         self._shelf = shelf
-        self._place = take_place(shelf.directory, start_us, source.name, source.kind, tone)
+        self._told = not ahead
+        self._place = take_place(shelf.directory, start_us + _ROUND_US, source.name, source.kind, tone)
         self.meta = _first_word(shelf, source, start_us, quality, self._place)
         self.meta.gap_before = gap
         self._level = WholeLevel()
@@ -89,6 +107,18 @@ class OpenRecording:
             self._remove()
             raise
         shelf.begun += 1
+
+    def begin(self, start_us: int, quality: ClockQuality, gap: Gap | None) -> None:
+        """What was made ahead begins."""
+        self.meta.start_us, self.meta.clock, self.meta.gap_before = start_us, quality.state, gap
+        self._told = self._dirty = True
+        self._shelf.journal(self._place.meta)
+
+    def discard(self) -> None:
+        """What was made ahead does not begin."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._remove()
 
     @property
     def samples(self) -> int:
@@ -127,10 +157,14 @@ class OpenRecording:
             self._told_at_s = now
             self._tell()
 
-    def close(self, ended: str, start_us: int, start_error_ms: float, ppm: float | None) -> None:
-        """The end. start_us: when it began, by all that is known by now."""
+    def end(self) -> None:
+        """The last sample is written; `close` may follow later."""
         self._file.close()
-        self._last_word(ended, start_us, start_error_ms, ppm)
+
+    def close(self, words: LastWords) -> None:
+        """The end, and the last word about it."""
+        self._file.close()
+        self._last_word(words)
         if not self.meta.samples:
             self._remove()
             return
@@ -141,23 +175,23 @@ class OpenRecording:
         self._shelf.marks.remove(self._place.stem)
         self._shelf.closed(self._place.meta)
 
-    def abandon(self, start_us: int, start_error_ms: float, ppm: float | None) -> None:
+    def abandon(self, words: LastWords) -> None:
         """The disk refused. The marker stays: what is there is repaired when the disk is well again, or at
         the next start."""
         with contextlib.suppress(OSError):
             self._file.close()
-        self._last_word("disk", start_us, start_error_ms, ppm)
+        self._last_word(replace(words, ended="disk"))
         with contextlib.suppress(OSError):
             self._tell()
         self._shelf.abandoned(self._place.stem)
 
-    def _last_word(self, ended: str, start_us: int, start_error_ms: float, ppm: float | None) -> None:
+    def _last_word(self, words: LastWords) -> None:
         meta = self.meta
         meta.samples = self._file.samples
-        _shift(meta, start_us)
-        meta.ended = ended
-        meta.start_error_ms = round(start_error_ms, 1)
-        meta.ppm = None if ppm is None else round(ppm, 2)
+        _shift(meta, words.start_us)
+        meta.ended = words.ended
+        meta.start_error_ms = round(words.start_error_ms, 1)
+        meta.ppm = None if words.ppm is None else round(words.ppm, 2)
         meta.peak_dbfs, meta.rms_dbfs = self._level.peak_dbfs, self._level.rms_dbfs
 
     def _tell(self) -> None:
@@ -172,7 +206,8 @@ class OpenRecording:
         write_meta(self._shelf.directory, meta, sync=False)
         self._stamp = _stamp_of(self._place.meta)
         self._shelf.written()
-        self._shelf.journal(self._place.meta)
+        if self._told:
+            self._shelf.journal(self._place.meta)
 
     def _remove(self) -> None:
         """Nothing was recorded: no file says that something was. What the disk does not let go of stays
@@ -180,7 +215,8 @@ class OpenRecording:
         with contextlib.suppress(OSError):
             self._place.delete()
             self._shelf.marks.remove(self._place.stem)
-        self._shelf.journal(self._place.meta)
+        if self._told:
+            self._shelf.journal(self._place.meta)
 
 
 def _first_word(

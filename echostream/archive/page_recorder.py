@@ -20,7 +20,7 @@ from echostream.archive.channel_feed import RATIO, RECORD_HZ
 from echostream.archive.disk_room import nearly_full
 from echostream.archive.file_names import make_folder
 from echostream.archive.open_marks import OpenMarks
-from echostream.archive.open_recording import Journal, OpenRecording, Shelf, nobody
+from echostream.archive.open_recording import Journal, LastWords, OpenRecording, Shelf, nobody
 from echostream.archive.recording import Gap, ToneMark
 from echostream.archive.source import Source, channel_policy
 from echostream.archive.wall_clock import WallClock
@@ -327,16 +327,17 @@ class PageRecorder(Worker):
     def _close(self, recording: _Recording, error: str = "") -> None:
         page, file = recording.page, recording.file
         self._recordings.pop(page.channel_id, None)
-        words = file.meta.start_us, START_ERROR_MS + self._wall.quality.error_ms, None
+        error_ms = START_ERROR_MS + self._wall.quality.error_ms
+        words = LastWords("pause", file.meta.start_us, error_ms)
         try:
             if not error:
                 tail = recording.resampler.latency_samples * RATE_HZ // RECORD_HZ
                 self._put(recording, silence(tail))
-                file.close("pause", *words)
+                file.close(words)
         except OSError as refused:
             error = refused.strerror or str(refused)
         if error:
-            file.abandon(*words)
+            file.abandon(words)
             self.failed += 1
             log.error("%s: the recording ends early: %s; look at the disk", file.path, error)
         self._tell(recording, error)

@@ -38,6 +38,8 @@ PERIOD_S: Final = 0.5
 TURN_S: Final = 0.05
 IDLE_S: Final = 10.0
 LOOK_S: Final = 1.0
+CLOSING_S: Final = 0.015
+"""Of last words about closed files in a turn."""
 REPAIR_S: Final = 0.1
 """Of half-written recordings at a time, so that what is recorded meanwhile does not wait."""
 _TRIGGERS: Final[dict[str, Trigger]] = {
@@ -177,6 +179,7 @@ class Recorder(Worker):
                 self._take_new()
                 self._look(now)
                 self._serve(now)
+                self._archive.closings.step(CLOSING_S, len(self._sources))
                 self._left.step(self._clock.now(), REPAIR_S)
         finally:
             # Asked to stop, or tripped over a bug: what is on disk is whole.
@@ -211,6 +214,7 @@ class Recorder(Worker):
             log.error("what the last run left cannot be looked at: %s", error.strerror or error)
 
     def _take_new(self) -> None:
+        came = False
         while self._new:
             one = self._new.popleft()
             for other in self._sources:
@@ -222,6 +226,9 @@ class Recorder(Worker):
                 if last is not None:
                     self._archive.last_ends[key] = last
             self._sources.append(one)
+            came = True
+        if came:
+            self._share()
 
     def _look(self, now: float) -> None:
         if now < self._look_at_s:
@@ -244,6 +251,11 @@ class Recorder(Worker):
                 ended = ended or one.ended
         if ended:
             self._sources = [one for one in self._sources if not one.ended]
+            self._share()
+
+    def _share(self) -> None:
+        for one in self._sources:
+            one.tap.share(len(self._sources))
 
     def _work_on(self, one: SourceRecorder, now: float) -> None:
         try:
@@ -262,5 +274,6 @@ class Recorder(Worker):
                 one.rest(now)
             elif not one.ended:
                 one.finish("stopped")
+        self._archive.closings.finish()
         if self._stopping.is_set():
             self._sources = []

@@ -6,6 +6,7 @@ Everything here runs on the recorder's thread, once or twice a second for each s
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ from typing import Final
 
 import numpy as np
 
+from echostream.archive.borders import Ahead, Closings
 from echostream.archive.channel_feed import ChannelFeed
 from echostream.archive.disk_room import DiskRoom
 from echostream.archive.gates import Gate, Span
 from echostream.archive.history import History
-from echostream.archive.open_recording import OpenRecording, Shelf
+from echostream.archive.open_recording import LastWords, OpenRecording, Shelf
 from echostream.archive.recording import Gap, ToneMark
 from echostream.archive.source import LastEnd, Source
 from echostream.archive.source_tap import Edge, Ended, Item, SourceTap
@@ -34,6 +36,7 @@ RETRY_S: Final = 10.0
 """After the disk refused."""
 SHORTEST_S: Final = 1.0
 """A file that would be shorter, because a segment's border is so near, goes on to the next one."""
+SAY_AGAIN_S: Final = 60.0
 KEPT_MARKS: Final = 32
 MARK_S: Final = 30.0
 
@@ -47,8 +50,21 @@ class Archive:
     room: DiskRoom
     segment_s: float
     last_ends: dict[tuple[str, str], LastEnd] = field(default_factory=dict)
-    said: dict[str, float] = field(default_factory=dict)
+    closings: Closings = field(default_factory=Closings)
     refused: int = 0
+    _said: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.closings.refused = lambda file, error: self.say_refused(file.meta.source, error)
+
+    def say_refused(self, name: str, error: OSError) -> None:
+        """The disk refused. Not said by each of a thousand sources."""
+        self.refused += 1
+        now, why = self.clock.now(), error.strerror or str(error)
+        if now - self._said.get(why, -math.inf) > SAY_AGAIN_S:
+            self._said[why] = now
+            words = "%s is not recorded: %s: %s; look at recording.directory and the disk"
+            log.error(words, name, self.shelf.directory, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +92,7 @@ class SourceRecorder:
         self._gate = gate
         self._time = StreamTime(source.rate_hz)
         self._feed: ChannelFeed | None = None
+        self._ahead = Ahead(source, archive.shelf)
         self._history = History(gate.pre_roll + source.rate_hz)
         self._dropped = 0
         self._next = -1
@@ -120,12 +137,14 @@ class SourceRecorder:
         if self._file is None and self._next >= 0:
             self._miss(cause)
         self._close(cause)
+        self._ahead.drop()
         self.ended = True
 
     def rest(self, now: float) -> None:
         """Something was wrong with what came: what is open is closed, and the next audio begins anew."""
         self._retry_at_s = now + RETRY_S
         self._close("overload")
+        self._ahead.drop()
         self._history.forget()
         self._missing.clear()
         self._feed = None
@@ -133,6 +152,7 @@ class SourceRecorder:
 
     def clock_stepped(self, step: ClockStep) -> None:
         """The wall clock was set: what follows is another file."""
+        self._ahead.drop()
         last = self._archive.last_ends.get(self.source.key)
         if self._file is not None:
             if step.trusted:
@@ -260,8 +280,13 @@ class SourceRecorder:
         start_us = self._us(position)
         segment_us = round(archive.segment_s * 1e6)
         self._until_us = (round(start_us + SHORTEST_S * 1e6) // segment_us + 1) * segment_us
+        gap = self._gap(start_us)
+        file = self._ahead.take(start_us)
         try:
-            file = OpenRecording(archive.shelf, self.source, start_us, clock.quality, gap=self._gap(start_us))
+            if file is None:
+                file = OpenRecording(archive.shelf, self.source, start_us, clock.quality, gap)
+            else:
+                file.begin(start_us, clock.quality, gap)
         except OSError as error:
             self._refused(error)
             return False
@@ -280,39 +305,34 @@ class SourceRecorder:
         if file is None:
             return
         self._tell_marks(file)
-        start_s = self._start_s if self._settled_at_start else self._time.at(self._file_start)
         self._remember(self._written, _cause_of(ended))
-        words = round((start_s + self._offset_s) * 1e6), self._error_ms(), self._time.ppm
+        words = self._words(ended)
         try:
-            file.close(ended, *words)
+            file.end()
         except OSError as error:
-            file.abandon(*words)
+            file.abandon(words)
             self._refused(error)
+            return
+        self._archive.closings.add(file, words)
+
+    def _words(self, ended: str) -> LastWords:
+        start_s = self._start_s if self._settled_at_start else self._time.at(self._file_start)
+        start_us = round((start_s + self._offset_s) * 1e6)
+        return LastWords(ended, start_us, self._error_ms(), self._time.ppm)
 
     def _give_up(self, error: OSError) -> None:
         file, self._file = self._file, None
         assert file is not None
         self._remember(self._written, "disk")
-        start_s = self._start_s if self._settled_at_start else self._time.at(self._file_start)
-        file.abandon(round((start_s + self._offset_s) * 1e6), self._error_ms(), self._time.ppm)
+        file.abandon(self._words("disk"))
         self._refused(error)
 
     def _refused(self, error: OSError) -> None:
-        archive = self._archive
-        archive.refused += 1
         self._retry_at_s = self._now + RETRY_S
-        last = archive.last_ends.get(self.source.key)
+        last = self._archive.last_ends.get(self.source.key)
         if last is not None and last.cause is None:
             last.cause = "disk"
-        why = error.strerror or str(error)
-        if self._now - archive.said.get(why, -1e9) > 60.0:  # not once for each of a thousand
-            archive.said[why] = self._now
-            log.error(
-                "%s is not recorded: %s: %s; look at recording.directory and the disk",
-                self.source.name,
-                archive.shelf.directory,
-                why,
-            )
+        self._archive.say_refused(self.source.name, error)
 
     def _remember(self, position: int, cause: GapCause | None) -> None:
         """Where the last recording of this source ended, or would have."""
@@ -339,6 +359,11 @@ class SourceRecorder:
             file.keep_up(now)
         except OSError as error:
             self._give_up(error)
+            return
+        if self._ahead.file is None and self._gate.steady:
+            left_s = self._until_us / 1e6 - self._offset_s - self._time.at(self._next)
+            if 0 < left_s < self._ahead.lead_s(self._archive.segment_s):
+                self._ahead.make(self._until_us, self._archive.clock.quality)
 
     def _tell_marks(self, file: OpenRecording) -> None:
         """Pages that were heard while this was recorded. One that is heard before is kept for a while."""

@@ -18,6 +18,9 @@ from echostream.audio.device_ports import DeviceAudio, GapCause
 from echostream.audio.format import RATE_HZ, Frame
 
 BOUND_S: Final = 5.0
+MOST_BOUND_S: Final = 20.0
+ALL_BYTES: Final = 160_000_000
+"""Of all sources together: a few may wait for a memory card that is busy with itself for many seconds."""
 MOST_ITEMS: Final = 4096
 """Blocks may be tiny; frames of 10 ms are 500."""
 AWAY_S: Final = 0.5
@@ -53,6 +56,11 @@ class SourceTap:
         self._came = self._went = 0
         self.dropped = 0
         """Samples that found the queue full."""
+
+    def share(self, sources: int) -> None:
+        """So many sources share what may wait."""
+        fair_s = ALL_BYTES / (2 * self.rate_hz * max(1, sources))
+        self._bound = int(self.rate_hz * max(BOUND_S, min(MOST_BOUND_S, fair_s)))
 
     def take(self) -> list[Item]:
         """What has come since, in order."""

@@ -138,16 +138,30 @@ def test_a_recorder_that_is_held_up_says_overload_and_keeps_the_time(tmp_path: P
     stand = Stand(tmp_path)
     device = Device(stand)
     device.send(1)
-    device.send(6, serve=False)
+    device.send(21, serve=False)
     stand.serve()
     device.send(1)
     (one,) = gone(stand, device)
     (gap,) = one.gaps
     assert gap.cause == "overload"
-    assert one.samples == 8 * RATE
+    assert one.samples == 23 * RATE
     missing = round((gap.end_us - gap.start_us) * RATE / 1e6)
     assert 0.7 * RATE < missing < 1.0 * RATE
-    assert stand.samples(one).astype(bool).sum() < 8 * RATE - missing + 100
+    assert stand.samples(one).astype(bool).sum() < 23 * RATE - missing + 100
+
+
+def test_many_sources_share_what_may_wait(tmp_path: Path) -> None:
+    stand = Stand(tmp_path)
+    devices = [Device(stand, f"d{number}") for number in range(600)]
+    stand.serve()
+    for device in devices[:2]:
+        for _ in range(100):
+            device.block(1600)
+    taps = [one.tap for one in stand.recorder._sources[:2]]
+    assert [tap.dropped for tap in taps] == [16 * 1600] * 2  # 8.3 s of 10
+    for device in devices:
+        device.sink.ended("stopped")
+    stand.serve()
 
 
 def test_a_reconnect_in_the_same_second_takes_another_name(tmp_path: Path) -> None:

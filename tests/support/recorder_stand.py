@@ -60,6 +60,7 @@ class Stand:
         for one in self.recorder._sources:
             one.due_at_s = 0.0
         self.recorder._serve(self.now)
+        self.recorder._archive.closings.finish()
 
     def stop(self) -> None:
         self.recorder._stopping.set()
