@@ -25,6 +25,10 @@ class ArrivalLine:
         self._older = 0.0
         self._newer = 0.0
 
+    def ahead(self, end: float, now: float) -> float:
+        """Samples by which `end` is above the line now."""
+        return end - self.position(now)
+
     @property
     def known(self) -> bool:
         return self._origin_s is not None

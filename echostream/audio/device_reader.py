@@ -144,7 +144,7 @@ class DeviceReader:
             self._impatience = 0
             return self.servo.update(excess_ms, 0.0, self._frame_ms / 1000)
         self._impatience += 1
-        if self._impatience > _PATIENCE_FRAMES:
+        if self._impatience > _PATIENCE_FRAMES or self._stream.young:
             self._skip(int(excess))
             self._fades = True
         else:

@@ -15,6 +15,9 @@ MARGIN_MS: Final = 20.0
 """Kept in hand beyond the frame at hand: what a busy machine may be late."""
 SILENT_S: Final = 2.0
 """A stream that brings nothing for so long has nothing to say, whatever its valve says."""
+_YOUNG_S: Final = 1.5
+"""Within this a device may still hand over what it kept before it reached us, and in more than one piece."""
+_BURST_S: Final = 0.1
 _LONGEST_BLOCK_S: Final = 2.0
 _FORGET: Final = 64
 """The length of the longest block is forgotten within about this many."""
@@ -37,6 +40,8 @@ class DeviceStream:
         self._block = 0
         self._shift = 0
         self._heard_at_s = -math.inf
+        self._young_until_s: float | None = None
+        self._anew = False
         self.silent = True
         """Nothing has arrived for a while."""
         self.ended = False
@@ -46,6 +51,11 @@ class DeviceStream:
     def over(self) -> bool:
         """What is there is all, for now or for good: nobody waits for more."""
         return self.ended or self.silent
+
+    @property
+    def young(self) -> bool:
+        """What it is behind may only be what it kept before it reached us."""
+        return self._young_until_s is None or self._heard_at_s < self._young_until_s
 
     @property
     def begun(self) -> bool:
@@ -61,13 +71,20 @@ class DeviceStream:
         self._block = max(size, self._block - self._block // _FORGET)
         self.ring.write(position, block.samples)
         self._heard_at_s, self.silent = now, False
-        if not self.begun or missing > 0:
-            self._line.begin(self.ring.end, now)
+        self._anew |= not self.begun or missing > 0
         return position
 
     def look(self, now: float) -> None:
         """Once a frame, after what has arrived was taken."""
-        self._line.look(self.ring.end, now)
+        end = self.ring.end
+        if self._anew:
+            self._anew = False
+            self._line.begin(end, now)
+            if self._young_until_s is None:
+                self._young_until_s = now + _YOUNG_S
+        elif self.young and self.begun and self._line.ahead(end, now) > self._block + _BURST_S * self.rate_hz:
+            self._line.begin(end, now)
+        self._line.look(end, now)
         self.silent = now - self._heard_at_s > SILENT_S
 
     def wanted(self, now: float) -> int:

@@ -214,6 +214,30 @@ def test_a_stall_is_one_pause_and_its_delay_goes_in_the_next_quiet_moments() -> 
     assert (heard**2).sum() == pytest.approx((sent.astype(float) ** 2).sum(), rel=0.005)
 
 
+@pytest.mark.parametrize("rounds", [1, 10])
+def test_what_a_device_kept_before_it_reached_us_does_not_delay_what_it_says_now(rounds: int) -> None:
+    """Three seconds at once, or within 200 ms: the relay reads them in pieces."""
+    run = Run(always(), 0, 320)
+    said = tone(16_000, 500, 1.0)
+    for at in range(rounds):
+        burst = np.take(said, np.arange(48_000 // rounds), mode="wrap")
+        run.voice.take(DeviceAudio(burst, at * burst.size, run.now), run.now)
+        run.run(FRAME_S, said, arrives=False)
+    run.sent = 48_000
+    began_s = run.now - 3.0
+    run.rate_hz = 16_000
+    for _ in range(100):
+        run.frame += 1
+        while run.sent + 320 <= (run.now - began_s) * 16_000:
+            part = np.take(said, np.arange(run.sent, run.sent + 320), mode="wrap")
+            run.voice.take(DeviceAudio(part, run.sent, run.now), run.now)
+            run.sent += 320
+        run.voice.look(run.now)
+        run.pull()
+    assert run.voice.air.position is not None
+    assert run.sent - run.voice.air.position < 0.08 * 16_000
+
+
 def test_what_found_no_room_gives_way_and_is_counted() -> None:
     voice = always()
     run = Run(voice, 0, 320)

@@ -7,35 +7,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from heard_speech import Ear, melody, similarity
 
-from echostream.audio.format import RATE_HZ, Samples
 from echostream.channels.channel_state import Phase
 from echostream.config.models import ControlServer as ServerSettings
 from echostream.gateway import Secrets
 from echostream.simulator.control_server import ControlServer
 from echostream.simulator.file_cards import FileCards, Voice
 from echostream.simulator.member import Answerer, Member, MemberIdentity, say, silent_voice
-
-
-def melody(seconds: float) -> Samples:
-    """Tones that wander, so that a place in it can be found again by correlation."""
-    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
-    phase = 2 * np.pi * np.cumsum(400 + 250 * np.sin(2 * np.pi * 0.7 * t)) / RATE_HZ
-    envelope = 0.6 + 0.4 * np.sin(2 * np.pi * 2.3 * t)
-    return np.asarray(8000 * envelope * np.sin(phase)).astype(np.int16)
-
-
-class Ear:
-    """Keeps what was played."""
-
-    def __init__(self) -> None:
-        self.frames: list[Samples] = []
-
-    def __call__(self, card: str, samples: Samples) -> None:
-        self.frames.append(samples.copy())
-
-    def heard(self) -> Samples:
-        return np.concatenate(self.frames)
 
 
 @pytest.fixture
@@ -50,16 +29,6 @@ def member(server: ControlServer, name: str, voice: Voice, ear: Ear | None = Non
     settings = ServerSettings(url=server.url, reconnect_min_s=0.2)
     cards = FileCards({"fire": voice}, ear)
     return Member(settings, ["fire"], MemberIdentity(name, name), Secrets(), cards)
-
-
-def similarity(heard: Samples, said: Samples) -> float:
-    """Best normalised correlation of what was said within what was heard; both decimated to 8 kHz."""
-    x, y = heard[::6].astype(np.float64), said[::6].astype(np.float64)
-    size = 1 << (len(x) + len(y)).bit_length()
-    correlation = np.fft.irfft(np.fft.rfft(x, size) * np.conj(np.fft.rfft(y, size)), size)
-    at = int(np.argmax(correlation[: len(x)]))
-    part = x[at : at + len(y)]
-    return float(np.dot(part, y[: len(part)]) / (np.linalg.norm(part) * np.linalg.norm(y[: len(part)])))
 
 
 def test_what_one_says_the_other_hears(server: ControlServer) -> None:
