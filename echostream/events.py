@@ -234,6 +234,30 @@ class RecordingClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingFiled:
+    """A recording has the form in which it is kept. path: of the file, absolute; started_at_s: Unix seconds.
+
+    recording: its id; kind: channel, network, device or quarantine.
+    """
+
+    path: str
+    recording: str
+    source: str
+    kind: str
+    tone_ids: tuple[str, ...]
+    started_at_s: float
+    duration_s: float
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingsFiled:
+    """Several in one: a thousand sources end their files at the same moment."""
+
+    recordings: tuple[RecordingFiled, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingAtRisk:
     """Recordings that still have to be uploaded will soon be deleted, for `reason`, unless they are sent first.
 
@@ -281,6 +305,7 @@ Event = (
     | ToneMissed
     | PassthroughChanged
     | RecordingClosed
+    | RecordingsFiled
     | RecordingAtRisk
     | ReloadRequested
     | ShutdownRequested

@@ -7,6 +7,7 @@ DATE/.meta/2026-11-21_1200_07_porch.peaks  its waveform
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from typing import Final, get_args
 
 from echostream.archive.raw_file import FILE_MODE
 from echostream.archive.recording import AudioForm, SourceKind
-from echostream.archive.segment_file import SegmentFile
 
 FORMS: Final[tuple[AudioForm, ...]] = get_args(AudioForm)
 META_FOLDER: Final = ".meta"
@@ -58,11 +58,15 @@ class Place:
         return f"{self.stem[:_DATE_LENGTH]}/{self.stem}.{form}"
 
     def delete(self) -> None:
-        """Audio of every form, then the waveform, then what is known of it. OSError."""
+        """Audio of every form, then the waveform, then what is known of it; the last one takes its day along.
+        OSError."""
         for form in FORMS:
             self.audio(form).unlink(missing_ok=True)
         self.peaks.unlink(missing_ok=True)
         self.meta.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there are others
+            self.meta.parent.rmdir()
+            self.folder.rmdir()
 
 
 def take_place(directory: Path, start_us: int, source: str, kind: SourceKind, tone: str = "") -> Place:
@@ -76,9 +80,6 @@ def take_place(directory: Path, start_us: int, source: str, kind: SourceKind, to
         place = Place(directory, f"{stem}-{number}" if number > 1 else stem)
         try:
             _hold(place.meta)
-        except FileNotFoundError:
-            make_folder(folder)
-            _hold(place.meta)
         except FileExistsError:
             continue
         if not any(place.audio(form).exists() for form in FORMS):
@@ -88,7 +89,15 @@ def take_place(directory: Path, start_us: int, source: str, kind: SourceKind, to
 
 
 def _hold(meta: Path) -> None:
-    os.close(os.open(meta, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    for last in (False, False, True):
+        try:
+            os.close(os.open(meta, flags, FILE_MODE))
+            return
+        except FileNotFoundError:  # a new day; or the last recording of this one was just deleted
+            if last:
+                raise
+            make_folder(meta.parent)
 
 
 def stem_of(start_us: int, source: str, kind: SourceKind, tone: str = "") -> str:
@@ -133,21 +142,3 @@ def make_folder(folder: Path) -> None:
     """A folder and what is missing above it, for the service and its group. Raises OSError."""
     for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
         missing.mkdir(_FOLDER_MODE, exist_ok=True)
-
-
-def new_segment(directory: Path, unix_s: float, parts: list[str], rate_hz: int) -> SegmentFile:
-    """DIRECTORY/YYYY-MM-DD/HH-MM-SS_PART_PART.wav in local time; "-2" and so on where that is taken.
-
-    Raises OSError.
-    """
-    when = datetime.fromtimestamp(unix_s).astimezone()
-    folder = directory / when.strftime("%Y-%m-%d")
-    make_folder(folder)
-    stem = "_".join([when.strftime("%H-%M-%S"), *map(tidy, parts)])
-    for number in range(1, _TRIES):
-        suffix = f"-{number}" if number > 1 else ""
-        try:
-            return SegmentFile(folder / f"{stem}{suffix}.wav", rate_hz)
-        except FileExistsError:
-            continue
-    raise FileExistsError(f"{folder / stem}.wav: {_TRIES} recordings of that name are there already")

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,13 +25,16 @@ from echostream.archive.raw_file import FILE_MODE
 from echostream.archive.recording import AudioForm, Recording
 from echostream.coordinator.worker import Worker
 from echostream.errors import BrokenFile, LibraryMissing
-from echostream.events import Post
+from echostream.events import Post, RecordingFiled, RecordingsFiled
 
 log = logging.getLogger(__name__)
 
 FOLDER: Final = ".closed"
 RETRY_S: Final = 60.0
 """When the disk refused: it may be full now, and have room later."""
+TELL_S: Final = 1.0
+"""What was filed is told so often at most, all in one."""
+_MOST_TOLD: Final = 500
 _NICE: Final = 15
 _MOST_UNMARKED: Final = 4096
 
@@ -46,7 +50,10 @@ class Filing(Worker):
         changed: Callable[[Path], None],
         opus_bitrate_bps: int = 64_000,
     ) -> None:
-        """kept_form: of what was written as WAV. changed: told the path of a meta file that was written."""
+        """kept_form: of what was written as WAV. changed: told the path of a meta file that was written.
+
+        Posts RecordingsFiled.
+        """
         super().__init__("filing", post)
         self._directory = directory
         self._kept_form = kept_form
@@ -55,6 +62,8 @@ class Filing(Worker):
         self._wake = threading.Event()
         self._unmarked: deque[str] = deque(maxlen=_MOST_UNMARKED)
         self._refused = set[str]()
+        self._untold: list[RecordingFiled] = []
+        self._told_at_s = 0.0
         self.filed = 0
         self.failed = 0
 
@@ -83,11 +92,10 @@ class Filing(Worker):
             self._wake.clear()
             self._refused.clear()
             while not self._stopping.is_set() and (stems := self._stems()):
-                for stem in stems:
-                    if self._stopping.is_set():
-                        return
-                    self._settle(stem)
-            self._wake.wait(RETRY_S)
+                self._settle_all(stems)
+            self._tell()
+            if not self._stopping.is_set():
+                self._wake.wait(RETRY_S)
 
     def _stems(self) -> list[str]:
         """What there is to do, oldest first."""
@@ -96,6 +104,20 @@ class Filing(Worker):
         except OSError:
             marked = set()
         return sorted((marked | set(self._unmarked)) - self._refused)
+
+    def _settle_all(self, stems: list[str]) -> None:
+        for stem in stems:
+            if self._stopping.is_set():
+                return
+            self._settle(stem)
+            if time.monotonic() - self._told_at_s > TELL_S or len(self._untold) >= _MOST_TOLD:
+                self._tell()
+
+    def _tell(self) -> None:
+        self._told_at_s = time.monotonic()
+        if self._untold:
+            told, self._untold = self._untold, []
+            self._post(RecordingsFiled(tuple(told)))
 
     def _settle(self, stem: str) -> None:
         try:
@@ -138,13 +160,14 @@ class Filing(Worker):
             if heard is not None:
                 write_peaks(place.peaks, heard.peaks.peaks)
             facts = _facts(place, form, heard, sha256_of(audio, self._stopping.is_set))
-            update_meta(place.meta, facts)
+            recording = update_meta(place.meta, facts)
         except FileNotFoundError:
             self._tidy_deleted(place)
             return
-        if recording.form != form:
-            place.audio(recording.form).unlink(missing_ok=True)
+        if heard is not None and form != "wav":
+            place.audio("wav").unlink(missing_ok=True)
         self.filed += 1
+        self._untold.append(_told(place, recording))
         self._changed(place.meta)
 
     def _converted(self, place: Place, recording: Recording) -> Heard | None:
@@ -169,6 +192,19 @@ class Filing(Worker):
         """It was deleted while it was filed."""
         if not place.meta.exists():
             place.delete()
+
+
+def _told(place: Place, recording: Recording) -> RecordingFiled:
+    return RecordingFiled(
+        path=str(place.audio(recording.form)),
+        recording=recording.id,
+        source=recording.source,
+        kind=recording.kind,
+        tone_ids=tuple(tone.tone_id for tone in recording.tones),
+        started_at_s=recording.start_us / 1e6,
+        duration_s=recording.duration_us / 1e6,
+        sha256=recording.sha256,
+    )
 
 
 def _facts(

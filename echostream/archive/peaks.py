@@ -39,7 +39,7 @@ class PeakCounter:
 
     def __init__(self, rate_hz: int) -> None:
         self.rate_hz = rate_hz
-        self._done: list[NDArray[np.int16]] = []
+        self._done = bytearray()  # 144 kB for an hour
         self._rest = silence(0)
         self._count = 0
 
@@ -52,7 +52,7 @@ class PeakCounter:
         edges = (self._count + np.arange(whole + 1)) * self.rate_hz // PAIRS_PER_S - begin
         edges = edges[: np.searchsorted(edges, len(rest), "right")]
         if len(edges) > 1:
-            self._done.append(_pairs(rest[: edges[-1]], edges[:-1]))
+            self._done += _pairs(rest[: edges[-1]], edges[:-1]).tobytes()
             self._count += len(edges) - 1
             rest = rest[edges[-1] :]
         self._rest = rest.copy()
@@ -60,8 +60,10 @@ class PeakCounter:
     @property
     def peaks(self) -> Peaks:
         """Of everything so far."""
-        last = [_pairs(self._rest, np.zeros(1, np.int64))] if len(self._rest) else []
-        return Peaks(self.rate_hz, np.concatenate([np.zeros((0, 2), np.int16), *self._done, *last]))
+        done = np.frombuffer(bytes(self._done), np.int16).reshape(-1, 2)
+        if len(self._rest):
+            done = np.concatenate([done, _pairs(self._rest, np.zeros(1, np.int64))])
+        return Peaks(self.rate_hz, done)
 
 
 def write_peaks(path: Path, peaks: Peaks) -> None:

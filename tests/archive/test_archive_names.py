@@ -66,6 +66,8 @@ def test_what_is_deleted_is_gone_in_every_form(tmp_path: Path) -> None:
         other.meta.name,
         other.audio("wav").name,
     ]
+    other.delete()
+    assert not list(tmp_path.iterdir())
 
 
 def test_recordings_are_not_for_everybody_on_the_machine(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from echostream.archive.peaks import read_peaks
 from echostream.archive.recording import AudioForm, Recording
 from echostream.archive.sound_library import AudioReader
 from echostream.audio.format import Samples
+from echostream.events import Event, RecordingsFiled
 
 RATE_HZ = 16_000
 START_US = 1_795_262_407_000_000
@@ -51,7 +52,8 @@ class Desk:
 
     def __init__(self, directory: Path, form: AudioForm = "flac") -> None:
         self.told: list[Path] = []
-        self.filing = Filing(directory, form, lambda event: None, self.told.append)
+        self.events: list[Event] = []
+        self.filing = Filing(directory, form, self.events.append, self.told.append)
 
     def run_until(self, done: Callable[[], bool]) -> None:
         self.filing.start()
@@ -93,6 +95,11 @@ def test_a_closed_wav_becomes_what_is_kept(form: AudioForm, tmp_path: Path) -> N
     check_filed(place, form)
     assert desk.told == [place.meta]
     assert desk.filing.waiting == 0
+    (event,) = desk.events
+    assert isinstance(event, RecordingsFiled)
+    (filed,) = event.recordings
+    assert (filed.path, filed.source) == (str(place.audio(form)), "porch")
+    assert filed.sha256 == sha256_of(Path(filed.path))
     has = read(place.audio(form))
     assert len(has) == len(sound())
     assert form == "opus" or np.array_equal(has, sound())
