@@ -7,10 +7,10 @@ import numpy as np
 from echostream.audio.format import RATE_HZ, Samples
 
 
-def melody(seconds: float, middle_hz: float = 400.0) -> Samples:
+def melody(seconds: float) -> Samples:
     """Tones that wander, so that a place in it can be found again by correlation."""
     t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
-    phase = 2 * np.pi * np.cumsum(middle_hz + 250 * np.sin(2 * np.pi * 0.7 * t)) / RATE_HZ
+    phase = 2 * np.pi * np.cumsum(400 + 250 * np.sin(2 * np.pi * 0.7 * t)) / RATE_HZ
     envelope = 0.6 + 0.4 * np.sin(2 * np.pi * 2.3 * t)
     return np.asarray(8000 * envelope * np.sin(phase)).astype(np.int16)
 
