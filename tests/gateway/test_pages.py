@@ -105,7 +105,7 @@ class Station:
             "control_server": {"url": self.server.url, "reconnect_min_s": 0.2},
             "channels": [{"id": "dispatch", "card": "A"}, {"id": "tac", "card": "B"}],
             "tones": {"dispatch": PLAN},
-            "recording": {"enabled": True, "directory": str(folder / "recordings")},
+            "recording": {"enabled": True, "directory": str(folder / "recordings"), "keep": "wav"},
         }
         cards = FileCards({"A": self.voice, "B": silent_voice()}, self.ears)
         nothing = NoLines()
