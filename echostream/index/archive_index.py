@@ -9,6 +9,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,7 @@ from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.recording import Recording
 from echostream.errors import BrokenFile, RecordingKept
 from echostream.index import folders, reading, reconciliation, summaries
-from echostream.index.engine import tidy_up, transaction
+from echostream.index.engine import IndexContended, tidy_up, transaction
 from echostream.index.query import Page, Query, Reconciled, SourceGap, Stats
 from echostream.index.store import Entry, Store
 from echostream.index.tables import devices, recordings
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 ID_LENGTH: Final = 32
 MOST_FOUND: Final = 10
+ATTEMPTS: Final = 8
+"""Of a change that another gateway of the same database gets in the way of."""
 _DIGITS: Final = re.compile(r"[0-9a-f]{6,32}")
 
 
@@ -214,13 +217,19 @@ class ArchiveIndex:
         if not entries and not gone:
             return 0
         with self._writing:
-            try:
-                with transaction(self.engine, writes=True) as connection:
-                    self._store.drop(connection, gone, {entry.recording.id for entry in entries})
-                    return self._store.put(connection, entries)
-            except BaseException:
-                self._store.forget()
-                raise
+            for _ in range(ATTEMPTS - 1):
+                with suppress(IndexContended):
+                    return self._write_once(entries, gone)
+            return self._write_once(entries, gone)
+
+    def _write_once(self, entries: Sequence[Entry], gone: Sequence[str]) -> int:
+        try:
+            with transaction(self.engine, writes=True) as connection:
+                self._store.drop(connection, gone, {entry.recording.id for entry in entries})
+                return self._store.put(connection, entries)
+        except BaseException:
+            self._store.forget()
+            raise
 
     def tidy_up(self) -> None:
         """After very many rows: let the database look at what there is, so that it plans well."""

@@ -20,6 +20,10 @@ _ANSWER_MS: Final = 60_000
 """PostgreSQL ends what takes longer than this."""
 
 
+class IndexContended(IndexUnavailable):
+    """Another process wrote the same at the same moment: it works when it is done again."""
+
+
 def address(path: Path, database_url: str | None) -> sa.URL:
     """Where the index is: in the SQLite file `path`, or in PostgreSQL.
 
@@ -93,8 +97,10 @@ def explained(engine: Engine, error: Exception) -> IndexUnavailable:
     original = getattr(error, "orig", None) or error
     text = " ".join(str(original).split())
     if url.get_backend_name() != "sqlite":
+        contended = ("UniqueViolation", "DeadlockDetected", "SerializationFailure", "LockNotAvailable")
+        kind = IndexContended if type(original).__name__ in contended else IndexUnavailable
         place = f"PostgreSQL at {url.host or 'this machine'}:{url.port or 5432}, database {url.database!r}"
-        return IndexUnavailable(f"{place}: {text}")
+        return kind(f"{place}: {text}")
     place = str(url.database)
     corrupt = ("malformed", "not a database", "corrupt", "file is encrypted", "disk image")
     if isinstance(original, sqlite3.DatabaseError) and any(word in text for word in corrupt):

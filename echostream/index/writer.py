@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from echostream.archive.file_names import place_of
 from echostream.coordinator.worker import Worker
 from echostream.errors import IndexCorrupt, IndexUnavailable
 from echostream.events import Post
@@ -55,8 +56,8 @@ class IndexWriter(Worker):
         self._tell(meta_path, False)
 
     def removed(self, path: Path) -> None:
-        """A recording is gone; any of its files, absolute."""
-        self._tell(path.with_suffix(".json"), True)
+        """A recording is gone; any of its files. Raises ValueError for what is none."""
+        self._tell(place_of(self._directory, path).meta, True)
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Until everything that was told is in the index. For tests, and for an orderly end."""
@@ -106,12 +107,15 @@ class IndexWriter(Worker):
         while True:
             if self._compare:
                 self._compare_folders(index)
+            if index.was_replaced():
+                self._compare = True  # what is told goes into the new one
+                return
             self._write(index)
             with self._lock:
                 if not self._waiting and not self._compare:
                     self._told.clear()
                     self._idle.set()
-            if self._stopping.is_set() or index.was_replaced():
+            if self._stopping.is_set():
                 return
             self._told.wait()
             self._stopping.wait(GATHER_S)

@@ -1,8 +1,8 @@
 """A million recordings in the index: how long a page and a search take, in SQLite and in PostgreSQL.
 
 104 sources, ten-minute segments, 67 days; one source is heard once in a thousand times, one tone only in the
-oldest days: what an index that fits the common case alone is slow at. Each query runs some times with different
-values; the figure is the slowest of all but the first, which reads the disk.
+oldest days: what an index that fits the common case alone is slow at. Each query runs some times with
+different values; the figure is the slowest of all but the first, which reads the disk.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROUNDS = 12
 _BATCH = 5_000
 _TONES = [(f"engine_{n}", f"Engine {n}") for n in range(1, 9)] + [
     ("medic_1", "Medic 1"),
-    ("all_call", "All call"),
+    ("all", "All call"),
 ]
 
 
@@ -131,6 +131,9 @@ def _questions(index: ArchiveIndex) -> Iterator[tuple[str, Callable[[random.Rand
 
     def name(chance: random.Random) -> str:
         return f"mic-{chance.randrange(1, SOURCES):03d}"
+
+    def channel(chance: random.Random) -> str:
+        return f"channel-{chance.randrange(4)}"
 
     def asked(query: Query) -> int:
         return len(index.list(query).recordings)
