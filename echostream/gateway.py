@@ -23,6 +23,7 @@ from echostream.coordinator.event_coordinator import EventCoordinator
 from echostream.coordinator.worker import Worker
 from echostream.events import Event, ReloadRequested, ShutdownRequested
 from echostream.microphones import Microphones
+from echostream.network.esp32_workers import RecordJob
 from echostream.network.udp_manager import UdpManager
 from echostream.network.websocket_client import WebSocketClient
 from echostream.record_room import RecordRoom
@@ -220,7 +221,7 @@ class Gateway:
         for runtime in self.manager.channels.values():
             self._record(runtime)
         if self.microphones is not None:
-            self.microphones.record_with(None if self.records is None else self.records.recorder)
+            self._record_microphones(self.microphones)
         if old is not None:
             old.stop()
 
@@ -255,8 +256,22 @@ class Gateway:
         runtime = self.manager.channels.get(channel_id)
         return None if runtime is None else runtime.devices
 
+    def _record_microphones(self, microphones: Microphones) -> None:
+        """Here, and in the processes that serve streams."""
+        records, job = self.records, None
+        if records is not None:
+            job = RecordJob(
+                self.config.recording,
+                self.config.gateway.id,
+                records.index.changed,
+                records.filing.closed,
+                records.sync.written,
+            )
+        microphones.record_with(None if records is None else records.recorder)
+        microphones.relay.record_in_workers(job)
+
     def _start_microphones(self, microphones: Microphones) -> None:
-        microphones.record_with(None if self.records is None else self.records.recorder)
+        self._record_microphones(microphones)
         for worker in microphones.workers:
             worker.start()
 

@@ -61,8 +61,11 @@ ONLY = {
     ("wire", "audio"): {"echostream.audio.format", "echostream.audio.sample_forms"},  # tick, sample
     ("config", "tones"): {"echostream.tones.plan", "echostream.tones.tables"},  # what a plan becomes
 }
-TOPS = {"main", "cli", "__main__", "__init__"}  # they may import every room
-TOP_ORDER = {"main": set[str](), "cli": {"main"}, "__main__": {"cli"}, "__init__": set[str]()}
+TOPS = {"main", "cli", "relay_worker", "__main__", "__init__"}  # they may import every room
+TOP_ORDER = {
+    **{"main": set[str](), "relay_worker": set[str](), "__init__": set[str]()},
+    **{"cli": {"main"}, "__main__": {"cli"}},
+}
 
 PURE_ROOMS = {"audio", "wire", "tones"}
 PURE_LIBRARIES = {"numpy", "cryptography", "opuslib"}

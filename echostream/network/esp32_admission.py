@@ -35,6 +35,11 @@ class Admitted:
     anonymous: bool
 
     @property
+    def talks(self) -> bool:
+        """Its audio may go on the air."""
+        return self.settings.transmit != "never" and not self.quarantined
+
+    @property
     def reading(self) -> tuple[object, ...]:
         """What cannot change while a stream goes on."""
         return (

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from echostream.audio.device_ports import GapCause
 from echostream.config.esp32_models import Relay
 from echostream.network.esp32_admission import Refused, plain_address
 from echostream.network.esp32_device import DeviceStream
 from echostream.network.esp32_limits import FLOOD_REMEDY
-from echostream.network.esp32_roster import Roster
-from echostream.wire.esp32_hello import Opening
+from echostream.network.esp32_status import RelayCounters
+from echostream.network.esp32_workers import RemoteStream
+from echostream.wire.esp32_hello import Hello, Opening
 from echostream.wire.strict_text import Malformed
 
 READ_BYTES: Final = 1 << 16
@@ -33,8 +35,26 @@ _KEEP_ALIVE: Final = (
 )
 
 
+class Desk(Protocol):
+    """Who lets streams in and keeps the books."""
+
+    counters: RelayCounters
+
+    def admit(
+        self, carrier: Connection, hello: Hello | None, now: float
+    ) -> DeviceStream | RemoteStream | None: ...
+
+    def keeps(self, stream: DeviceStream, hello: Hello | None, now: float) -> bool: ...
+
+    def refuse(self, address: str, refusal: Refused, now: float) -> None: ...
+
+    def end(self, stream: DeviceStream, cause: GapCause, detail: str, now: float) -> None: ...
+
+    def rest(self, stream: DeviceStream, now: float) -> None: ...
+
+
 class Connection:
-    """Owns its socket. On the relay's thread.
+    """Owns its socket. On the thread of whoever reads it.
 
     buffer: shared by all connections, READ_BYTES long. on_close(self): called before the socket is closed.
     watched_by: where the relay waits for it, None while it does not.
@@ -44,11 +64,12 @@ class Connection:
         self,
         sock: socket.socket,
         address: str,
-        roster: Roster,
+        desk: Desk,
         relay: Relay,
         buffer: memoryview,
         on_close: Callable[[Connection], None],
         now: float,
+        opening: Opening | None = None,
     ) -> None:
         self.sock = sock
         self.address = plain_address(address)
@@ -57,15 +78,17 @@ class Connection:
         self.stream: DeviceStream | None = None
         self.resume_at_s = 0.0
         self.watched_by: selectors.BaseSelector | None = None
-        self._roster = roster
+        self._desk = desk
         self._relay = relay
         self._buffer = buffer
         self._on_close = on_close
-        self._opening = Opening()
-        self._kept_since_s: float | None = None
+        self._opening = opening or Opening()
+        self._kept_since_s = now if self._opening.pending else None
+        self._remote: RemoteStream | None = None
         sock.setblocking(False)
-        for level, option, value in _KEEP_ALIVE:
-            sock.setsockopt(level, option, value)
+        with contextlib.suppress(OSError):  # it was reset already: the first read will say so
+            for level, option, value in _KEEP_ALIVE:
+                sock.setsockopt(level, option, value)
 
     @property
     def often(self) -> bool:
@@ -79,7 +102,7 @@ class Connection:
             room = min(stream.limit.room_bytes(now), READ_BYTES)
             if room < stream.least_bytes:
                 self.resume_at_s = now + stream.limit.wait_s(stream.least_bytes)
-                self._roster.counters.throttled += 1
+                self._desk.counters.throttled += 1
                 return False
         count = self._receive(room, now)
         if count > 0:
@@ -96,11 +119,13 @@ class Connection:
         if now - stream.progress.at_s > self._relay.silence_s:
             self.close(f"silent for {self._relay.silence_s:.0f} s", now)
         elif stream.limit.floods(now):
-            self._roster.rest(stream, now)
+            self._desk.rest(stream, now)
             self.close(FLOOD_REMEDY.format(stream.limit.speed(now)), now)
 
     def finish(self, now: float) -> None:
         """Another connection takes its place: hand on what has come already, then close the socket."""
+        if self._remote is not None:
+            self._remote.finish("device gone")
         left, stream = LAST_BYTES, self.stream
         while stream is not None and left > 0:
             try:
@@ -116,7 +141,7 @@ class Connection:
     def judge_again(self, relay: Relay, now: float) -> None:
         """The rules changed: it goes on, goes on to others who take it, or ends and connects again."""
         self._relay = relay
-        if self.stream is not None and not self._roster.keeps(self.stream, self._opening.hello, now):
+        if self.stream is not None and not self._desk.keeps(self.stream, self._opening.hello, now):
             self.close("its settings changed", now, "stopped")
 
     def close(self, detail: str, now: float, cause: GapCause = "device gone") -> None:
@@ -125,7 +150,7 @@ class Connection:
             return
         self._close_socket()
         if self.stream is not None:
-            self._roster.end(self.stream, cause, detail, now)
+            self._desk.end(self.stream, cause, detail, now)
 
     # ---- inside
 
@@ -165,11 +190,22 @@ class Connection:
     def _opened(self, audio: bytes, now: float) -> None:
         """Let it in, once it is known who it is; hand on the audio that came with its first bytes."""
         if self.stream is None and (self._opening.hello is not None or self._opening.decided):
-            self.stream = self._roster.admit(self, self._opening.hello, now)
-            if self.stream is None:
+            stream = self._desk.admit(self, self._opening.hello, now)
+            if isinstance(stream, RemoteStream):
+                self._hand_over(stream, audio)
+                return
+            self.stream = stream
+            if stream is None:
                 self._close_socket()
         if self.stream is not None and audio:
             self.stream.feed(audio, now)
+
+    def _hand_over(self, stream: RemoteStream, audio: bytes) -> None:
+        """Another process serves it from here on. Here only the books know of it."""
+        self._remote = stream
+        self.open = False
+        self._on_close(self)
+        stream.hand_over(self.sock, self._opening, audio)
 
     def _check_opening(self, now: float) -> None:
         if self._kept_since_s is None:
@@ -183,5 +219,5 @@ class Connection:
             self._opened(self._opening.give_up(), now)
 
     def _refuse(self, refusal: Refused, now: float) -> None:
-        self._roster.refuse(self.address, refusal, now)
+        self._desk.refuse(self.address, refusal, now)
         self.close(refusal.message, now)

@@ -177,8 +177,8 @@ class Datagrams:
         if not self._roster.knows(flow.address) and not self._in_earnest(source):
             return None
         stream = self._roster.admit(flow, None, now, "udp")
-        if stream is None:
-            return None
+        if not isinstance(stream, DeviceStream):
+            return None  # refused; never served elsewhere
         flow.begin(stream, data)
         self._flows[source] = flow
         return flow

@@ -69,7 +69,7 @@ class DeviceStream:
     @property
     def talks(self) -> bool:
         """Its audio may go on the air: it is read often."""
-        return self.admitted.settings.transmit != "never" and not self.admitted.quarantined
+        return self.admitted.talks
 
     def set_sinks(self, sinks: Sequence[DeviceSink]) -> None:
         self._sinks = list(sinks)

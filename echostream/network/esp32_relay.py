@@ -6,6 +6,7 @@ import logging
 import selectors
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping
 from math import inf
 from typing import Final
@@ -16,10 +17,12 @@ from echostream.events import DevicesChanged, Post
 from echostream.network.esp32_admission import plain_address
 from echostream.network.esp32_connection import READ_BYTES, Connection
 from echostream.network.esp32_datagrams import Datagrams
+from echostream.network.esp32_pool import WorkerPool
 from echostream.network.esp32_ports import PortHolder
 from echostream.network.esp32_roster import OpenSinks, Roster
 from echostream.network.esp32_rounds import CHECK_S, OFTEN_S, Rounds
-from echostream.network.esp32_status import DeviceStatus, RelayCounters
+from echostream.network.esp32_status import DeviceStatus, RelayCounters, sum_of
+from echostream.network.esp32_workers import RecordJob
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,9 @@ class Esp32Relay(Worker):
         self._tcp = PortHolder(socket.SOCK_STREAM, often, self._accept)
         self._udp = PortHolder(socket.SOCK_DGRAM, often, self._read_datagrams)
         self._datagrams = Datagrams(self._roster, relay)
+        self._pool = WorkerPool(relay, self._roster, often, post)
+        self._roster.worker_for = self._pool.worker_for
+        self._jobs: deque[RecordJob | None] = deque()
 
     # ---- any thread
 
@@ -68,8 +74,8 @@ class Esp32Relay(Worker):
 
     @property
     def counters(self) -> RelayCounters:
-        """Live; for reading only."""
-        return self._roster.counters
+        """Of this process and its workers."""
+        return sum_of((self._roster.counters, self._pool.counters()))
 
     def devices(self) -> list[DeviceStatus]:
         """Those with an entry, in its order, then the others that are or were there."""
@@ -78,6 +84,11 @@ class Esp32Relay(Worker):
     def reconfigure(self, esp32: Esp32, relay: Relay, tokens: Mapping[str, str]) -> None:
         """Devices whose settings did not change go on as if nothing had happened."""
         self._wanted = (esp32, relay, dict(tokens))
+        self._wake()
+
+    def record_in_workers(self, job: RecordJob | None) -> None:
+        """How the processes record, where `relay.workers` is more than one; None: they do not."""
+        self._jobs.append(job)
         self._wake()
 
     def join(self, timeout_s: float) -> bool:
@@ -112,6 +123,8 @@ class Esp32Relay(Worker):
 
     def _round(self, now: float) -> None:
         self._reconfigure_if_wanted(now)
+        while self._jobs:
+            self._pool.record_with(self._jobs.popleft())
         self._tcp.open_if_due(now)
         self._udp.open_if_due(now)
         rounds = self._rounds
@@ -131,12 +144,13 @@ class Esp32Relay(Worker):
 
     def _timeout_s(self, now: float) -> float | None:
         due_at_s = min(self._tcp.due_at_s, self._udp.due_at_s, self._rounds.due_at_s)
-        if len(self._datagrams):
+        if len(self._datagrams) or self._relay.workers > 1:
             due_at_s = min(due_at_s, now + CHECK_S)
         return None if due_at_s == inf else max(0.0, due_at_s - now)
 
     def _check(self, now: float) -> None:
         self._datagrams.check(now)
+        self._pool.check(now)
         self._rounds.check(now)
 
     def _tell(self) -> None:
@@ -176,7 +190,7 @@ class Esp32Relay(Worker):
         self._tcp.pause(now + ACCEPT_PAUSE_S)
 
     def _take_in(self, sock: socket.socket, address: str, now: float) -> None:
-        taken = len(self._rounds.all) + len(self._datagrams)
+        taken = len(self._rounds.all) + len(self._datagrams) + self._pool.count
         address = plain_address(address)
         self._mind_the_mute(address, now)
         if taken >= self._relay.max_connections and not self._make_room(now):
@@ -214,6 +228,10 @@ class Esp32Relay(Worker):
         self._roster.set_rules(self._esp32, self._relay, tokens)
         self._want_ports(now)
         self._datagrams.set_rules(self._relay, now)
+        self._pool.set_rules(self._relay, now)
+        for stream in self._pool.streams():
+            if not self._roster.keeps(stream, stream.hello, now):
+                self._roster.end(stream, "stopped", "its settings changed", now)
         for connection in list(self._rounds.all):
             connection.judge_again(self._relay, now)
             self._rounds.watch_anew(connection)
@@ -228,4 +246,5 @@ class Esp32Relay(Worker):
         self._datagrams.close(now)
         for connection in list(self._rounds.all):
             connection.close("the relay stops", now, "stopped")
+        self._pool.close(now, "the relay stops")
         self._tell()

@@ -16,6 +16,7 @@ from echostream.network.esp32_admission import Admission, Admitted, Refused
 from echostream.network.esp32_device import DeviceStream, bytes_per_s
 from echostream.network.esp32_limits import SpeedLimit
 from echostream.network.esp32_status import DeviceStatus, RelayCounters
+from echostream.network.esp32_workers import RemoteStream, StreamWorker
 from echostream.wire.esp32_hello import Hello
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,10 @@ class Roster:
     def __init__(self, esp32: Esp32, relay: Relay, tokens: Mapping[str, str], open_sinks: OpenSinks) -> None:
         self.counters = RelayCounters()
         self.changes: deque[DeviceChange] = deque(maxlen=MAX_CHANGES)
+        self.worker_for: Callable[[str], StreamWorker | None] = lambda name: None
+        """Which process serves a device that is only recorded; None: this one."""
         self._open_sinks = open_sinks
-        self._live: dict[str, tuple[DeviceStream, Carrier]] = {}
+        self._live: dict[str, tuple[DeviceStream | RemoteStream, Carrier]] = {}
         self._gone: OrderedDict[str, DeviceStatus] = OrderedDict()
         self._connections: Counter[str] = Counter()
         self._resting: dict[str, float] = {}
@@ -67,7 +70,7 @@ class Roster:
 
     def admit(
         self, carrier: Carrier, hello: Hello | None, now: float, over: str = "tcp"
-    ) -> DeviceStream | None:
+    ) -> DeviceStream | RemoteStream | None:
         """Let a stream in; one of the same device that is there ends. None: refused, counted and logged."""
         verdict = self._admission.judge(carrier.address, hello)
         if isinstance(verdict, Admitted):
@@ -84,9 +87,9 @@ class Roster:
             self.counters.replaced += 1
             old[1].finish(now)
             self.end(old[0], "device gone", "a new connection of it took its place", now)
-        return self._begin(verdict, name, carrier, now, over)
+        return self._begin(verdict, name, carrier, hello, now, over)
 
-    def keeps(self, stream: DeviceStream, hello: Hello | None, now: float) -> bool:
+    def keeps(self, stream: DeviceStream | RemoteStream, hello: Hello | None, now: float) -> bool:
         """Whether the stream, by the rules of now, would be let in and read as it is.
 
         Where it goes may have changed: then others take it from here on.
@@ -95,10 +98,15 @@ class Roster:
         if not isinstance(verdict, Admitted) or verdict.reading != old.reading:
             return False
         if verdict != old:
-            stream.end_sinks("stopped")
-            stream.admitted = verdict
-            stream.info = replace(stream.info, label=verdict.label)
-            stream.set_sinks(self._sinks_of(stream.info, verdict.settings))
+            info = replace(stream.info, label=verdict.label)
+            if isinstance(stream, RemoteStream):
+                if verdict.talks:
+                    return False
+                stream.follow(verdict, info)
+            else:
+                stream.end_sinks("stopped")
+                stream.admitted, stream.info = verdict, info
+                stream.set_sinks(self._sinks_of(info, verdict.settings))
             self._tell(stream, True, "its settings changed")
         return True
 
@@ -123,7 +131,7 @@ class Roster:
         self._said[key] = now
         log.warning("device at %s refused: %s", address, refusal.message)
 
-    def end(self, stream: DeviceStream, cause: GapCause, detail: str, now: float) -> None:
+    def end(self, stream: DeviceStream | RemoteStream, cause: GapCause, detail: str, now: float) -> None:
         """A stream is over. Its carrier is closed by whoever calls. Once for each stream."""
         name = stream.info.name
         live = self._live.get(name)
@@ -136,14 +144,14 @@ class Roster:
         self._remember(status, detail, now)
         self._tell(stream, False, detail)
 
-    def rest(self, stream: DeviceStream, now: float) -> None:
+    def rest(self, stream: DeviceStream | RemoteStream, now: float) -> None:
         """It flooded: it is refused for a while."""
         if len(self._resting) >= MAX_REMEMBERED:
             self._resting = {name: until for name, until in self._resting.items() if until > now}
         if len(self._resting) < MAX_REMEMBERED:
             self._resting[stream.info.name] = now + REST_S
 
-    def streams(self) -> list[tuple[DeviceStream, Carrier]]:
+    def streams(self) -> list[tuple[DeviceStream | RemoteStream, Carrier]]:
         """Those that live."""
         return list(self._live.values())
 
@@ -181,8 +189,8 @@ class Roster:
         return free
 
     def _begin(
-        self, admitted: Admitted, name: str, carrier: Carrier, now: float, over: str
-    ) -> DeviceStream | None:
+        self, admitted: Admitted, name: str, carrier: Carrier, hello: Hello | None, now: float, over: str
+    ) -> DeviceStream | RemoteStream:
         self._streams += 1
         info = StreamInfo(
             name,
@@ -193,9 +201,14 @@ class Roster:
             admitted.known,
             admitted.quarantined,
         )
-        limit = SpeedLimit(bytes_per_s(admitted), self._relay.most_speed, self._relay.burst_s, now)
-        stream = DeviceStream(admitted, info, limit, self.counters, now, over)
-        stream.set_sinks(self._sinks_of(info, admitted.settings))
+        worker = None if admitted.talks or over == "udp" else self.worker_for(name)
+        stream: DeviceStream | RemoteStream
+        if worker is not None:
+            stream = RemoteStream(admitted, info, hello, worker, now)
+        else:
+            limit = SpeedLimit(bytes_per_s(admitted), self._relay.most_speed, self._relay.burst_s, now)
+            stream = DeviceStream(admitted, info, limit, self.counters, now, over)
+            stream.set_sinks(self._sinks_of(info, admitted.settings))
         self._live[name] = (stream, carrier)
         self._gone.pop(name, None)
         self._connections[name] += 1
@@ -221,7 +234,7 @@ class Roster:
             name, _ = self._gone.popitem(last=False)
             del self._connections[name]
 
-    def _tell(self, stream: DeviceStream, present: bool, detail: str) -> None:
+    def _tell(self, stream: DeviceStream | RemoteStream, present: bool, detail: str) -> None:
         info = stream.info
         self.changes.append(
             DeviceChange(
@@ -237,9 +250,9 @@ class Roster:
         )
 
 
-def _gives_way(stream: DeviceStream, now: float) -> bool:
+def _gives_way(stream: DeviceStream | RemoteStream, now: float) -> bool:
     """To a datagram, whose sender anybody could write: only a flow that has stopped."""
-    return stream.over == "udp" and now - stream.progress.at_s > QUIET_S
+    return isinstance(stream, DeviceStream) and stream.over == "udp" and now - stream.progress.at_s > QUIET_S
 
 
 def _never_seen(device: Esp32Device) -> DeviceStatus:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 
 from echostream.audio.sample_forms import SampleFormat
 
@@ -62,3 +63,17 @@ class RelayCounters:
     datagrams_bad: int = 0
     sink_errors: int = 0
     refused: dict[str, int] = field(default_factory=dict)
+
+
+def sum_of(parts: Iterable[RelayCounters]) -> RelayCounters:
+    """All of them together."""
+    total = RelayCounters()
+    for part in parts:
+        for one in fields(RelayCounters):
+            value = getattr(part, one.name)
+            if isinstance(value, dict):
+                for reason, count in list(value.items()):
+                    total.refused[reason] = total.refused.get(reason, 0) + count
+            else:
+                setattr(total, one.name, getattr(total, one.name) + value)
+    return total

@@ -1,0 +1,92 @@
+"""A process of the gateway that serves and records streams, started by the relay with a pipe as its standard
+input: `python -m echostream.relay_worker`. Like main it knows every room; nobody starts it by hand.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from echostream.archive.recorder import Recorder
+from echostream.audio.device_ports import DeviceSink, StreamInfo
+from echostream.config.esp32_models import DeviceDefaults, Relay
+from echostream.console.logs import LineFormatter, SteadyHandler
+from echostream.events import Event, WorkerFailed
+from echostream.network.esp32_pipe import Failed, Pipe, Record, Told, pipe_of
+from echostream.network.esp32_stream_server import StreamServer
+
+log = logging.getLogger(__name__)
+
+JOIN_S: Final = 4.0
+
+
+class WorkerRecorder:
+    """The recorder of this process; what it tells goes over the pipe."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._recorder: Recorder | None = None
+
+    def record_with(self, record: Record) -> None:
+        """Every stream of the recorder before was ended: close its files, then begin anew."""
+        self.stop()
+        if record.recording is None or not record.recording.enabled:
+            return
+        self._recorder = Recorder(
+            record.recording,
+            record.gateway_id,
+            self._post,
+            lambda path: self._tell("changed", path),
+            lambda path: self._tell("closed", path),
+            lambda: self._pipe.send(Told("written")),
+        )
+        self._recorder.start()
+
+    def open(self, info: StreamInfo, settings: DeviceDefaults) -> Sequence[DeviceSink]:
+        """Who takes a stream: the recorder, or nobody."""
+        if self._recorder is None:
+            return ()
+        channel_id = "" if info.quarantined else settings.channel or ""
+        sink = self._recorder.open_device(info, settings.record, channel_id)
+        return () if sink is None else (sink,)
+
+    def stop(self) -> None:
+        """Whole files, all of them told of."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.request_stop()
+            if not recorder.join(JOIN_S):
+                log.error("worker %s has not ended after %.1f s", recorder.name, JOIN_S)
+
+    def _tell(self, word: Literal["changed", "closed"], path: Path) -> None:
+        self._pipe.send(Told(word, path))
+
+    def _post(self, event: Event) -> None:
+        if isinstance(event, WorkerFailed):
+            self._pipe.send(Failed(event.name, event.error))
+
+
+def main() -> int:
+    """Until the gateway says stop, or is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the gateway ends this process in order, or by ending itself
+    handler = SteadyHandler(sys.stderr)
+    handler.setFormatter(LineFormatter(colour=False))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    pipe = pipe_of(sys.stdin.fileno())
+    recorder = WorkerRecorder(pipe)
+    try:
+        StreamServer(pipe, Relay(), recorder).run()
+    finally:
+        recorder.stop()
+        pipe.drain()
+        pipe.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
