@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 DAYS: Final = 2
 """So many of the newest days are looked through for where a source's last recording ended."""
+NEWEST: Final = 4
 RETRY_S: Final = 10.0
 _STAMP_LENGTH: Final = len("2026-11-21_1200_07_")
 
@@ -35,7 +36,7 @@ class LeftOvers:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._pending: deque[HalfWritten] = deque()
-        self._names: dict[str, str] = {}
+        self._names: dict[str, deque[str]] = {}
         self._refused: list[HalfWritten] = []
         self._retry_at_s = 0.0
         self.repaired = 0
@@ -73,17 +74,14 @@ class LeftOvers:
         for half in [one for one in self._pending if source_of(one.stem) == rest]:
             self._pending.remove(half)
             self._repair(half)
-        stem = self._names.get(rest)
-        if stem is None:
-            return None
-        place = place_of(self._shelf.directory, f"{stem}.json")
-        try:
-            last = read_meta(place.meta)
-        except (OSError, BrokenFile):
-            return None
-        if (last.kind, last.source) != source.key:
-            return None
-        return LastEnd(last.end_us, _cause(last))
+        for stem in reversed(self._names.get(rest, ())):
+            try:
+                last = read_meta(place_of(self._shelf.directory, f"{stem}.json").meta)
+            except (OSError, BrokenFile):
+                continue  # it held nothing, or was being made
+            if (last.kind, last.source) == source.key and last.samples:
+                return LastEnd(last.end_us, _cause(last))
+        return None
 
     # ---- inside
 
@@ -140,17 +138,17 @@ def _cause(last: Recording) -> GapCause | None:
     return "power cut" if booted_us > last.end_us else "killed"
 
 
-def _newest_names(directory: Path) -> dict[str, str]:
-    """Of each source, as it stands in the names, the newest one."""
+def _newest_names(directory: Path) -> dict[str, deque[str]]:
+    """Of each source, as it stands in the names, the newest few, the newest last."""
     try:
         days = sorted(name for name in os.listdir(directory) if len(name) == 10 and name[:1].isdigit())
     except OSError:
         return {}
-    names: dict[str, str] = {}
+    names: dict[str, deque[str]] = {}
     for day in days[-DAYS:]:
         with contextlib.suppress(OSError):
             for name in sorted(os.listdir(directory / day / META_FOLDER)):
                 if name.endswith(".json"):
                     stem = name.removesuffix(".json")
-                    names[source_of(stem)] = stem
+                    names.setdefault(source_of(stem), deque(maxlen=NEWEST)).append(stem)
     return names

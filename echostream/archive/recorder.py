@@ -173,7 +173,8 @@ class Recorder(Worker):
         self._find_leftovers()
         try:
             while not self._stopping.is_set():
-                self._wake.wait(TURN_S if self._sources else IDLE_S)
+                busy = self._sources or self._left.pending or len(self._archive.closings)
+                self._wake.wait(TURN_S if busy else IDLE_S)
                 self._wake.clear()
                 now = self._clock.now()
                 self._take_new()
