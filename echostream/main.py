@@ -22,7 +22,7 @@ from echostream.config.models import Config
 from echostream.config.secrets import read_secret
 from echostream.console import logs
 from echostream.console.page_status import page_status
-from echostream.console.site_snapshot import device_snapshots, recorder_snapshot
+from echostream.console.site_snapshot import SiteWatch
 from echostream.console.site_words import devices_words, recorder_words
 from echostream.console.snapshot import channel_snapshot, summary
 from echostream.errors import ConfigError, EchoStreamError, LibraryMissing, SecretError, WireError
@@ -171,6 +171,7 @@ class GatewayProcess:
         self._reload_asked = False
         self._exit_code = EXIT_OK
         self._recent = logs.RecentLines(LIVE_LINES)
+        self._site = SiteWatch()
 
     def run(self) -> int:
         started_s = time.monotonic()
@@ -267,7 +268,7 @@ class GatewayProcess:
 
     def _show(self, view: LiveView | None, gateway: Gateway, elapsed_s: float) -> None:
         channels = [channel_snapshot(gateway, runtime) for runtime in gateway.channels]
-        devices, recorder = device_snapshots(gateway), recorder_snapshot(gateway)
+        devices, recorder = self._site.look(gateway)
         if view is not None:
             title = f"EchoStream  {gateway.config.gateway.id}  {elapsed_s:.0f} s  (Ctrl-C ends)"
             view.update(title, channels, list(self._recent.lines), devices, recorder)

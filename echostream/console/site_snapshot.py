@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from typing import Final
 
 from echostream.gateway import Gateway
+
+LOOK_EVERY_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,23 @@ def recorder_snapshot(gateway: Gateway) -> RecorderSnapshot | None:
         waiting=records.filing.waiting + records.index.stats["waiting"],
         deleted=records.retention.deleted,
     )
+
+
+class SiteWatch:
+    """The same for a view that is drawn often: with a thousand microphones a look costs ten milliseconds."""
+
+    def __init__(self) -> None:
+        self._devices: list[DeviceSnapshot] = []
+        self._recorder: RecorderSnapshot | None = None
+        self._next_s = 0.0
+
+    def look(self, gateway: Gateway) -> tuple[list[DeviceSnapshot], RecorderSnapshot | None]:
+        """As it is now, or was up to half a second ago."""
+        now = time.monotonic()
+        if now >= self._next_s:
+            self._next_s = now + LOOK_EVERY_S
+            self._devices, self._recorder = device_snapshots(gateway), recorder_snapshot(gateway)
+        return self._devices, self._recorder
 
 
 # ---- the summary
