@@ -63,8 +63,11 @@ ONLY = {
 }
 TOPS = {"main", "cli", "relay_worker", "__main__", "__init__"}  # they may import every room
 TOP_ORDER = {
-    **{"main": set[str](), "relay_worker": set[str](), "__init__": set[str]()},
-    **{"cli": {"main"}, "__main__": {"cli"}},
+    "main": set[str](),
+    "relay_worker": set[str](),
+    "__init__": set[str](),
+    "cli": {"main"},
+    "__main__": {"cli"},
 }
 
 PURE_ROOMS = {"audio", "wire", "tones"}
