@@ -47,6 +47,11 @@ def spoil_card_line(channels: list[Document]) -> str:
     return "channels[1].key.cm108"
 
 
+def spoil_line_of_no_card(channels: list[Document]) -> str:
+    channels[1] |= {"card": "none", "cos": {"cm108": True}}
+    return "channels[1].cos.cm108"
+
+
 def spoil_index(channels: list[Document]) -> str:
     channels[1]["card"] = "hw:1,0"
     return "channels[1].card"
@@ -71,6 +76,7 @@ def spoil_no_line(channels: list[Document]) -> str:
         spoil_pin,
         spoil_pin_within,
         spoil_card_line,
+        spoil_line_of_no_card,
         spoil_index,
         spoil_two_lines,
         spoil_no_line,
@@ -104,3 +110,10 @@ def test_a_channel_that_is_left_out_takes_no_pin() -> None:
     document["channels"][0] |= {"ptt": {"pin": 20}, "tot_s": -1}
     document["channels"][1] |= {"ptt": {"pin": 20}}
     assert channels_of(document)[1] == ["b"]
+
+
+def test_any_number_of_channels_may_have_no_card() -> None:
+    document = small()
+    for channel in document["channels"]:
+        channel["card"] = "none"
+    assert channels_of(document)[1] == ["a", "b"]
