@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from echostream.archive.file_names import FORMS, Place, start_of
-from echostream.archive.meta_files import read_meta, write_meta
+from echostream.archive.meta_files import read_meta, update_meta, write_meta
 from echostream.archive.recording import Recording
 from echostream.errors import BrokenFile, RecordingKept
 from echostream.index import folders, reading, reconciliation, summaries
@@ -181,8 +181,13 @@ class ArchiveIndex:
         return recording
 
     def _edit(self, recording_id: str, change: Callable[[Recording], Recording]) -> Recording:
-        recording = change(self._own(recording_id))
-        meta = write_meta(self.directory, recording)
+        own = self._own(recording_id)
+        meta = Place(self.directory, Path(own.path).stem).meta
+        try:
+            recording = update_meta(meta, change)
+        except FileNotFoundError:  # audio without a meta file
+            recording = change(own)
+            write_meta(self.directory, recording)
         self.changed([meta])
         return recording
 

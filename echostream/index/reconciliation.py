@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from echostream.archive.file_names import FORMS, META_FOLDER
+from echostream.archive.meta_files import write_meta
+from echostream.archive.open_marks import being_written
+from echostream.archive.repair import recover
 from echostream.errors import BrokenFile
 from echostream.index import folders
 from echostream.index.engine import transaction
@@ -28,6 +31,11 @@ log = logging.getLogger(__name__)
 BATCH: Final = 500
 """Recordings in one transaction: others who write wait no longer than for these."""
 _MOST_TOLD: Final = 20
+_RECENT_S: Final = 36 * 3600.0
+"""Days as young as this are looked at in any case: a power cut may have taken files, and with them the change
+of their folder, of which the index knows."""
+_QUIET_S: Final = 60.0
+"""Audio that changed more recently than this may be on its way here."""
 
 
 def reconcile(index: ArchiveIndex, stopped: Callable[[], bool], everything: bool = False) -> Reconciled:
@@ -45,6 +53,7 @@ class _Reconciliation:
     def run(self, everything: bool) -> Reconciled:
         began_s = time.monotonic()
         seen_ns = folders.now_ns()
+        recent = time.strftime("%Y-%m-%d", time.gmtime(seen_ns / 1e9 - _RECENT_S))
         found = folders.days(self._index.directory)
         known = self._known_days()
         if everything:
@@ -55,7 +64,7 @@ class _Reconciliation:
         for day in found:
             if self._stopped():
                 break
-            if known.get(day.name) != day:
+            if known.get(day.name) != day or day.name >= recent:
                 self._day(day, everything)
                 if not self._stopped():
                     self._remember(day, seen_ns)
@@ -118,6 +127,7 @@ class _Reconciliation:
             if self._stopped():
                 return
             self._read(wanted[at : at + BATCH], gone if at == 0 else [])
+        self._recover(day.name, listing)
 
     def _read(self, metas: list[Path], gone: list[str]) -> None:
         entries = []
@@ -129,9 +139,41 @@ class _Reconciliation:
                 continue
             if found.recording is not None:
                 entries.append(Entry(found.recording, found.mtime_ns))
+        self._write(entries, gone)
+
+    def _write(self, entries: list[Entry], gone: list[str]) -> None:
         added = self._index.write(entries, gone)
         self._added += added
         self._changed += len(entries) - added
+
+    def _recover(self, day: str, listing: folders.Listing) -> None:
+        """Audio of which nothing is known: what its file says of itself becomes its meta file."""
+        known = {name.removesuffix(".json") for name in listing.metas}
+        lost = sorted(name for name in listing.audio if name.rpartition(".")[0] not in known)
+        if not lost:
+            return
+        directory = self._index.directory
+        busy = being_written(directory)
+        entries = []
+        for name in lost:
+            audio = directory / day / name
+            try:
+                if audio.stem in busy or audio.stat().st_mtime > time.time() - _QUIET_S or self._stopped():
+                    continue
+                recording = recover(audio, directory, self._gateway())
+                meta = write_meta(directory, recording, sync=False)
+                entries.append(Entry(recording, meta.stat().st_mtime_ns))
+            except (BrokenFile, OSError) as error:
+                self._broken.append(str(error))
+        self._write(entries, [])
+
+    def _gateway(self) -> str:
+        """Whose recordings lie here, as far as is known."""
+        columns = devices.c
+        query = sa.select(columns.gateway).where(columns.archive == self._index.archive)
+        with transaction(self._index.engine) as connection:
+            found: str | None = connection.execute(query.order_by(columns.last_us.desc()).limit(1)).scalar()
+        return found or ""
 
     def _rows(self, day: str) -> dict[str, int]:
         """Path -> mtime of the meta file that its row was made of."""

@@ -1,4 +1,7 @@
-"""What is to be sent elsewhere, and was: nothing of it is deleted before it was told."""
+"""What is to be sent elsewhere, and was: nothing of it is deleted before it was told.
+
+This alone does not stand in the files: after a loss of the index, whoever sends them adds them again.
+"""
 
 from __future__ import annotations
 

@@ -24,6 +24,8 @@ BOUND: Final = 20_000
 BATCH: Final = 500
 LAST_S: Final = 0.7
 """How long a stop waits for what was told before it; the rest is found when the folders are next compared."""
+MANY: Final = 10_000
+"""After so many new rows at once the database looks anew at how to find them."""
 GATHER_S: Final = 0.25
 """A thousand recordings begin at the same moment: they are written together."""
 RETRY_MIN_S: Final = 1.0
@@ -129,6 +131,8 @@ class IndexWriter(Worker):
             self._compare = True
             raise
         self._recovered()
+        if done.added + done.changed >= MANY:
+            index.tidy_up()
         if rebuilding or done.added or done.changed or done.removed:
             log.info(
                 "index: %s in %.1f s: %d recordings new, %d changed, %d gone",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import wave
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +108,22 @@ def test_a_day_that_changed_just_now_is_read_again(index: ArchiveIndex, tmp_path
     assert other.exists()
 
 
+def test_what_a_power_cut_took_is_not_in_the_index(
+    index: ArchiveIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of the last second and the change of their folder are lost together; the index knows both."""
+    made = scene(tmp_path)
+    index.reconcile()
+    today = NOON_US / 1e6 + 3600
+    monkeypatch.setattr(folders, "now_ns", lambda: round(today * 1e9))
+    audio = tmp_path / made[0].path
+    stamp = audio.parent.stat().st_mtime_ns
+    audio.unlink()
+    os.utime(audio.parent, ns=(stamp, stamp))
+    assert index.reconcile().removed == 1
+    assert made[0].id not in everything(index)
+
+
 def test_what_is_gone_from_the_files_is_gone_from_the_index(index: ArchiveIndex, tmp_path: Path) -> None:
     made = scene(tmp_path)
     index.reconcile()
@@ -153,6 +170,30 @@ def test_a_file_that_says_nothing_costs_only_itself(index: ArchiveIndex, tmp_pat
     assert len(done.broken) == 1
     assert str(broken) in done.broken[0]
     assert len(index.changed([broken])) == 1
+
+
+def test_audio_without_a_meta_file_tells_what_it_can(index: ArchiveIndex, tmp_path: Path) -> None:
+    made = scene(tmp_path, 2)
+    lost = tmp_path / "2025-11-21" / "2025-11-21_1300_05_barn.wav"
+    with wave.open(str(lost), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(16_000))
+    fresh = lost.with_name("2025-11-21_1400_05_copying.wav")
+    fresh.write_bytes(lost.read_bytes())  # somebody is copying it here now
+    nothing = lost.with_name("2025-11-21_1500_05_noise.flac")
+    nothing.write_bytes(b"no audio at all")
+    for path in (lost, nothing):
+        os.utime(path, (NOON_US / 1e6, NOON_US / 1e6))
+    done = index.reconcile()
+    assert [str(nothing) in text for text in done.broken] == [True]
+    (found,) = [one for one in index.all() if one.id not in {one.id for one in made}]
+    assert (found.source, found.samples, found.rate_hz, found.gateway) == ("barn", 8000, 8000, "north")
+    assert found.start_us == NOON_US + 3_605_000_000
+    index.rebuild()
+    assert index.get(found.id) == found
+    assert index.note(found.id, "the lost one").notes == "the lost one"
 
 
 def test_a_stop_ends_it_and_the_next_one_goes_on(index: ArchiveIndex, tmp_path: Path) -> None:
