@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from echostream.audio.device_stream import DeviceStream
 from echostream.audio.drift_servo import DriftServo
 from echostream.audio.format import RATE_HZ, Samples
+from echostream.audio.histogram import MsHistogram
 from echostream.audio.resampler import RationalResampler, VariableResampler
 
 Float32 = NDArray[np.float32]
@@ -67,11 +68,27 @@ class DeviceReader:
         self._waits = False
         self._fades = False
         self._impatience = 0
+        self._delays: MsHistogram | None = None
         self.underruns = self.skipped = self.dropped = 0
+
+    def delay_ms(self, percent: float) -> float:
+        """How far so many percent of all frames at most began behind the newest arrival; 0 before there are any.
+
+        Just after a block has come that is the way of its first sample from the microphone to the air, which the
+        highest percentiles thus show. What a pre-roll makes late is not counted.
+        """
+        return 0.0 if self._delays is None else self._delays.percentile_ms(percent)
+
+    @property
+    def block_ms(self) -> float:
+        """The longest block of late: what the device itself makes its samples wait."""
+        return 1000.0 * self._stream.block / self._stream.rate_hz
 
     def begin(self, now: float, start: int | None = None) -> None:
         """Read from `start` on, and stay as late as that is; None: on the line."""
         wanted = self._stream.wanted(now)
+        if self._delays is None:
+            self._delays = MsHistogram()
         position = max(wanted if start is None else min(start, wanted), self._stream.oldest)
         self.position = position
         self.late = max(0.0, float(wanted - position))
@@ -118,6 +135,9 @@ class DeviceReader:
             if not self._take(chain, asked):
                 return None
         samples = chain.pull(count, ratio)
+        if self._delays is not None:
+            behind = self._stream.ring.end - self.position - self.late + self._stream.frame
+            self._delays.add(1000.0 * behind / self._stream.rate_hz)
         return self._faded_in(samples, rate_hz) if self._fades else samples
 
     # ---- inside

@@ -1,4 +1,4 @@
-"""What has arrived of one network microphone: its blocks, by position, and the line along which they arrive."""
+"""What has arrived of one network microphone: its blocks by position, and the line of their arrivals."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class DeviceStream:
         self.ring = SampleRing(math.ceil(rate_hz * longest_s))
         self._line = ArrivalLine(rate_hz)
         self._margin = self.frame + MARGIN_MS * rate_hz / 1000
-        self._block = 0
+        self.block = 0
+        """Samples of the longest block of late."""
         self._shift = 0
         self._heard_at_s = -math.inf
         self._young_until_s: float | None = None
@@ -68,7 +69,7 @@ class DeviceStream:
             self._shift = block.position - end
         position = block.position - self._shift
         missing = position - end
-        self._block = max(size, self._block - self._block // _FORGET)
+        self.block = max(size, self.block - self.block // _FORGET)
         self.ring.write(position, block.samples)
         self._heard_at_s, self.silent = now, False
         self._anew |= not self.begun or missing > 0
@@ -82,7 +83,7 @@ class DeviceStream:
             self._line.begin(end, now)
             if self._young_until_s is None:
                 self._young_until_s = now + _YOUNG_S
-        elif self.young and self.begun and self._line.ahead(end, now) > self._block + _BURST_S * self.rate_hz:
+        elif self.young and self.begun and self._line.ahead(end, now) > self.block + _BURST_S * self.rate_hz:
             self._line.begin(end, now)
         self._line.look(end, now)
         self.silent = now - self._heard_at_s > SILENT_S
@@ -96,5 +97,5 @@ class DeviceStream:
     @property
     def oldest(self) -> int:
         """Position before which nobody reads."""
-        most = int(BOUND_S * self.rate_hz) + self._block + self.spare
+        most = int(BOUND_S * self.rate_hz) + self.block + self.spare
         return max(self.ring.start, self.ring.end - most)

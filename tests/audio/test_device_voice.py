@@ -183,6 +183,9 @@ def test_the_delay_stays_below_100_ms_beyond_the_devices_own_block(ppm: float, b
     run.run(60.0, tone(16_000, 500, 1.0))
     beyond_ms = np.array(run.delays_ms[250:]) - 1000 * block / 16_000
     assert np.percentile(beyond_ms, 99) < 60
+    air = run.voice.air
+    assert air.block_ms == 1000 * block / 16_000
+    assert air.delay_ms(99) - air.block_ms < 80  # with the frame itself
     assert run.voice.air.underruns <= 1  # as it begins
     assert run.voice.air.dropped == run.voice.air.skipped == 0
 
