@@ -88,6 +88,8 @@ class _Columns:
 
     def add(self, at: int, column: Samples) -> None:
         """Shape (n,) int16."""
+        if not column.size:
+            return
         data = np.concatenate([self._before, column])
         self._before = data[-self._size :]
         looks = min(_LOOKS, max(1, column.size // self._size))

@@ -29,7 +29,7 @@ def recording(
 ) -> Recording:
     return Recording(
         id=f"{number:032x}",
-        path=f"2026-11-21/{number}.wav",
+        path=f"2024-11-21/{number}.wav",
         form="wav",
         gateway="station-7",
         source="porch",

@@ -16,7 +16,7 @@ from echostream.archive.file_names import take_place
 from echostream.archive.meta_files import write_meta
 from echostream.archive.recording import Recording
 
-NOON = int(datetime(2026, 11, 21, 12, 0, tzinfo=UTC).timestamp()) * 1_000_000
+NOON = int(datetime(2024, 11, 21, 12, 0, tzinfo=UTC).timestamp()) * 1_000_000
 SECOND = 1_000_000
 
 
