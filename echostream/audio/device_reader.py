@@ -72,10 +72,10 @@ class DeviceReader:
         self.underruns = self.skipped = self.dropped = 0
 
     def delay_ms(self, percent: float) -> float:
-        """How far so many percent of all frames at most began behind the newest arrival; 0 before there are any.
+        """How far at most so many percent of all frames began behind the newest arrival; 0 before the first.
 
-        Just after a block has come that is the way of its first sample from the microphone to the air, which the
-        highest percentiles thus show. What a pre-roll makes late is not counted.
+        Just after a block has come that is the way of its first sample from the microphone to the air, which
+        the highest percentiles thus show. What a pre-roll makes late is not counted.
         """
         return 0.0 if self._delays is None else self._delays.percentile_ms(percent)
 
