@@ -254,6 +254,8 @@ class PageRecorder(Worker):
         self._post(RecordingClosed(page.channel_id, "", (page.tone_id,), page.started_at_s, 0.0, where))
 
     def _write_all(self) -> None:
+        if self._recordings:
+            self._shelf.written()
         for recording in list(self._recordings.values()):
             if not self._write(recording):
                 continue

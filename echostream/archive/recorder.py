@@ -241,7 +241,8 @@ class Recorder(Worker):
             log.warning("the wall clock was set by %+.3f s: recordings begin anew", step.by_s)
             for one in self._sources:
                 one.clock_stepped(step)
-        self._archive.shelf.written()
+        if self._sources:
+            self._archive.shelf.written()
 
     def _serve(self, now: float) -> None:
         ended = False
