@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from echostream.archive.archive_state import Archive
 from echostream.archive.channel_feed import RECORD_HZ
 from echostream.archive.disk_room import DiskRoom
 from echostream.archive.file_names import make_folder
@@ -23,7 +24,7 @@ from echostream.archive.open_marks import OpenMarks
 from echostream.archive.open_recording import Journal, Shelf, nobody
 from echostream.archive.recording import SourceKind, ToneMark, Trigger
 from echostream.archive.source import Source
-from echostream.archive.source_recorder import Archive, SourceRecorder
+from echostream.archive.source_recorder import SourceRecorder
 from echostream.archive.source_tap import ChannelTap, DeviceTap, SourceTap
 from echostream.archive.wall_clock import WallClock
 from echostream.audio.device_ports import DeviceSink, GapCause, StreamInfo
@@ -221,11 +222,10 @@ class Recorder(Worker):
             for other in self._sources:
                 if other.source.key == one.source.key:
                     self._work_on(other, self._clock.now())  # its end comes before the new one's beginning
-            key = one.source.key
-            if key not in self._archive.last_ends:
+            if self._archive.last_end(one.source) is None:
                 last = self._left.last_end(one.source)
                 if last is not None:
-                    self._archive.last_ends[key] = last
+                    self._archive.remember(one.source, last)
             self._sources.append(one)
             came = True
         if came:

@@ -5,30 +5,26 @@ Everything here runs on the recorder's thread, once or twice a second for each s
 
 from __future__ import annotations
 
-import logging
-import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from echostream.archive.borders import Ahead, Closings
+from echostream.archive.archive_state import Archive
+from echostream.archive.borders import Ahead
 from echostream.archive.channel_feed import ChannelFeed
-from echostream.archive.disk_room import DiskRoom
 from echostream.archive.gates import Gate, Span
 from echostream.archive.history import History
-from echostream.archive.open_recording import LastWords, OpenRecording, Shelf
+from echostream.archive.open_recording import LastWords, OpenRecording
 from echostream.archive.recording import Gap, ToneMark
 from echostream.archive.source import LastEnd, Source
 from echostream.archive.source_tap import Edge, Ended, Item, SourceTap
 from echostream.archive.stream_time import StreamTime
-from echostream.archive.wall_clock import ClockStep, WallClock
+from echostream.archive.wall_clock import ClockStep
 from echostream.audio.device_ports import DeviceAudio, GapCause
 from echostream.audio.format import Frame, Samples, silence
-
-log = logging.getLogger(__name__)
 
 FILL_S: Final = 2.0
 """A shorter gap is silence in the file; for a longer one the file ends."""
@@ -36,35 +32,8 @@ RETRY_S: Final = 10.0
 """After the disk refused."""
 SHORTEST_S: Final = 1.0
 """A file that would be shorter, because a segment's border is so near, goes on to the next one."""
-SAY_AGAIN_S: Final = 60.0
 KEPT_MARKS: Final = 32
 MARK_S: Final = 30.0
-
-
-@dataclass(slots=True)
-class Archive:
-    """What all sources share. last_ends: by Source.key; looked up on the disk where a source is new."""
-
-    shelf: Shelf
-    clock: WallClock
-    room: DiskRoom
-    segment_s: float
-    last_ends: dict[tuple[str, str], LastEnd] = field(default_factory=dict)
-    closings: Closings = field(default_factory=Closings)
-    refused: int = 0
-    _said: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.closings.refused = lambda file, error: self.say_refused(file.meta.source, error)
-
-    def say_refused(self, name: str, error: OSError) -> None:
-        """The disk refused. Not said by each of a thousand sources."""
-        self.refused += 1
-        now, why = self.clock.now(), error.strerror or str(error)
-        if now - self._said.get(why, -math.inf) > SAY_AGAIN_S:
-            self._said[why] = now
-            words = "%s is not recorded: %s: %s; look at recording.directory and the disk"
-            log.error(words, name, self.shelf.directory, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +122,7 @@ class SourceRecorder:
     def clock_stepped(self, step: ClockStep) -> None:
         """The wall clock was set: what follows is another file."""
         self._ahead.drop()
-        last = self._archive.last_ends.get(self.source.key)
+        last = self._archive.last_end(self.source)
         if self._file is not None:
             if step.trusted:
                 self._offset_s = self._archive.clock.offset_s
@@ -197,21 +166,24 @@ class SourceRecorder:
             return
         if self._next < 0:
             self._written = self._next = position
+        cause = first.cause or "overload"
+        if missing >= FILL_S * self.source.rate_hz:
+            self._skip(missing, cause)
         self._time.note(end, last.ends_at_s, last.ppm, last.error_ms)
-        if missing > 0:
-            self._skip(missing, first.cause or "overload", first.gap_at)
+        if position > self._next:
+            at = self._next if first.gap_at is None else first.gap_at
+            self._missing.append(_Missing(self._next, missing, cause, at))
+            self._accept(silence(missing), self._next)
         self._accept(samples, position)
 
-    def _skip(self, count: int, cause: GapCause, at: int | None) -> None:
-        if count < FILL_S * self.source.rate_hz:
-            self._missing.append(_Missing(self._next, count, cause, self._next if at is None else at))
-            self._accept(silence(count), self._next)
-            return
+    def _skip(self, count: int, cause: GapCause) -> None:
+        """A long gap. What came before has its times from what was known before."""
         if self._file is None:
             self._miss(cause)
         self._close(cause)
         self._next += count
         self._written = max(self._written, self._next)
+        self._time.restart()
         self._history.forget()
         self._gate.jump(self._next)
 
@@ -294,7 +266,7 @@ class SourceRecorder:
         return True
 
     def _gap(self, start_us: int) -> Gap | None:
-        last = self._archive.last_ends.get(self.source.key)
+        last = self._archive.last_end(self.source)
         if last is None or last.cause is None:
             return None
         cause, last.cause = last.cause, None
@@ -329,18 +301,18 @@ class SourceRecorder:
 
     def _refused(self, error: OSError) -> None:
         self._retry_at_s = self._now + RETRY_S
-        last = self._archive.last_ends.get(self.source.key)
+        last = self._archive.last_end(self.source)
         if last is not None and last.cause is None:
             last.cause = "disk"
         self._archive.say_refused(self.source.name, error)
 
     def _remember(self, position: int, cause: GapCause | None) -> None:
         """Where the last recording of this source ended, or would have."""
-        self._archive.last_ends[self.source.key] = LastEnd(self._us(position), cause)
+        self._archive.remember(self.source, LastEnd(self._us(position), cause))
 
     def _miss(self, cause: GapCause) -> None:
         """Nothing was recorded just now, and nothing can be for a while: that is a gap all the same."""
-        last = self._archive.last_ends.get(self.source.key)
+        last = self._archive.last_end(self.source)
         if last is None or last.cause is None:
             self._offset_s = self._archive.clock.offset_s
             self._remember(self._next, cause)

@@ -67,6 +67,11 @@ class StreamTime:
         elif self._settled is None and position - self._first[0] >= SETTLED_S * self.rate_hz:
             self._settled = (position, at_s)
 
+    def restart(self) -> None:
+        """A long gap: what is noted from now on stands for itself."""
+        self._first = self._settled = None
+        self._told_error_ms = None
+
     def at(self, position: int) -> float:
         """Monotonic seconds at which the sample at `position` began."""
         return self.at_s + (position - self.position) / self._true_rate_hz
