@@ -34,6 +34,7 @@ _STEPS_S: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1
 _TICKS: Final = 14
 _LETTERS: Final = 150
 """Of the labels' size over the width of the picture."""
+_LEAST_S: Final = 0.1
 _ROWS: Final = 4
 _PAPER: Final = {"facecolor": "white", "alpha": 0.85, "linewidth": 0.0, "pad": 1.0}
 
@@ -96,7 +97,7 @@ def _draw_spectrum(figure: Figure, axes: Axes, look: Look) -> None:
         levels,
         origin="lower",
         aspect="auto",
-        extent=(-look.behind_s, look.duration_s - look.behind_s, 0.0, look.highest_hz / 1000),
+        extent=(-look.behind_s, max(look.duration_s, _LEAST_S) - look.behind_s, 0.0, look.highest_hz / 1000),
         cmap="magma",
         vmin=floor,
         vmax=top,
@@ -142,7 +143,7 @@ def _draw_tones(axes: Axes, one: Recording, duration_s: float) -> None:
 
 def _time_axis(axes: Axes, one: Recording, duration_s: float, zone: tzinfo | None) -> None:
     """The time of day, at whole seconds, minutes, ..."""
-    duration_s = max(duration_s, 0.1)
+    duration_s = max(duration_s, _LEAST_S)
     axes.set_xlim(0.0, duration_s)
     step_s = next((step for step in _STEPS_S if duration_s / step <= _TICKS), 3600)
     offset_s = -((one.start_us / 1e6) % step_s)

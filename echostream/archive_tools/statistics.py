@@ -31,8 +31,8 @@ _COLUMNS: Final = (
     Column("gaps", right=True),
     Column("missing", right=True),
     Column("protected", right=True),
+    Column("last", keep=True),
     Column("first"),
-    Column("last"),
     Column("label"),
 )
 
@@ -104,8 +104,8 @@ def stats(store: Store, now_us: int, *, utc: bool, as_json: bool, out: TextIO) -
             str(one.gaps) if one.gaps else "",
             span_shown(one.gap_us) if one.gaps else "",
             str(one.protected) if one.protected else "",
-            shown(one.first_us, zone)[:16],
             shown(one.last_us, zone)[:16],
+            shown(one.first_us, zone)[:16],
             one.label if one.label != one.source else "",
         )
         for one in sums

@@ -171,7 +171,7 @@ def test_a_table_in_a_pipe_is_whole(house: ArchiveHouse) -> None:
     )
     lines = done.stdout.splitlines()
     assert lines[0].split() == [
-        *("id", "start", "length", "source", "what", "form", "size", "gaps", "tones", "label", "notes")
+        *("id", "start", "length", "source", "what", "tones", "gaps", "size", "form", "label", "notes")
     ]
     assert len(lines) == 9
     assert "Porch, Elm Straße" in lines[1]
