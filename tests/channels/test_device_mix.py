@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from device_bench import Microphone, info, level_at, tone
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from echostream.audio.format import Frame, Samples, silence
-from echostream.audio.opus_codec import OpusDecoder
+from echostream.audio.opus_codec import OpusDecoder, packet_samples
 from echostream.channels.device_mix import DeviceMix, MixSink
 from echostream.channels.transmit_path import TransmitPath, TransmitSettings
 from echostream.config.esp32_models import DeviceDefaults
@@ -325,3 +329,51 @@ def test_without_a_card_a_button_sends_every_microphone_once() -> None:
     channel.key(card_talks=True)
     channel.run(1.0)
     assert level_at(channel.wire.heard[-4800:], 500, 48_000) == pytest.approx(4010, rel=0.05)
+
+
+ACTIONS = st.sampled_from(
+    ["run", "run", "run", "key", "card", "release", "abort", "add", "gone", "stall", "lost"]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ACTIONS, max_size=25), st.sampled_from([10, 20, 60]), st.integers(0, 99))
+def test_whatever_happens_no_tick_comes_twice_and_each_transmission_drains(
+    actions: list[str], frame_ms: int, seed: int
+) -> None:
+    """A tick that does not grow would be refused by the sealer, and end the channel's worker."""
+    channel, rng = Channel(frame_ms, obeys=False, card=3000), np.random.default_rng(seed)
+    talking = False
+    for action in actions:
+        match action:
+            case "key" | "card" if not talking:
+                channel.key(card_talks=action == "card")
+                talking = True
+            case "key" | "card":
+                channel.path.card_talks(action == "card")
+            case "release":
+                channel.release()
+            case "abort":
+                channel.path.abort(channel.number)
+            case "add" if len(channel.microphones) < 4:
+                rate_hz = int(rng.choice([8000, 16_000, 44_100]))
+                device = ALWAYS if rng.random() < 0.3 else VOICED
+                channel.add(
+                    tone(rate_hz, 500, 20.0), device, rate_hz=rate_hz, block=int(rng.integers(1, 4000))
+                )
+            case "gone" if channel.microphones:
+                channel.microphones.pop().sink.ended("device gone")
+            case "stall" if channel.microphones:
+                channel.microphones[0].stalls = ((channel.now, channel.now + 0.5),)
+            case "lost":
+                channel.path.source_lost()
+                channel.index += 7
+        channel.run(0.24)
+        if action in ("release", "abort"):
+            channel.run(1.2)
+            assert channel.path._current is None
+            talking = False
+    ticks = channel.wire.ticks
+    assert all(earlier < later for earlier, later in itertools.pairwise(ticks))
+    for packet in channel.wire.packets[:3]:
+        assert packet_samples(packet) == max(960, channel.count)
