@@ -113,9 +113,10 @@ def _flac_end(file: BinaryIO, size: int, rate_hz: int) -> FileEnd:
 def _whole_frames(data: bytes, info: flac_frames.StreamInfo) -> list[_Part]:
     """Of the last seconds of these bytes."""
     starts = flac_frames.frame_starts(data, 0)
-    filled = len(data.rstrip(b"\0"))
-    # Where the last frame may end: its CRC may end in zeros itself.
-    ends = [frame.offset for frame in starts] + list(range(filled, min(filled + 3, len(data)) + 1))
+    ends = [frame.offset for frame in starts]
+    # A CRC stays right when zeros follow. Two of them may be its own; a longer tail hides where it ends.
+    if len(data) - len(data.rstrip(b"\0")) <= 2:
+        ends.append(len(data))
     longest = 2 * info.channels * info.block_samples + _FRAME_SPARE
     span = info.rate_hz * WINDOW_S / max(1, info.block_samples)
     parts: list[_Part] = []

@@ -10,7 +10,7 @@ import os
 import threading
 import types
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -84,7 +84,7 @@ def place_of_meta(meta: Path) -> Place:
 
 
 def _write_new(meta: Path, recording: Recording, sync: bool) -> Path:
-    text = json.dumps(asdict(recording), ensure_ascii=False, allow_nan=False, indent=1)
+    text = json.dumps(_plain(recording), ensure_ascii=False, allow_nan=False, indent=1)
     # Threads and processes that write the same one at the same time each write their own; the last one stays.
     new = meta.with_name(f".{meta.name}.{os.getpid()}-{threading.get_native_id()}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -98,6 +98,19 @@ def _write_new(meta: Path, recording: Recording, sync: bool) -> Path:
         new.unlink(missing_ok=True)
         raise
     return new
+
+
+def _plain(recording: Recording) -> dict[str, Any]:
+    """What `asdict` makes of it, at a third of the price: a thousand recordings begin at the same moment."""
+    plain = {name: getattr(recording, name) for name in _NAMES[Recording]}
+    for name in ("gaps", "tones"):
+        plain[name] = [_flat(one) for one in plain[name]]
+    plain["gap_before"] = None if recording.gap_before is None else _flat(recording.gap_before)
+    return plain
+
+
+def _flat(one: Gap | ToneMark) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in _NAMES[type(one)]}
 
 
 def _recording(data: bytes) -> Recording:
@@ -156,6 +169,7 @@ def _value(hint: Any, value: object, at: str) -> Any:
 
 
 _HINTS: Final = {kind: get_type_hints(kind) for kind in (Recording, Gap, ToneMark)}
+_NAMES: Final = {kind: tuple(one.name for one in fields(kind)) for kind in (Recording, Gap, ToneMark)}
 _WORDS: Final = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 

@@ -196,6 +196,22 @@ def test_rubbish_is_refused_or_cut_but_never_trips(data: bytes) -> None:
                 repair(path, recording(form))
 
 
+@pytest.mark.parametrize("behind", [0, 1, 2, 5, 9000])
+def test_digital_silence_is_cut_in_the_right_place(behind: int, form: AudioForm, tmp_path: Path) -> None:
+    """Frames of it are a few bytes, mostly zeros, and a CRC may end in one."""
+    path = tmp_path / f"a.{form}"
+    data = killed(form, path, np.zeros(9 * RATE_HZ, np.int16))
+    for cut in range(len(data) - 60, len(data) + 1):
+        if data[cut : cut + 1] == b"\0":
+            continue  # what is missing looks like what follows
+        path.write_bytes(data[:cut] + bytes(behind))
+        first = repair_file(path, form, RATE_HZ)
+        again = repair_file(path, form, RATE_HZ)
+        assert (again.changed, again.samples) == (False, first.samples)
+        assert first.samples >= 7 * RATE_HZ or form == "wav"
+        assert len(read(path)) == first.samples
+
+
 def test_gaps_and_tones_beyond_the_cut_go_with_it(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(killed("wav", tmp_path / "b.wav", sound(5.0)))
