@@ -1,6 +1,6 @@
 """From a closed WAV to the form in which it is kept, read back and compared before anybody deletes the WAV.
 
-The new file grows under a name of its own, `.meta/NAME.FORM.new`, and gets its real one when it is whole.
+The new file grows under a name of its own, `.meta/.NAME.FORM.new`, and gets its real one when it is whole.
 """
 
 from __future__ import annotations

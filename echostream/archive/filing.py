@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from echostream.archive.conversion import ConversionAbandoned, Heard, convert, hear, sha256_of
-from echostream.archive.file_names import Place, make_folder, place_of
+from echostream.archive.file_names import META_FOLDER, Place, make_folder, place_of
 from echostream.archive.meta_files import read_meta, update_meta
 from echostream.archive.peaks import write_peaks
 from echostream.archive.raw_file import FILE_MODE
@@ -37,6 +37,8 @@ TELL_S: Final = 1.0
 _MOST_TOLD: Final = 500
 _NICE: Final = 15
 _MOST_UNMARKED: Final = 4096
+_SWEPT_DAYS: Final = 2
+_LEFT_S: Final = 600.0
 
 
 class Filing(Worker):
@@ -88,6 +90,7 @@ class Filing(Worker):
     def _work(self) -> None:
         with contextlib.suppress(OSError):  # a thread has a priority of its own on Linux only
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        sweep(self._directory)
         while not self._stopping.is_set():
             self._wake.clear()
             self._refused.clear()
@@ -175,7 +178,7 @@ class Filing(Worker):
         _remove_old_forms(place, recording)
         if recording.form != "wav" or self._kept_form == "wav" or not recording.samples:
             return None
-        new = place.meta.with_suffix(f".{self._kept_form}.new")
+        new = place.meta.with_name(f".{place.stem}.{self._kept_form}.new")
         wav = place.audio("wav")
         try:
             heard = convert(wav, new, self._kept_form, self._bitrate_bps, self._stopping.is_set)
@@ -236,6 +239,16 @@ def _remove_old_forms(place: Place, recording: Recording) -> None:
         audio = place.audio(form)
         if form != recording.form and audio.exists() and place.audio(recording.form).exists():
             audio.unlink()
+
+
+def sweep(directory: Path) -> None:
+    """Remove what a kill left half-written in the newest days, and nobody writes any more."""
+    newest = sorted(directory.glob("[0-9]*-[0-9][0-9]-[0-9][0-9]"))[-_SWEPT_DAYS:]
+    for day in newest:
+        for path in day.glob(f"{META_FOLDER}/.*.new"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LEFT_S:
+                    path.unlink()
 
 
 def mark_closed(directory: Path, stem: str) -> None:

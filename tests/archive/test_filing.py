@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -247,7 +248,19 @@ def test_asked_to_stop_it_stops_in_the_middle_and_loses_nothing(tmp_path: Path) 
     assert not desk.told
     assert [one.name for one in (tmp_path / FOLDER).iterdir()] == [place.stem]
     assert np.array_equal(read(place.audio("wav")), sound())
-    assert not list(place.meta.parent.glob("*.new"))
+    assert not list(place.meta.parent.glob(".*.new"))
+
+
+def test_what_a_kill_left_half_written_is_swept_away(tmp_path: Path) -> None:
+    place = closed(tmp_path)
+    old, fresh = (place.meta.with_name(f".{name}.json.7-7.new") for name in ("old", "fresh"))
+    for path in (old, fresh):
+        path.write_bytes(b"{")
+    os.utime(old, (0, 0))
+    desk = Desk(tmp_path)
+    desk.filing.closed(place.meta)
+    desk.run_until(lambda: bool(desk.told))
+    assert (old.exists(), fresh.exists()) == (False, True)  # somebody may be writing that one
 
 
 def test_a_broken_meta_file_stops_nobody(tmp_path: Path) -> None:
