@@ -16,12 +16,15 @@ from echostream.audio.device_ports import DeviceSink, StreamInfo
 from echostream.config.esp32_models import DeviceDefaults, Relay
 from echostream.console.logs import LineFormatter, SteadyHandler
 from echostream.events import Event, WorkerFailed
+from echostream.network.descriptors import allow_descriptors
 from echostream.network.esp32_pipe import Failed, Pipe, Record, Told, pipe_of
 from echostream.network.esp32_stream_server import StreamServer
 
 log = logging.getLogger(__name__)
 
 JOIN_S: Final = 4.0
+DESCRIPTORS: Final = 16_384
+"""Four thousand devices at most, each with its socket and its recording."""
 
 
 class WorkerRecorder:
@@ -77,6 +80,7 @@ def main() -> int:
     handler = SteadyHandler(sys.stderr)
     handler.setFormatter(LineFormatter(colour=False))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    allow_descriptors(DESCRIPTORS)
     pipe = pipe_of(sys.stdin.fileno())
     recorder = WorkerRecorder(pipe)
     try:

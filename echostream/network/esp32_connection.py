@@ -146,8 +146,6 @@ class Connection:
 
     def close(self, detail: str, now: float, cause: GapCause = "device gone") -> None:
         """End it, its stream too. Idempotent."""
-        if not self.open:
-            return
         self._close_socket()
         if self.stream is not None:
             self._desk.end(self.stream, cause, detail, now)

@@ -62,6 +62,11 @@ class DeviceStream:
         return self.bytes_per_s // 10
 
     @property
+    def heard_s(self) -> float:
+        """Monotonic seconds at which audio last came in earnest."""
+        return self.progress.at_s
+
+    @property
     def sample_bytes(self) -> int:
         """Of one sample of all its channels."""
         return self.bytes_per_s // self.admitted.rate_hz

@@ -14,6 +14,7 @@ from typing import Final
 from echostream.config.esp32_models import Esp32, Relay
 from echostream.coordinator.worker import Worker
 from echostream.events import DevicesChanged, Post
+from echostream.network.descriptors import allow_descriptors
 from echostream.network.esp32_admission import plain_address
 from echostream.network.esp32_connection import READ_BYTES, Connection
 from echostream.network.esp32_datagrams import Datagrams
@@ -27,6 +28,10 @@ from echostream.network.esp32_workers import RecordJob
 log = logging.getLogger(__name__)
 
 ACCEPTS_A_ROUND: Final = 64
+DESCRIPTORS_EACH: Final = 3
+"""A device's socket, its recording, and the one that closes while the next begins."""
+DESCRIPTORS_MORE: Final = 1024
+"""Whatever else the gateway has open; the usual soft limit."""
 ACCEPT_PAUSE_S: Final = 1.0
 """After an accept that failed: no descriptor, no memory."""
 
@@ -114,6 +119,7 @@ class Esp32Relay(Worker):
     # ---- the thread
 
     def _work(self) -> None:
+        allow_descriptors(DESCRIPTORS_EACH * self._relay.max_connections + DESCRIPTORS_MORE)
         try:
             self._want_ports(time.monotonic())
             while not self._stopping.is_set():
@@ -226,6 +232,7 @@ class Esp32Relay(Worker):
             return
         self._esp32, self._relay, tokens = wanted
         self._roster.set_rules(self._esp32, self._relay, tokens)
+        allow_descriptors(DESCRIPTORS_EACH * self._relay.max_connections + DESCRIPTORS_MORE)
         self._want_ports(now)
         self._datagrams.set_rules(self._relay, now)
         self._pool.set_rules(self._relay, now)
@@ -245,6 +252,7 @@ class Esp32Relay(Worker):
         self._udp.close()
         self._datagrams.close(now)
         for connection in list(self._rounds.all):
+            connection.finish(now)
             connection.close("the relay stops", now, "stopped")
         self._pool.close(now, "the relay stops")
         self._tell()

@@ -15,6 +15,7 @@ from echostream.events import DeviceChange
 from echostream.network.esp32_admission import Admission, Admitted, Refused
 from echostream.network.esp32_device import DeviceStream, bytes_per_s
 from echostream.network.esp32_limits import SpeedLimit
+from echostream.network.esp32_refusals import Refusals
 from echostream.network.esp32_status import DeviceStatus, RelayCounters
 from echostream.network.esp32_workers import RemoteStream, StreamWorker
 from echostream.wire.esp32_hello import Hello
@@ -31,8 +32,11 @@ REST_S: Final = 60.0
 """How long a device that flooded is refused."""
 QUIET_S: Final = 1.0
 """A flow of datagrams that is silent for so long may be one of a device that started anew."""
-LOG_EVERY_S: Final = 10.0
-"""Between two lines on refusals for one reason from one address."""
+HALF_OPEN_S: Final = 3.0
+"""A connection without a name that is silent for so long is one whose device lost its power, and connects."""
+QUARREL_S: Final = 60.0
+QUARREL: Final = 6
+"""So often replaced within a minute: two devices that are called the same."""
 
 
 class Carrier(Protocol):
@@ -58,7 +62,8 @@ class Roster:
         self._gone: OrderedDict[str, DeviceStatus] = OrderedDict()
         self._connections: Counter[str] = Counter()
         self._resting: dict[str, float] = {}
-        self._said: dict[tuple[str, str], float] = {}
+        self._refusals = Refusals(self.counters.refused)
+        self._replaced: dict[str, tuple[float, int]] = {}
         self._streams = 0
         self.set_rules(esp32, relay, tokens)
 
@@ -78,15 +83,13 @@ class Roster:
         if isinstance(verdict, Refused):
             self.refuse(carrier.address, verdict, now)
             return None
-        name = self._free_name(verdict.name) if verdict.anonymous else verdict.name
+        name = self._free_name(verdict.name, now) if verdict.anonymous else verdict.name
         old = self._live.get(name)
-        if old is not None and over == "udp" and not _gives_way(old[0], now):
+        if old is not None and not _may_replace(verdict, over, old[0], now):
             self.refuse(carrier.address, Refused("taken", f"{name} is heard elsewhere at this moment"), now)
             return None
         if old is not None:
-            self.counters.replaced += 1
-            old[1].finish(now)
-            self.end(old[0], "device gone", "a new connection of it took its place", now)
+            self._replace(*old, now)
         return self._begin(verdict, name, carrier, hello, now, over)
 
     def keeps(self, stream: DeviceStream | RemoteStream, hello: Hello | None, now: float) -> bool:
@@ -121,15 +124,7 @@ class Roster:
 
     def refuse(self, address: str, refusal: Refused, now: float) -> None:
         """Count it, and say it now and then."""
-        counts = self.counters.refused
-        counts[refusal.reason] = counts.get(refusal.reason, 0) + 1
-        key = (address, refusal.reason)
-        if now - self._said.get(key, -LOG_EVERY_S) < LOG_EVERY_S:
-            return
-        if len(self._said) >= MAX_REMEMBERED:
-            self._said.clear()
-        self._said[key] = now
-        log.warning("device at %s refused: %s", address, refusal.message)
+        self._refusals.note(address, refusal, now)
 
     def end(self, stream: DeviceStream | RemoteStream, cause: GapCause, detail: str, now: float) -> None:
         """A stream is over. Its carrier is closed by whoever calls. Once for each stream."""
@@ -175,18 +170,43 @@ class Roster:
         if admitted.known:
             return None
         same = sum(
-            1 for stream, other in self._live.values() if other.address == address and not stream.info.known
+            other.address == address and not stream.info.known and not self._is_before(name, admitted, now)
+            for name, (stream, other) in self._live.items()
         )
         if same < self._relay.max_per_address:
             return None
         return Refused("per_address", f"{same} unknown devices from there (relay.max_per_address)")
 
-    def _free_name(self, name: str) -> str:
+    def _is_before(self, name: str, admitted: Admitted, now: float) -> bool:
+        """Whether a live stream is one whose place the new one takes: half open, or of the same name."""
+        if not admitted.anonymous:
+            return name == admitted.name
+        stream = self._live[name][0]
+        return stream.admitted.anonymous and now - stream.heard_s >= HALF_OPEN_S
+
+    def _free_name(self, name: str, now: float) -> str:
+        """Of a device without a name of its own: there may be several at one address at the same time."""
         number, free = 1, name
-        while free in self._live:
+        while free in self._live and now - self._live[free][0].heard_s < HALF_OPEN_S:
             number += 1
             free = f"{name}-{number}"
         return free
+
+    def _replace(self, old: DeviceStream | RemoteStream, carrier: Carrier, now: float) -> None:
+        name = old.info.name
+        self.counters.replaced += 1
+        carrier.finish(now)
+        self.end(old, "device gone", "a new connection of it took its place", now)
+        since_s, times = self._replaced.get(name, (now, 0))
+        since_s, times = (now, 1) if now - since_s > QUARREL_S else (since_s, times + 1)
+        if times == QUARREL:
+            log.warning(
+                "device %s was replaced %d times in a minute: are there two of that name?", name, times
+            )
+        if name in self._replaced or len(self._replaced) < MAX_REMEMBERED:
+            self._replaced[name] = (since_s, times)
+        else:
+            self._replaced.clear()
 
     def _begin(
         self, admitted: Admitted, name: str, carrier: Carrier, hello: Hello | None, now: float, over: str
@@ -250,9 +270,12 @@ class Roster:
         )
 
 
-def _gives_way(stream: DeviceStream | RemoteStream, now: float) -> bool:
-    """To a datagram, whose sender anybody could write: only a flow that has stopped."""
-    return isinstance(stream, DeviceStream) and stream.over == "udp" and now - stream.progress.at_s > QUIET_S
+def _may_replace(new: Admitted, over: str, old: DeviceStream | RemoteStream, now: float) -> bool:
+    """A stranger never takes the place of a device with an entry, nor one that chose its name that of one
+    which got it; a datagram, whose sender anybody could write, only that of a flow that has stopped."""
+    if (new.known, new.anonymous) != (old.admitted.known, old.admitted.anonymous):
+        return False
+    return over == "tcp" or (old.over == "udp" and now - old.heard_s > QUIET_S)
 
 
 def _never_seen(device: Esp32Device) -> DeviceStatus:

@@ -16,6 +16,7 @@ from echostream.network.esp32_connection import Connection
 OFTEN_S: Final = 0.025
 SELDOM_S: Final = 0.05
 CHECK_S: Final = 0.1
+CHECK_ALL_S: Final = 1.0
 
 
 class Rounds:
@@ -30,6 +31,7 @@ class Rounds:
         self._paused: set[Connection] = set()
         self._seldom_at_s = 0.0
         self._check_at_s = 0.0
+        self._check_all_at_s = 0.0
 
     @property
     def due_at_s(self) -> float:
@@ -44,8 +46,11 @@ class Rounds:
         return True
 
     def check(self, now: float) -> None:
-        """Look at each of them."""
-        for connection in list(self.all):
+        """Look at those that are new; once a second at each."""
+        every = now >= self._check_all_at_s
+        if every:
+            self._check_all_at_s = now + CHECK_ALL_S
+        for connection in list(self.all if every else self.mute):
             if connection.open:
                 connection.check(now)
                 self._settle(connection)

@@ -80,6 +80,12 @@ class RemoteStream:
         self.seen: DeviceStatus | None = None
         self._worker = worker
 
+    @property
+    def heard_s(self) -> float:
+        """Monotonic seconds at which audio last came, as told last."""
+        seen = self.seen
+        return self.began_s if seen is None or seen.heard_s is None else seen.heard_s
+
     def hand_over(self, sock: socket.socket, opening: Opening, audio: bytes) -> None:
         """From here on its bytes are read there."""
         info = self.info

@@ -152,6 +152,41 @@ def test_two_strangers_behind_one_address_are_two_devices() -> None:
         assert bench.until(lambda: sorted(taken.info.name for taken in bench.streams) == names)
 
 
+def test_a_stranger_that_lost_its_power_takes_its_own_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its old connection is half open: silent, and nobody closed it."""
+    monkeypatch.setattr("echostream.network.esp32_roster.HALF_OPEN_S", 0.2)
+    with running(relay=Relay(max_per_address=1)) as bench, bench.device() as before:
+        before.sendall(noise(8000).tobytes())
+        assert came(bench, "esp32-127.0.0.1", 8000)
+        time.sleep(0.4)
+        with bench.device() as after:
+            after.sendall(noise(100).tobytes())
+            assert bench.until(lambda: len(bench.streams) == 2)
+            assert closed_by_relay(before)
+            assert bench.streams[1].info.name == "esp32-127.0.0.1"
+
+
+@pytest.mark.parametrize("name", ["barn-127.0.0.7", "esp32-127.0.0.1"])
+def test_a_stranger_cannot_call_itself_what_another_device_is_called(name: str) -> None:
+    esp32 = Esp32(devices=(Esp32Device(name="barn", address="127.0.0.6/31"),), unknown="accept")
+    source = "127.0.0.7" if name.startswith("barn") else "127.0.0.1"
+    with running(esp32) as bench, bench.device(source) as barn:
+        barn.sendall(noise(100).tobytes())
+        assert came(bench, name, 100)
+        with bench.device(hello={"device": name}) as stranger:
+            assert closed_by_relay(stranger)
+        assert refusals(bench, "taken") == 1
+        assert bench.streams[0].causes == []
+
+
+def test_two_devices_of_one_name_are_noticed(caplog: pytest.LogCaptureFixture) -> None:
+    with running(Esp32(devices=(PORCH,))) as bench, contextlib.ExitStack() as stack:
+        for number in range(8):
+            stack.enter_context(bench.device(hello={"device": "porch"}))
+            assert bench.until(lambda number=number: len(bench.streams) == number + 1)  # type: ignore[misc]
+    assert caplog.text.count("two of that name?") == 1
+
+
 def test_a_wrong_token_is_refused_and_stands_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     porch = Esp32Device(name="porch", token=Secret(env="PORCH_TOKEN"))
     caplog.set_level(logging.DEBUG)
