@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -34,16 +35,39 @@ def esp32(args: argparse.Namespace) -> int:
     logs.set_up("lines", args.verbose, sys.stderr)
     recording = _recording(args)
     plan = _plan(args, len(recording))
+    checked = _checker(args, plan)
     fleet = Esp32Fleet(plan, Loop(recording, plan), args.for_s)
+    began_s = time.time()
     with Waker(STOP_SIGNALS, lambda number: fleet.stop()):
         _run(fleet, args)
-    if args.json:
-        sys.stdout.write(json.dumps(account(fleet), indent=2) + "\n")
-    else:
-        sys.stdout.write("".join(f"{line}\n" for line in table(fleet.devices, plan.rate_hz)))
-    for name, why in fleet.failures.items():
-        sys.stderr.write(f"echostream esp32: {name}: {why}\n")
-    return 1 if fleet.failures else 0
+    told, lines = account(fleet), table(fleet.devices, plan.rate_hz)
+    faults = [f"{name}: {why}" for name, why in fleet.failures.items()]
+    if checked is not None:
+        told["recorded"], (*wrong, total) = checked(fleet, began_s)
+        lines.append(total)
+        faults += wrong
+    sys.stdout.write(json.dumps(told, indent=2) + "\n" if args.json else "\n".join(lines) + "\n")
+    for fault in faults:
+        sys.stderr.write(f"echostream esp32: {fault}\n")
+    return 1 if faults else 0
+
+
+Checker = Callable[[Esp32Fleet, float], tuple[list[dict[str, object]], list[str]]]
+
+
+def _checker(args: argparse.Namespace, plan: Esp32Plan) -> Checker | None:
+    """What compares with an archive afterwards; it needs the recorder's libraries, the devices do not."""
+    if args.check is None:
+        return None
+    from echostream.simulator.esp32_check import check, check_form, words
+
+    check_form(plan)
+
+    def checked(fleet: Esp32Fleet, since_s: float) -> tuple[list[dict[str, object]], list[str]]:
+        verdicts = check(plan, fleet.devices, args.check, since_s)
+        return [asdict(verdict) for verdict in verdicts], words(verdicts)
+
+    return checked
 
 
 def _run(fleet: Esp32Fleet, args: argparse.Namespace) -> None:

@@ -13,12 +13,14 @@ examples:
   echostream esp32 speech.wav --to 127.0.0.1:9000 --devices 100 --hello --ppm=-300:300 --for 600 --json
   echostream esp32 speech.wav --to 127.0.0.1:9000 --devices 20 --burst 3 --power-cut 60 --for 600
   echostream esp32 speech.wav --to 127.0.0.1:9001 --udp --chunk 1024 --drop 0.02 --for 60
+  echostream esp32 --to 127.0.0.1:9000 --hello --devices 20 --for 60 --check /var/lib/echostream/recordings
 
 What each connection sent is printed at the end: samples, and the SHA-256 of them as they were sent (of
 s16le mono that is the SHA-256 of the recording's samples). --json also says when the first sample of each
 connection was taken up, and what the device lost, where.
 
-exit codes: 0 all sent, 1 a device never got through or could not send its last bytes, 2 the call is wrong
+exit codes: 0 all sent (and recorded), 1 a device never got through, could not send its last bytes, or was not
+            recorded as it sent (--check), 2 the call is wrong
 """
 
 
@@ -39,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything that happens by chance")
     parser.add_argument("--json", action="store_true", help="what was sent, for machines")
+    parser.add_argument(
+        "--check", type=Path, metavar="DIR", help="at the end: is all of it in this archive, to the sample?"
+    )
     parser.add_argument("--verbose", action="store_true", help="log failed connections")
     _add_stream(parser.add_argument_group("the stream"))
     _add_firmware(parser.add_argument_group("the firmware"))

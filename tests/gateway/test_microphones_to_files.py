@@ -88,13 +88,18 @@ def test_what_microphones_sent_is_in_the_files_to_the_sample(tmp_path: Path) -> 
     try:
         to = ("--to", f"127.0.0.1:{port}", "--hello", "--name", "mic", "--devices", str(DEVICES))
         habits = ("--chunk", "1111", "--burst", "1", "--reconnect", "5", "--away", "0.3", "--ppm=-300:300")
-        played = echostream(tmp_path, "esp32", *to, *habits, "--retry", "0.2", "--for", "9", "--json")
-        time.sleep(1.0)  # the last of it is read, closed and filed
+        checked = ("--check", str(tmp_path / "recordings"))
+        played = echostream(
+            tmp_path, "esp32", *to, *habits, "--retry", "0.2", "--for", "9", "--json", *checked
+        )
+        time.sleep(0.5)  # the last of it is filed
     finally:
         gateway.terminate()
         assert gateway.wait(10) == 0, (tmp_path / "log").read_text()
     assert played.returncode == 0, played.stderr
-    told: list[dict[str, Any]] = json.loads(played.stdout)["devices"]
+    account = json.loads(played.stdout)
+    told: list[dict[str, Any]] = account["devices"]
+    assert len(account["recorded"]) == sum(bool(c["samples"]) for d in told for c in d["connections"])
     assert sum(len(device["connections"]) for device in told) > DEVICES
 
     whole = {}
