@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from echostream.audio.device_stream import DeviceStream
 from echostream.audio.drift_servo import DriftServo
-from echostream.audio.format import RATE_HZ, Samples
+from echostream.audio.format import RATE_HZ
 from echostream.audio.histogram import MsHistogram
 from echostream.audio.resampler import RationalResampler, VariableResampler
 
@@ -42,7 +42,7 @@ class _Chain:
         """Samples of the device that make `count` of ours, or the most of them."""
         return -(-self._variable.needed(count, ratio) * self._in_hz // self.out_hz)
 
-    def push(self, samples: Samples) -> None:
+    def push(self, samples: Float32) -> None:
         self._variable.push(samples if self._fixed is None else self._fixed.process(samples))
 
     def pull(self, count: int, ratio: float) -> Float32:
@@ -65,6 +65,7 @@ class DeviceReader:
         """Of the next sample to be read; None: off."""
         self.late = 0.0
         """Samples by which it may be behind the line."""
+        self._offset = np.float32(0)
         self._waits = False
         self._fades = False
         self._impatience = 0
@@ -93,6 +94,7 @@ class DeviceReader:
         self.position = position
         self.late = max(0.0, float(wanted - position))
         self._chain = None
+        self._offset = self._stream.offset()  # left in, it would be a thump at each beginning and each end
         self._waits, self._fades, self._impatience = False, False, 0
         self.servo.hold()
 
@@ -149,7 +151,7 @@ class DeviceReader:
             self.underruns += 1
             self._waits = True
             return False
-        chain.push(self._stream.ring.read(self.position, count))
+        chain.push(self._stream.ring.read(self.position, count) - self._offset)
         self.position += count
         return True
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
 from echostream.audio.arrival_line import ArrivalLine
 from echostream.audio.device_ports import DeviceAudio
 from echostream.audio.sample_ring import SampleRing
@@ -19,6 +21,7 @@ _YOUNG_S: Final = 1.5
 """Within this a device may still hand over what it kept before it reached us, and in more than one piece."""
 _BURST_S: Final = 0.1
 _LONGEST_BLOCK_S: Final = 2.0
+_OFFSET_S: Final = 0.5
 _FORGET: Final = 64
 """The length of the longest block is forgotten within about this many."""
 
@@ -93,6 +96,13 @@ class DeviceStream:
         if not self.begun:
             return self.ring.end
         return max(0, int(self._line.position(now) - self._margin))
+
+    def offset(self) -> np.float32:
+        """The constant part that cheap microphones add, over the last half second."""
+        count = min(self.ring.end - self.ring.start, int(_OFFSET_S * self.rate_hz))
+        if not count:
+            return np.float32(0)
+        return np.float32(self.ring.read(self.ring.end - count, count).mean())
 
     @property
     def oldest(self) -> int:

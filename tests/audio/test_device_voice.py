@@ -311,6 +311,16 @@ def test_a_gap_that_is_told_late_is_not_made_up_for_again() -> None:
     assert min(float(np.abs(part).max()) for part in run.heard[-8:]) > 5000
 
 
+def test_the_constant_part_of_a_microphone_is_no_thump_on_the_air() -> None:
+    voice = DeviceVoice(VoiceSettings(16_000), 20)
+    run = Run(voice)
+    said = np.concatenate((silence(16_000), tone(16_000, 500, 1.0, level=2000), silence(16_000)))
+    run.run(4.0, said + np.int16(5000))
+    heard = np.concatenate(run.heard)
+    assert float(np.abs(heard[:2000]).max()) < 150
+    assert abs(float(heard.mean())) < 150
+
+
 def test_a_stream_that_falls_silent_has_nothing_to_say() -> None:
     for settings_ in (VoiceSettings(16_000, always=True), VoiceSettings(16_000)):
         voice = DeviceVoice(settings_, 20)
