@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from echostream.archive.file_names import make_folder
+from echostream.archive.file_names import make_folder, start_of
 from echostream.audio.device_ports import GapCause
 
 FOLDER: Final = ".open"
@@ -113,7 +113,7 @@ def boot_id() -> str:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return [name for name in os.listdir(folder) if not name.startswith(".")]
+        return [name for name in os.listdir(folder) if start_of(name) is not None]
     except FileNotFoundError:
         return []
 

@@ -1,0 +1,195 @@
+"""What a crash leaves: repaired at the next start, whatever of it is torn, at no price for the rest."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recorder_stand import CONTINUOUS, UNIX_S, Device, Stand
+
+from echostream.archive.leftovers import LeftOvers
+from echostream.archive.meta_files import read_meta, write_meta
+from echostream.archive.open_marks import OpenMarks
+from echostream.archive.open_recording import Shelf
+from echostream.archive.recording import Recording
+
+RATE = 16_000
+UNIX_US = round(UNIX_S * 1e6)
+DEAD = "another-boot 1 5"
+
+
+def crash(directory: Path, names: list[str], seconds: float = 3.0) -> Stand:
+    """Devices that were being recorded when the machine lost its power."""
+    stand = Stand(directory)
+    for name in names:
+        device = Device(stand, name)
+        for _ in range(round(seconds * 10)):
+            device.block(1600)
+    stand.now += seconds
+    stand.serve()
+    for one in stand.recorder._sources:
+        assert one._file is not None
+        one._file._file._file.close()  # type: ignore[attr-defined]
+    for marker in (directory / ".open").glob("2*"):
+        marker.write_text(DEAD)
+    return stand
+
+
+def next_start(directory: Path) -> Stand:
+    later = Stand(directory)
+    later.now += 60.0
+    later.recorder.clock.look()
+    later.find()
+    return later
+
+
+def test_what_was_half_written_is_whole_and_told_after_the_next_start(tmp_path: Path) -> None:
+    crash(tmp_path, ["porch", "barn"])
+    later = next_start(tmp_path)
+    later.recorder._left.step(later.now, 10.0)
+    for one in later.recordings():
+        assert (one.state, one.ended, one.samples) == ("repaired", "power cut", 3 * RATE)
+        assert len(later.samples(one)) == 3 * RATE
+    metas = sorted(tmp_path.glob("*/.meta/*.json"))
+    assert sorted(later.changed) == sorted(later.closed) == metas
+    assert not list((tmp_path / ".open").glob("2*"))
+
+
+def test_a_source_that_comes_back_at_once_knows_where_it_ended(tmp_path: Path) -> None:
+    crash(tmp_path, ["porch", "barn"])
+    later = next_start(tmp_path)
+    device = Device(later, "porch", stream=2)
+    device.send(1)
+    device.sink.ended("device gone")
+    later.serve()
+    old, new = [one for one in later.recordings() if one.source == "porch"]
+    assert new.gap_before is not None
+    assert new.gap_before.cause == "power cut"
+    assert (new.gap_before.start_us, new.gap_before.end_us) == (old.end_us, new.start_us)
+    assert later.recorder._left.pending == 1  # the other one waits for its turn
+
+
+@pytest.mark.parametrize("torn", ["", "{", "\0" * 300, '{"id": 5}'])
+def test_a_meta_file_that_is_torn_costs_no_audio(tmp_path: Path, torn: str) -> None:
+    stand = crash(tmp_path, ["porch"])
+    (meta,) = tmp_path.glob("*/.meta/*.json")
+    sent = stand.samples(read_meta(meta))
+    meta.write_text(torn)
+    later = next_start(tmp_path)
+    later.recorder._left.step(later.now, 10.0)
+    (one,) = later.recordings()
+    assert (one.state, one.ended, one.samples, one.gateway) == ("repaired", "power cut", 3 * RATE, "gw")
+    np.testing.assert_array_equal(later.samples(one), sent)
+
+
+def test_a_file_that_was_never_begun_leaves_nothing(tmp_path: Path) -> None:
+    crash(tmp_path, ["porch"])
+    for path in [*tmp_path.glob("*/*.wav"), *tmp_path.glob("*/.meta/*.json")]:
+        path.unlink()
+    later = next_start(tmp_path)
+    later.recorder._left.step(later.now, 10.0)
+    assert later.recordings() == []
+    assert not list((tmp_path / ".open").glob("2*"))
+
+
+def test_a_recording_whose_last_word_was_written_stays_as_it_is(tmp_path: Path) -> None:
+    stand = Stand(tmp_path)
+    device = Device(stand)
+    device.send(2)
+    device.sink.ended("device gone")
+    stand.serve()
+    (before,) = stand.recordings()
+    OpenMarks(tmp_path).put(Path(before.path).stem)
+    (tmp_path / ".open" / Path(before.path).stem).write_text(DEAD)
+    later = next_start(tmp_path)
+    later.recorder._left.step(later.now, 10.0)
+    assert later.recordings() == [before]
+
+
+@pytest.mark.parametrize("name", ["notes", "2023-99-99_2213_20_porch", ".new"])
+def test_a_marker_of_another_make_does_no_harm(tmp_path: Path, name: str) -> None:
+    crash(tmp_path, ["porch"])
+    (tmp_path / ".open" / name).write_text(DEAD)
+    later = next_start(tmp_path)
+    later.recorder._left.step(later.now, 10.0)
+    assert [one.state for one in later.recordings()] == ["repaired"]
+
+
+def test_a_hundred_are_repaired_in_a_second_and_in_small_steps(tmp_path: Path) -> None:
+    crash(tmp_path, [f"d{number}" for number in range(100)], seconds=2.0)
+    left = LeftOvers(Shelf(tmp_path, "wav", "gw", OpenMarks(tmp_path)))
+    left.find()
+    assert left.pending == 100
+    left.step(0.0, 0.0)
+    assert left.pending == 99
+    began_s = time.perf_counter()
+    left.step(0.0, 60.0)
+    assert left.pending == 0
+    assert left.repaired == 100
+    assert time.perf_counter() - began_s < 5.0  # on a Pi 10 s are allowed
+
+
+def test_a_process_that_died_between_two_segments_leaves_a_gap_all_the_same(tmp_path: Path) -> None:
+    """Its last file was closed, and the next one was not begun."""
+    stand = Stand(tmp_path)
+    device = Device(stand)
+    device.send(2)
+    device.sink.ended("device gone")
+    stand.serve()
+    (one,) = stand.recordings()
+    one.ended = "segment"
+    write_meta(tmp_path, one)
+    later = next_start(tmp_path)
+    again = Device(later, stream=2)
+    again.send(1)
+    later.serve()
+    gap = later.recordings()[-1].gap_before
+    assert gap is not None
+    assert gap.cause in ("power cut", "killed")
+    again.sink.ended("stopped")
+    later.serve()
+
+
+# ---- borders
+
+
+def test_the_next_file_is_made_before_the_border_and_begins_on_it(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, segment_s=60.0)
+    device = Device(stand)
+    device.send(39.5)
+    metas: list[Recording] = stand.recordings()
+    assert [(one.start_us, one.samples) for one in metas[1:]] == [(UNIX_US + 40_000_000, 0)]
+    told = [path for path in stand.changed if path.stem == Path(metas[1].path).stem]
+    assert told == []  # nobody is told of what has not begun
+    device.send(1)
+    assert [path for path in stand.changed if path.stem == Path(metas[1].path).stem]
+    device.sink.ended("device gone")
+    stand.serve()
+    assert [one.samples for one in stand.recordings()] == [40 * RATE, 0.5 * RATE]
+
+
+def test_a_device_that_goes_before_the_border_leaves_no_empty_file(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, segment_s=60.0)
+    device = Device(stand)
+    device.send(39.5)
+    assert len(stand.recordings()) == 2
+    device.sink.ended("device gone")
+    stand.serve()
+    assert [one.samples for one in stand.recordings()] == [39.5 * RATE]
+    assert len(list(tmp_path.glob("*/*.wav"))) == 1
+    assert not list((tmp_path / ".open").glob("2*"))
+
+
+def test_a_gap_over_the_border_wants_another_file_than_was_made(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, segment_s=60.0)
+    device = Device(stand, policy=CONTINUOUS)
+    device.send(39.5)
+    device.miss(20)
+    device.send(1, cause="device gone")
+    device.sink.ended("device gone")
+    stand.serve()
+    first, second = stand.recordings()
+    assert second.start_us == UNIX_US + 59_500_000
+    assert (first.samples, second.samples) == (39.5 * RATE, RATE)
