@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import threading
 import time
@@ -34,6 +35,8 @@ RETRY_S: Final = 60.0
 """When the disk refused: it may be full now, and have room later."""
 TELL_S: Final = 1.0
 """What was filed is told so often at most, all in one."""
+STOP_S: Final = 0.7
+"""After it was asked to stop: for what the recorder closed last."""
 _MOST_TOLD: Final = 500
 _NICE: Final = 15
 _MOST_UNMARKED: Final = 4096
@@ -66,6 +69,7 @@ class Filing(Worker):
         self._refused = set[str]()
         self._untold: list[RecordingFiled] = []
         self._told_at_s = 0.0
+        self._until_s = math.inf
         self.filed = 0
         self.failed = 0
 
@@ -85,20 +89,26 @@ class Filing(Worker):
     # ---- on its own thread
 
     def _unblock(self) -> None:
+        self._until_s = time.monotonic() + STOP_S
         self._wake.set()
+
+    def _over(self) -> bool:
+        """Asked to stop, and no time left for what was closed last."""
+        return self._stopping.is_set() and time.monotonic() > self._until_s
 
     def _work(self) -> None:
         with contextlib.suppress(OSError):  # a thread has a priority of its own on Linux only
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         sweep(self._directory)
-        while not self._stopping.is_set():
+        while True:
             self._wake.clear()
             self._refused.clear()
-            while not self._stopping.is_set() and (stems := self._stems()):
+            while not self._over() and (stems := self._stems()):
                 self._settle_all(stems)
             self._tell()
-            if not self._stopping.is_set():
-                self._wake.wait(RETRY_S)
+            if self._stopping.is_set():
+                return
+            self._wake.wait(RETRY_S)
 
     def _stems(self) -> list[str]:
         """What there is to do, oldest first."""
@@ -110,7 +120,7 @@ class Filing(Worker):
 
     def _settle_all(self, stems: list[str]) -> None:
         for stem in stems:
-            if self._stopping.is_set():
+            if self._over():
                 return
             self._settle(stem)
             if time.monotonic() - self._told_at_s > TELL_S or len(self._untold) >= _MOST_TOLD:
@@ -159,10 +169,10 @@ class Filing(Worker):
         audio = place.audio(form)
         try:
             if heard is None and (recording.peak_dbfs is None or not place.peaks.exists()):
-                heard = hear(audio, self._stopping.is_set)
+                heard = hear(audio, self._over)
             if heard is not None:
                 write_peaks(place.peaks, heard.peaks.peaks)
-            facts = _facts(place, form, heard, sha256_of(audio, self._stopping.is_set))
+            facts = _facts(place, form, heard, sha256_of(audio, self._over))
             recording = update_meta(place.meta, facts)
         except FileNotFoundError:
             self._tidy_deleted(place)
@@ -181,7 +191,7 @@ class Filing(Worker):
         new = place.meta.with_name(f".{place.stem}.{self._kept_form}.new")
         wav = place.audio("wav")
         try:
-            heard = convert(wav, new, self._kept_form, self._bitrate_bps, self._stopping.is_set)
+            heard = convert(wav, new, self._kept_form, self._bitrate_bps, self._over)
         except (BrokenFile, LibraryMissing, ValueError) as error:
             if isinstance(error, BrokenFile) and not wav.exists():
                 return None

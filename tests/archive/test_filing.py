@@ -241,7 +241,7 @@ def test_asked_to_stop_it_stops_in_the_middle_and_loses_nothing(tmp_path: Path) 
         desk.filing.request_stop()
         return real(*given)  # type: ignore[arg-type]
 
-    with patch.object(conversion, "_blocks", stopped):
+    with patch.object(conversion, "_blocks", stopped), patch.object(filing, "STOP_S", -1.0):
         desk.filing.closed(place.meta)
         desk.filing.start()
         assert desk.filing.join(PATIENCE_S)
@@ -261,6 +261,16 @@ def test_what_a_kill_left_half_written_is_swept_away(tmp_path: Path) -> None:
     desk.filing.closed(place.meta)
     desk.run_until(lambda: bool(desk.told))
     assert (old.exists(), fresh.exists()) == (False, True)  # somebody may be writing that one
+
+
+def test_what_was_closed_at_the_end_is_filed_before_the_thread_ends(tmp_path: Path) -> None:
+    place, desk = closed(tmp_path), Desk(tmp_path)
+    desk.filing.start()
+    desk.filing.closed(place.meta)
+    with patch.object(filing, "STOP_S", PATIENCE_S):
+        desk.filing.request_stop()
+        assert desk.filing.join(PATIENCE_S)
+    check_filed(place, "flac")
 
 
 def test_a_broken_meta_file_stops_nobody(tmp_path: Path) -> None:
