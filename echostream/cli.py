@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from echostream import __version__
 from echostream.errors import EchoStreamError, LibraryMissing
+
+if TYPE_CHECKING:
+    from echostream.audio.ports import AudioSink
 
 EXAMPLES = """\
 examples:
@@ -172,7 +178,7 @@ def _add_tones(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_recordings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from echostream.archive_tools.commands import add_recordings
 
-    add_recordings(commands)
+    add_recordings(commands, _open_card)
 
 
 def _seconds(text: str) -> float:
@@ -283,6 +289,20 @@ def _learn_from_channel(args: argparse.Namespace) -> int:
     from echostream.simulator.learn_command import learn_from_channel
 
     return learn_from_channel(args)
+
+
+@contextlib.contextmanager
+def _open_card(name: str) -> Iterator[AudioSink]:
+    """A card's loudspeaker, for as long as something is played on it."""
+    from echostream.audio.ports import CardSpec
+    from echostream.hardware.audio_hardware import AudioHardware
+
+    hardware = AudioHardware([name])
+    try:
+        with contextlib.closing(hardware.open_sink(CardSpec(name))) as sink:
+            yield sink
+    finally:
+        hardware.close()
 
 
 def _page(args: argparse.Namespace) -> int:

@@ -14,13 +14,14 @@ from echostream.archive_tools.times import parse_length
 
 if TYPE_CHECKING:
     from echostream.archive_tools.place import Place
+    from echostream.archive_tools.playing import OpenCard
     from echostream.archive_tools.selection import Selection
 
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def add_recordings(commands: Actions) -> None:
-    """Put `echostream recordings` on the command line."""
+def add_recordings(commands: Actions, open_card: OpenCard) -> None:
+    """Put `echostream recordings` on the command line. open_card: opens one to play on; not done here."""
     recordings = commands.add_parser(
         "recordings",
         help="list, show, export, verify, repair, protect and delete recordings",
@@ -32,6 +33,7 @@ def add_recordings(commands: Actions) -> None:
     _add_list(actions)
     _add_show(actions)
     _add_export(actions)
+    _add_play(actions, open_card)
     _add_verify(actions)
     _add_repair(actions)
     _add_protect(actions)
@@ -86,6 +88,22 @@ def _add_export(actions: Actions) -> None:
     export.add_argument("--force", action="store_true", help="overwrite OUT")
     add_place(export)
     export.set_defaults(action=_export)
+
+
+def _add_play(actions: Actions, open_card: OpenCard) -> None:
+    play = add_command(actions, "play", "hear recordings on a card", help_texts.PLAY)
+    add_selection(play)
+    play.add_argument("--card", default="default", metavar="NAME", help="as `echostream devices` names it")
+    play.add_argument(
+        "--squeeze",
+        type=parse_length,
+        default=parse_length("1s"),
+        metavar="LENGTH",
+        help="cut silences longer than this (1s)",
+    )
+    play.add_argument("--pauses", action="store_true", help="keep every silence")
+    add_place(play)
+    play.set_defaults(action=_play, open_card=open_card)
 
 
 def _add_verify(actions: Actions) -> None:
@@ -167,6 +185,15 @@ def _export(args: argparse.Namespace) -> int:
     )
     with opened(_place(args), sys.stderr, owned=False) as store:
         return export(store, _selection(args), options, _now_us(), sys.stdout, sys.stderr, sys.stdout.buffer)
+
+
+def _play(args: argparse.Namespace) -> int:
+    from echostream.archive_tools.place import opened
+    from echostream.archive_tools.playing import PlayOptions, play
+
+    options = PlayOptions(args.card, None if args.pauses else args.squeeze)
+    with opened(_place(args), sys.stderr, owned=False) as store:
+        return play(store, _selection(args), options, _now_us(), args.open_card, sys.stdout, sys.stderr)
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -22,6 +22,7 @@ from echostream.archive_tools.sizes import bytes_shown
 from echostream.archive_tools.store import Store, source_name
 from echostream.archive_tools.tables_out import recordings_csv
 from echostream.archive_tools.zip_out import write_zip
+from echostream.audio.format import Samples
 from echostream.console.progress import Bar
 from echostream.errors import ArchiveError
 
@@ -152,8 +153,8 @@ def write_sound(
             sound_out.sound_out(options.output, pipe, rate_hz, channels, samples) as sink,
         ):
             for at in range(0, samples, BLOCK):
-                blocks = np.stack([reader.read(min(BLOCK, samples - at)) for reader in readers], axis=1)
-                sink.write(_mixed(blocks) if options.mix else blocks)
+                blocks = [reader.read(min(BLOCK, samples - at)) for reader in readers]
+                sink.write(mixed(blocks) if options.mix else np.stack(blocks, axis=1))
                 bar.done(at / rate_hz)
     except BrokenPipeError:
         raise
@@ -162,8 +163,8 @@ def write_sound(
     return [f"{fault}; silence is there instead" for reader in readers for fault in reader.faults]
 
 
-def _mixed(blocks: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Shape (n, channels) to (n, 1): their sum; what is louder than full scale is cut there."""
-    total = blocks.sum(axis=1, dtype=np.int32, keepdims=True)
-    cut: NDArray[np.int16] = np.clip(total, -32768, 32767).astype(np.int16)
+def mixed(blocks: Sequence[Samples]) -> NDArray[np.int16]:
+    """Their sum, shape (n, 1); what is louder than full scale is cut there."""
+    total = np.sum(blocks, axis=0, dtype=np.int32)
+    cut: NDArray[np.int16] = np.clip(total, -32768, 32767).astype(np.int16)[:, None]
     return cut

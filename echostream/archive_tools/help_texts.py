@@ -19,6 +19,7 @@ examples:
   echostream recordings show 7c1e99d0 --plot call.png           one of them, and its picture
   echostream recordings export porch --from 12:00 --for 1h -o noon.flac
   echostream recordings export --tone engine-7 --from 2026-11-01 -o engine-7.zip
+  echostream recordings play fire-dispatch --from -1h           hear the last hour, without the pauses
   echostream recordings verify                                  is everything there, and whole?
   echostream recordings stats                                   how much, of whom, for how long it will fit
 
@@ -61,6 +62,16 @@ examples:
 --join samples (the rule for one source) keeps each recorded sample once: where a device's clock is off by
 50 ppm, the end of an hour without a gap is 180 ms off. --join time (the rule for several, which stay beside
 each other) begins each recording within 50 ms of its time, and leaves out samples or puts in silence for it.
+"""
+
+PLAY: Final = f"""\
+{WHICH}
+What is of the same time is mixed. `recordings export ... -o -` plays through a pipe instead.
+
+examples:
+  echostream recordings play 7c1e99d0
+  echostream recordings play fire-dispatch --from today         what was said today, without the pauses
+  echostream recordings play porch garage --for 5m --pauses     the last five minutes, as they were
 """
 
 VERIFY: Final = f"""\
