@@ -57,6 +57,11 @@ class WorkerRecorder:
         sink = self._recorder.open_device(info, settings.record, channel_id)
         return () if sink is None else (sink,)
 
+    def lost_s(self) -> dict[str, float]:
+        """Of each device that is being written at this moment: audio that found its queue full."""
+        sources = [] if self._recorder is None else self._recorder.sources
+        return {source.name: source.lost_s for source in sources if source.path}
+
     def stop(self) -> None:
         """Whole files, all of them told of."""
         recorder, self._recorder = self._recorder, None

@@ -22,6 +22,8 @@ READ_BYTES: Final = 1 << 16
 """Read at a time: two seconds of 16 kHz; the next device has its turn then."""
 OPENING_BYTES: Final = 4096
 """Read at a time while it is not known how fast a device may send."""
+BURST_BYTES: Final = 1 << 18
+"""Read at most when the first audio is there: eight seconds of 16 kHz."""
 LAST_BYTES: Final = 1 << 20
 """Read at most of a connection whose place is taken by another one."""
 LINE_S: Final = 5.0
@@ -109,6 +111,12 @@ class Connection:
             self._take(self._buffer[:count], now)
         return self.open
 
+    def begin(self, stream: DeviceStream, audio: bytes, now: float) -> None:
+        """It was let in elsewhere; `audio` came with its first bytes."""
+        self.stream = stream
+        if audio:
+            self._feed(stream, audio, now)
+
     def check(self, now: float) -> None:
         """What time alone decides; a few times a second."""
         if not self._opening.decided:
@@ -152,6 +160,27 @@ class Connection:
 
     # ---- inside
 
+    def _feed(self, stream: DeviceStream, data: bytes | memoryview, now: float) -> None:
+        """The first audio goes with all that waits behind it in the kernel: a device that kept some sends it
+        at once, and only of the whole burst can be said when its first sample was taken up."""
+        if not stream.began:
+            data = bytes(data)
+            data += self._rest_of_burst(min(BURST_BYTES, stream.limit.room_bytes(now) - len(data)))
+        stream.feed(data, now)
+
+    def _rest_of_burst(self, left: int) -> bytes:
+        parts: list[bytes] = []
+        while self.open and left > 0:
+            try:
+                count = self.sock.recv_into(self._buffer, min(left, READ_BYTES))
+            except OSError:
+                break  # nothing more; an error will come again with the next read
+            if count == 0:
+                break
+            parts.append(bytes(self._buffer[:count]))
+            left -= count
+        return b"".join(parts)
+
     def _close_socket(self) -> None:
         if self.open:
             self.open = False
@@ -170,9 +199,9 @@ class Connection:
             self.close("it closed the connection", now)
         return count
 
-    def _take(self, data: memoryview, now: float) -> None:
+    def _take(self, data: bytes | memoryview, now: float) -> None:
         if self.stream is not None and self._opening.decided:
-            self.stream.feed(data, now)
+            self._feed(self.stream, data, now)
             return
         try:
             audio = self._opening.feed(bytes(data))
@@ -196,7 +225,7 @@ class Connection:
             if stream is None:
                 self._close_socket()
         if self.stream is not None and audio:
-            self.stream.feed(audio, now)
+            self._feed(self.stream, audio, now)
 
     def _hand_over(self, stream: RemoteStream, audio: bytes) -> None:
         """Another process serves it from here on. Here only the books know of it."""

@@ -52,7 +52,7 @@ class DeviceStream:
         self._pending = 0
         self._gaps = 0
         self._noted_s = now
-        self._error_ms: float | None = None
+        self._error_ms = self._clock.error_ms
         self._last: Samples | None = None
         self._heard_s: float | None = None
 
@@ -60,6 +60,11 @@ class DeviceStream:
     def least_bytes(self) -> int:
         """A device that sends too fast is read in steps of this: 100 ms."""
         return self.bytes_per_s // 10
+
+    @property
+    def began(self) -> bool:
+        """Audio has come."""
+        return self._samples > 0
 
     @property
     def heard_s(self) -> float:

@@ -15,7 +15,9 @@ class DeviceStatus:
     since_s: when it came, or went; None: never seen. detail: why it went or is refused. samples: of this
     stream, without what is missing; missing_s, gaps: audio that is missing in it. ppm: how much faster its
     clock runs than ours; error_ms: how well the times of its samples are known. peak_dbfs: of the last block.
-    speed: times real time, over the stream. connections: since the relay started.
+    speed: times real time, over the stream. connections: since the relay started. recorded: its audio is
+    being written; lost_s: so much of it found the recorder's queue full. These two only of a device that
+    another process serves: of the others the recorder here knows.
     """
 
     name: str
@@ -41,6 +43,8 @@ class DeviceStatus:
     error_ms: float | None = None
     peak_dbfs: float | None = None
     connections: int = 0
+    recorded: bool = False
+    lost_s: float = 0.0
     detail: str = ""
 
 

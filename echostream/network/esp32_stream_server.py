@@ -11,6 +11,7 @@ import selectors
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from echostream.audio.device_ports import DeviceSink, GapCause, StreamInfo
@@ -39,6 +40,10 @@ class Recorders(Protocol):
         ...
 
     def open(self, info: StreamInfo, settings: DeviceDefaults) -> Sequence[DeviceSink]: ...
+
+    def lost_s(self) -> dict[str, float]:
+        """Of each device that is being written at this moment: audio that found its queue full."""
+        ...
 
 
 class StreamServer:
@@ -158,11 +163,9 @@ class StreamServer:
         connection = Connection(
             sock, take.address, self, self._relay, self._buffer, self._rounds.forget, now, take.opening
         )
-        connection.stream = stream
         self._by_number[take.number] = connection
         stream.set_sinks(self._recorders.open(info, admitted.settings))
-        if take.audio:
-            stream.feed(take.audio, now)
+        connection.begin(stream, take.audio, now)
         self._rounds.add(connection)
 
     def _record_with(self, record: Record) -> None:
@@ -178,10 +181,12 @@ class StreamServer:
         stream.set_sinks(self._recorders.open(stream.info, stream.admitted.settings))
 
     def _tell_seen(self, now: float) -> None:
-        seen: list[tuple[int, DeviceStatus]] = [
-            (number, connection.stream.status(now, 0))
-            for number, connection in self._by_number.items()
-            if connection.stream is not None
-        ]
+        recorded = self._recorders.lost_s()
+        seen: list[tuple[int, DeviceStatus]] = []
+        for number, connection in self._by_number.items():
+            if connection.stream is not None:
+                status = connection.stream.status(now, 0)
+                lost_s = recorded.get(status.name)
+                seen.append((number, replace(status, recorded=lost_s is not None, lost_s=lost_s or 0.0)))
         for at in range(0, max(1, len(seen)), SEEN_AT_ONCE):
             self._pipe.send(Seen(tuple(seen[at : at + SEEN_AT_ONCE]), self.counters))

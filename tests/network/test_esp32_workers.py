@@ -88,6 +88,7 @@ def test_what_is_handed_over_is_recorded_to_the_sample(archive: Archive) -> None
                 stack.callback(sock.sendall, noise(20_000, number).tobytes()[-1:])
             for name in names:
                 assert seen(bench, name, 19_999)
+            assert bench.until(lambda: all(device.recorded for device in bench.relay.devices()), START_S)
         assert bench.until(lambda: len(archive.closed) == len(names), START_S)
         assert bench.streams == []
         assert sorted(change.name for change in bench.changes if not change.present) == names
