@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
 
-from echostream.archive.open_recording import LastWords, OpenRecording, Shelf
+from echostream.archive.open_recording import Beginning, LastWords, OpenRecording, Shelf
 from echostream.archive.source import Source
-from echostream.archive.wall_clock import ClockQuality
 
 log = logging.getLogger(__name__)
 
@@ -79,10 +78,10 @@ class Ahead:
         share = crc32(self.source.name.encode()) / 2**32
         return LEAST_AHEAD_S + share * (min(MOST_AHEAD_S, segment_s / 2) - LEAST_AHEAD_S)
 
-    def make(self, start_us: int, quality: ClockQuality) -> None:
+    def make(self, beginning: Beginning) -> None:
         """One that begins then. Where the disk refuses, the file's real beginning will say so."""
         with contextlib.suppress(OSError):
-            self.file = OpenRecording(self.shelf, self.source, start_us, quality, ahead=True)
+            self.file = OpenRecording(self.shelf, self.source, beginning, ahead=True)
 
     def take(self, start_us: int) -> OpenRecording | None:
         """The one that was made for this beginning; another one goes."""

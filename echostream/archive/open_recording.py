@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import uuid
 from collections.abc import Callable
@@ -16,9 +17,8 @@ from echostream.archive.level_meter import WholeLevel
 from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.open_marks import OpenMarks
 from echostream.archive.peaks import PeakCounter, write_peaks
-from echostream.archive.recording import AudioForm, Gap, Recording, ToneMark
+from echostream.archive.recording import AudioForm, ClockState, Gap, Recording, ToneMark
 from echostream.archive.source import Source
-from echostream.archive.wall_clock import ClockQuality
 from echostream.audio.format import Samples, silence
 from echostream.errors import BrokenFile
 
@@ -57,6 +57,16 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning:
+    """What is known of a recording when it begins: as in a Recording."""
+
+    start_us: int
+    start_error_ms: float
+    clock: ClockState
+    gap: Gap | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LastWords:
     """What is known of a recording when its last sample is written: why it ended, when it began, how far that
     may be off, and how much faster the sender's clock ran than ours."""
@@ -71,14 +81,7 @@ class OpenRecording:
     """Every method but `abandon` raises OSError when the disk refuses; `abandon` follows then."""
 
     def __init__(
-        self,
-        shelf: Shelf,
-        source: Source,
-        start_us: int,
-        quality: ClockQuality,
-        gap: Gap | None = None,
-        tone: str = "",
-        ahead: bool = False,
+        self, shelf: Shelf, source: Source, beginning: Beginning, tone: str = "", ahead: bool = False
     ) -> None:
         """Name, marker, audio file and meta file, in this order: whatever happens next, it is found again.
 
@@ -86,9 +89,10 @@ class OpenRecording:
         """
         self._shelf = shelf
         self._told = not ahead
-        self._place = take_place(shelf.directory, start_us + _ROUND_US, source.name, source.kind, tone)
-        self.meta = _first_word(shelf, source, start_us, quality, self._place)
-        self.meta.gap_before = gap
+        self._place = take_place(
+            shelf.directory, beginning.start_us + _ROUND_US, source.name, source.kind, tone
+        )
+        self.meta = _first_word(shelf, source, beginning, self._place)
         self._level = WholeLevel()
         self._peaks = PeakCounter(source.rate_hz)
         self._dirty = False
@@ -108,11 +112,20 @@ class OpenRecording:
             raise
         shelf.begun += 1
 
-    def begin(self, start_us: int, quality: ClockQuality, gap: Gap | None) -> None:
+    def begin(self, beginning: Beginning) -> None:
         """What was made ahead begins."""
-        self.meta.start_us, self.meta.clock, self.meta.gap_before = start_us, quality.state, gap
+        meta = self.meta
+        meta.start_us, meta.start_error_ms = beginning.start_us, round(beginning.start_error_ms, 1)
+        meta.clock, meta.gap_before = beginning.clock, beginning.gap
         self._told = self._dirty = True
         self._shelf.journal(self._place.meta)
+
+    def correct(self, start_us: int, start_error_ms: float) -> None:
+        """It is known better when it began."""
+        _shift(self.meta, start_us)
+        self.meta.start_error_ms = round(start_error_ms, 1)
+        self._dirty = True
+        self._told_at_s = -math.inf
 
     def discard(self) -> None:
         """What was made ahead does not begin."""
@@ -219,9 +232,7 @@ class OpenRecording:
             self._shelf.journal(self._place.meta)
 
 
-def _first_word(
-    shelf: Shelf, source: Source, start_us: int, quality: ClockQuality, place: Place
-) -> Recording:
+def _first_word(shelf: Shelf, source: Source, beginning: Beginning, place: Place) -> Recording:
     return Recording(
         id=uuid.uuid4().hex,
         path=place.path(shelf.form),
@@ -230,11 +241,13 @@ def _first_word(
         source=source.name,
         kind=source.kind,
         trigger=source.trigger,
-        start_us=start_us,
+        start_us=beginning.start_us,
+        start_error_ms=round(beginning.start_error_ms, 1),
         rate_hz=source.rate_hz,
         label=source.label,
         channel_id=source.channel_id,
-        clock=quality.state,
+        clock=beginning.clock,
+        gap_before=beginning.gap,
         priority=source.priority,
         keep_days=source.keep_days,
     )

@@ -20,7 +20,7 @@ from echostream.archive.channel_feed import RATIO, RECORD_HZ
 from echostream.archive.disk_room import nearly_full
 from echostream.archive.file_names import make_folder
 from echostream.archive.open_marks import OpenMarks
-from echostream.archive.open_recording import Journal, LastWords, OpenRecording, Shelf, nobody
+from echostream.archive.open_recording import Beginning, Journal, LastWords, OpenRecording, Shelf, nobody
 from echostream.archive.recording import Gap, ToneMark
 from echostream.archive.source import Source, channel_policy
 from echostream.archive.wall_clock import WallClock
@@ -221,10 +221,9 @@ class PageRecorder(Worker):
         page = replace(page, started_at_s=page.started_at_s + (begin - page.position) / RATE_HZ)
         try:
             self._leave_room()
-            start_us = round(page.started_at_s * 1e6)
-            file = OpenRecording(
-                self._shelf, self._source(page), start_us, self._wall.quality, tone=page.tone_id
-            )
+            error_ms = START_ERROR_MS + self._wall.quality.error_ms
+            beginning = Beginning(round(page.started_at_s * 1e6), error_ms, self._wall.quality.state)
+            file = OpenRecording(self._shelf, self._source(page), beginning, tone=page.tone_id)
         except OSError as error:
             self._refused(page, error)
             return

@@ -17,7 +17,7 @@ from echostream.archive.borders import Ahead
 from echostream.archive.channel_feed import ChannelFeed
 from echostream.archive.gates import Gate, Span
 from echostream.archive.history import History
-from echostream.archive.open_recording import LastWords, OpenRecording
+from echostream.archive.open_recording import Beginning, LastWords, OpenRecording
 from echostream.archive.recording import Gap, ToneMark
 from echostream.archive.source import LastEnd, Source
 from echostream.archive.source_tap import Edge, Ended, Item, SourceTap
@@ -31,7 +31,10 @@ FILL_S: Final = 2.0
 RETRY_S: Final = 10.0
 """After the disk refused."""
 SHORTEST_S: Final = 1.0
-"""A file that would be shorter, because a segment's border is so near, goes on to the next one."""
+UNSETTLED_SHORTEST_S: Final = 5.0
+"""A file that would be shorter, because a segment's border is so near, goes on to the next one: where nobody
+knows yet how old what comes is, the border may not be where it seems."""
+MOVED_US: Final = 20_000
 KEPT_MARKS: Final = 32
 MARK_S: Final = 30.0
 
@@ -169,7 +172,8 @@ class SourceRecorder:
         cause = first.cause or "overload"
         if missing >= FILL_S * self.source.rate_hz:
             self._skip(missing, cause)
-        self._time.note(end, last.ends_at_s, last.ppm, last.error_ms)
+        # Nothing was taken up later than it is here.
+        self._time.note(end, min(last.ends_at_s, self._now), last.ppm, last.error_ms)
         if position > self._next:
             at = self._next if first.gap_at is None else first.gap_at
             self._missing.append(_Missing(self._next, missing, cause, at))
@@ -251,14 +255,15 @@ class SourceRecorder:
         self._settled_at_start = self._time.settled
         start_us = self._us(position)
         segment_us = round(archive.segment_s * 1e6)
-        self._until_us = (round(start_us + SHORTEST_S * 1e6) // segment_us + 1) * segment_us
-        gap = self._gap(start_us)
+        shortest_s = SHORTEST_S if self._settled_at_start else UNSETTLED_SHORTEST_S
+        self._until_us = (round(start_us + shortest_s * 1e6) // segment_us + 1) * segment_us
+        beginning = Beginning(start_us, self._error_ms(), clock.quality.state, self._gap(start_us))
         file = self._ahead.take(start_us)
         try:
             if file is None:
-                file = OpenRecording(archive.shelf, self.source, start_us, clock.quality, gap)
+                file = OpenRecording(archive.shelf, self.source, beginning)
             else:
-                file.begin(start_us, clock.quality, gap)
+                file.begin(beginning)
         except OSError as error:
             self._refused(error)
             return False
@@ -288,9 +293,12 @@ class SourceRecorder:
         self._archive.closings.add(file, words)
 
     def _words(self, ended: str) -> LastWords:
+        return LastWords(ended, *self._start(), self._time.ppm)
+
+    def _start(self) -> tuple[int, float]:
+        """When the open file began, as far as is known now, and how far that may be off in ms."""
         start_s = self._start_s if self._settled_at_start else self._time.at(self._file_start)
-        start_us = round((start_s + self._offset_s) * 1e6)
-        return LastWords(ended, start_us, self._error_ms(), self._time.ppm)
+        return round((start_s + self._offset_s) * 1e6), self._error_ms()
 
     def _give_up(self, error: OSError) -> None:
         file, self._file = self._file, None
@@ -327,6 +335,8 @@ class SourceRecorder:
         file = self._file
         assert file is not None
         self._tell_marks(file)
+        if not self._settled_at_start:
+            self._correct(file)
         try:
             file.keep_up(now)
         except OSError as error:
@@ -335,7 +345,16 @@ class SourceRecorder:
         if self._ahead.file is None and self._gate.steady:
             left_s = self._until_us / 1e6 - self._offset_s - self._time.at(self._next)
             if 0 < left_s < self._ahead.lead_s(self._archive.segment_s):
-                self._ahead.make(self._until_us, self._archive.clock.quality)
+                self._ahead.make(
+                    Beginning(self._until_us, self._error_ms(), self._archive.clock.quality.state)
+                )
+
+    def _correct(self, file: OpenRecording) -> None:
+        """A stream tells its time better and better: what is said of an open file keeps up with it."""
+        start_us, error_ms = self._start()
+        moved = abs(start_us - file.meta.start_us) > MOVED_US
+        if moved or error_ms < file.meta.start_error_ms / 2:
+            file.correct(start_us, error_ms)
 
     def _tell_marks(self, file: OpenRecording) -> None:
         """Pages that were heard while this was recorded. One that is heard before is kept for a while."""

@@ -95,7 +95,7 @@ def test_a_short_gap_is_silence_of_its_length_and_says_why(tmp_path: Path) -> No
 def test_a_short_gap_over_a_segments_border_is_told_in_both(tmp_path: Path) -> None:
     stand = Stand(tmp_path)
     stand.unix_s += 598.0 - (UNIX_S % 600)  # two seconds before a border
-    device = Device(stand)
+    device = Device(stand, error_ms=10.0)
     device.send(1.5)
     device.miss(1.0)
     device.send(1, cause="packets lost")
@@ -238,6 +238,41 @@ def test_what_a_device_kept_while_it_could_not_connect_is_put_at_its_time(tmp_pa
     assert abs(one.start_us - began_us) < 100_000
     assert one.start_error_ms < 100
     assert one.samples == 33 * RATE
+
+
+def test_an_open_file_says_how_far_its_time_may_be_off_and_gets_better(tmp_path: Path) -> None:
+    """So that what a kill leaves does not claim to be exact."""
+    stand = Stand(tmp_path)
+    device = Device(stand, error_ms=3000.0)
+    for _ in range(15):
+        device.block(1600)
+    stand.serve()
+    assert stand.recordings()[0].start_error_ms == 3001.0
+    device.error_ms = 25.0
+    device.send(0.5)
+    (one,) = stand.recordings()
+    assert one.start_error_ms == 26.0
+    assert one.start_us == pytest.approx(UNIX_US - 1_500_000, abs=1000)
+    gone(stand, device)
+
+
+def test_a_border_right_after_the_beginning_waits_for_the_next(tmp_path: Path) -> None:
+    """Where nobody knows yet how old what comes is, the border is not where it seems."""
+    stand = Stand(tmp_path, segment_s=60.0)
+    stand.unix_s += 37.0  # three seconds before a border
+    device = Device(stand, error_ms=3000.0)
+    device.send(4)
+    device.error_ms = 20.0
+    device.send(61)
+    assert [one.ended for one in gone(stand, device)] == ["segment", "device gone"]
+
+
+def test_no_sample_was_taken_up_later_than_it_arrived(tmp_path: Path) -> None:
+    stand = Stand(tmp_path)
+    device = Device(stand)
+    device.sink.audio(DeviceAudio(np.ones(RATE, np.int16), 0, stand.now + 1.4))
+    (one,) = gone(stand, device)
+    assert one.start_us == UNIX_US - 1_000_000
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -88,7 +88,7 @@ def test_a_kill_costs_two_seconds_at_most_and_the_next_start_makes_it_whole(
             StreamInfo("porch", "", RATE, "192.0.2.7", 1), RecordPolicy(mode="continuous")
         )
         assert tap is not None
-        tap.audio(DeviceAudio(np.ones(RATE, np.int16), 0, time.monotonic() + 1))
+        tap.audio(DeviceAudio(np.ones(800, np.int16), 0, time.monotonic()))
         tap.ended("device gone")
         deadline_s = time.monotonic() + 5
         while recorder.sources:
