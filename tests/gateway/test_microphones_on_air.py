@@ -17,6 +17,7 @@ from echostream.audio.format import RATE_HZ, Samples, silence
 from echostream.audio.ports import AudioSink, AudioSource, CardSpec
 from echostream.channels.channel_runtime import Hardware
 from echostream.channels.channel_state import Phase
+from echostream.config.changes import compare
 from echostream.config.models import Channel, Config, ControlServer, Esp32, Esp32Device
 from echostream.config.models import Gateway as Identity
 from echostream.errors import DeviceMissing
@@ -136,7 +137,7 @@ def glide(seconds: float) -> Samples:
 
 def said(seconds: float) -> Samples:
     """A glide between silences, at the microphone's rate."""
-    return np.concatenate((silence(RATE // 2), glide(seconds)[::3], silence(3 * RATE // 2)))
+    return np.concatenate((silence(RATE // 2), glide(seconds)[::3], silence(RATE)))
 
 
 def openers(house: House) -> list[tuple[Opener, bool]]:
@@ -202,3 +203,28 @@ def test_the_card_and_a_microphone_are_one_transmission(houses: list[House]) -> 
     spectrum = np.abs(np.fft.rfft(rows, axis=1))[:, 195:206].max(axis=1)
     loud = spectrum > 0.3 * spectrum.max()
     assert loud.sum() * 0.1 == pytest.approx(0.8, abs=0.25)  # the card is heard while its key is down, only
+
+
+def test_a_reload_of_the_channel_takes_its_microphone_along(houses: list[House]) -> None:
+    """The connection stays; what is said goes on in a new transmission of the new channel."""
+    house = build("none", transmit="always")
+    houses.append(house)
+    assert wait(lambda: house.online)
+    thread = threading.Thread(target=speak, args=(house.port, said(2.5)), name="speak")
+    thread.start()
+    assert wait(lambda: house.phase is Phase.OPEN)
+    before = house.gateway.manager.channels["fire"]
+    changed = house.gateway.config.channels[0].model_copy(update={"tot_s": 60.0})
+    config = house.gateway.config.model_copy(update={"channels": (changed,)})
+    changes = compare(house.gateway.config, config)
+    house.gateway.manager.on_reload = lambda: house.gateway.apply(config, Secrets(), changes)
+    house.gateway.request_reload()
+    assert wait(lambda: house.gateway.manager.channels.get("fire") not in (None, before))
+    assert wait(lambda: house.phase is Phase.OPEN)
+    after = house.gateway.manager.channels["fire"]
+    sent = after.stream.transmit.stats.packets_sent
+    assert wait(lambda: after.stream.transmit.stats.packets_sent > sent + 25)
+    thread.join()
+    assert wait(lambda: house.phase is Phase.IDLE)
+    assert house.gateway.microphones is not None
+    assert [device.connections for device in house.gateway.microphones.relay.devices()] == [1]
