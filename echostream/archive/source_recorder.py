@@ -165,8 +165,8 @@ class SourceRecorder:
         if missing < 0:
             samples = samples[-missing:]
             position = self._next
-        if not len(samples):
-            return
+        if not len(samples) and (missing <= 0 or self._next < 0):
+            return  # without samples, but ahead: what was missing at the end of the stream
         if self._next < 0:
             self._written = self._next = position
         cause = first.cause or "overload"
@@ -178,7 +178,8 @@ class SourceRecorder:
             at = self._next if first.gap_at is None else first.gap_at
             self._missing.append(_Missing(self._next, missing, cause, at))
             self._accept(silence(missing), self._next)
-        self._accept(samples, position)
+        if len(samples):
+            self._accept(samples, position)
 
     def _skip(self, count: int, cause: GapCause) -> None:
         """A long gap. What came before has its times from what was known before."""

@@ -134,6 +134,29 @@ def test_a_gap_that_turns_out_late_is_told_at_its_time(tmp_path: Path) -> None:
     assert one.samples == 5.5 * RATE
 
 
+@pytest.mark.parametrize("missing_s", [0.5, 5.0])
+def test_what_a_device_lost_last_is_told_at_the_end_of_its_stream(tmp_path: Path, missing_s: float) -> None:
+    stand = Stand(tmp_path)
+    device = Device(stand)
+    device.send(4)
+    device.miss(missing_s)
+    device.block(0, cause="device lost audio", gap_at=2 * RATE)
+    device.sink.ended("device gone")
+    stand.serve()
+    again = Device(stand, stream=2)
+    stand.now += 3.0
+    again.block(RATE)
+    one, two = gone(stand, again)
+    if missing_s < 2.0:
+        (gap,) = one.gaps
+        assert (gap.position, gap.cause, one.samples) == (4 * RATE, "device lost audio", 4.5 * RATE)
+        assert gap.start_us == UNIX_US + 2_000_000
+        return
+    assert (one.samples, one.ended, one.gaps) == (4 * RATE, "device lost audio", [])
+    assert two.gap_before is not None
+    assert (two.gap_before.cause, two.gap_before.start_us) == ("device lost audio", one.end_us)
+
+
 def test_a_recorder_that_is_held_up_says_overload_and_keeps_the_time(tmp_path: Path) -> None:
     stand = Stand(tmp_path)
     device = Device(stand)
