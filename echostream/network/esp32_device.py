@@ -10,7 +10,7 @@ import numpy as np
 
 from echostream.audio.device_clock import DeviceClock, Missing
 from echostream.audio.device_ports import DeviceAudio, DeviceSink, GapCause, StreamInfo
-from echostream.audio.format import FULL_SCALE, Samples
+from echostream.audio.format import FULL_SCALE, Samples, silence
 from echostream.audio.sample_forms import SAMPLE_BYTES
 from echostream.network.esp32_admission import Admitted
 from echostream.network.esp32_limits import Progress, SpeedLimit
@@ -99,8 +99,19 @@ class DeviceStream:
         self._lost += samples
         self._pending += samples
 
+    def end(self, cause: GapCause) -> None:
+        """The stream is over: what it lost just before is known now."""
+        missing = self._clock.finish() if self.began else []
+        if missing:
+            clock = self._clock
+            position = self._samples + self._lost + clock.missing
+            nothing = DeviceAudio(silence(0), position, clock.time_of(position), ppm=clock.ppm)
+            self._mark_gap(nothing, missing)
+            self._hand_to_sinks(nothing)
+        self.end_sinks(cause)
+
     def end_sinks(self, cause: GapCause) -> None:
-        """No more of this stream, for all who take it."""
+        """No more of this stream, for all who take it now."""
         sinks, self._sinks = self._sinks, []
         for sink in sinks:
             try:
@@ -140,7 +151,7 @@ class DeviceStream:
         )
 
     def _hand_on(self, samples: Samples, now: float) -> None:
-        clock, rate_hz = self._clock, self.admitted.rate_hz
+        clock = self._clock
         came = self._samples + self._lost
         self._samples += samples.size
         self._last, self._heard_s = samples, now
@@ -151,7 +162,10 @@ class DeviceStream:
         ends_at_s = clock.time_of(position + samples.size)
         block = DeviceAudio(samples, position, ends_at_s, ppm=clock.ppm, error_ms=self._error_ms)
         if missing or self._pending:
-            self._mark_gap(block, missing, rate_hz)
+            self._mark_gap(block, missing)
+        self._hand_to_sinks(block)
+
+    def _hand_to_sinks(self, block: DeviceAudio) -> None:
         for sink in self._sinks:
             try:
                 sink.audio(block)
@@ -161,10 +175,10 @@ class DeviceStream:
                 self._counters.sink_errors += 1
                 self._sinks = [other for other in self._sinks if other is not sink]
 
-    def _mark_gap(self, block: DeviceAudio, missing: Sequence[Missing], rate_hz: int) -> None:
+    def _mark_gap(self, block: DeviceAudio, missing: Sequence[Missing]) -> None:
         samples = self._pending + sum(one.samples for one in missing)
         self._gaps += 1
-        block.gap_s = samples / rate_hz
+        block.gap_s = samples / self.admitted.rate_hz
         block.cause = "device lost audio" if missing else "packets lost"
         if missing and missing[0].at < block.position - samples:
             block.gap_at = missing[0].at

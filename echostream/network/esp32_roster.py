@@ -135,7 +135,7 @@ class Roster:
         status = stream.status(now, self._connections[name])
         del self._live[name]
         self.counters.ended += 1
-        stream.end_sinks(cause)
+        stream.end(cause)
         self._remember(status, detail, now)
         self._tell(stream, False, detail)
 

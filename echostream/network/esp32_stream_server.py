@@ -94,7 +94,7 @@ class StreamServer:
         number = stream.info.stream
         if self._by_number.pop(number, None) is None:
             return
-        stream.end_sinks(cause)
+        stream.end(cause)
         self._pipe.send(Over(number, cause, detail, number in self._resting))
         self._resting.discard(number)
 

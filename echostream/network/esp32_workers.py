@@ -97,7 +97,7 @@ class RemoteStream:
         if self._worker.streams.pop(self.info.stream, None) is not None:
             self._worker.send(End(self.info.stream, cause))
 
-    def end_sinks(self, cause: GapCause) -> None:
+    def end(self, cause: GapCause) -> None:
         """In the books it is over; those who take it are told where it is served."""
         self.finish(cause)
 
