@@ -9,6 +9,7 @@ MAGIC: Final = b"fLaC"
 INFO_AT: Final = 8
 """Offset of STREAMINFO's 34 bytes: it is always the first block."""
 INFO_BYTES: Final = 34
+COUNT_AT: Final = INFO_AT + 13
 BLOCK_SAMPLES: Final = 4096
 _FRAME_SYNC: Final = b"\xff\xf8"
 """Frames of one length, which are numbered; the last one may be shorter."""
@@ -78,6 +79,11 @@ def with_samples(info: bytes, samples: int) -> bytes:
     """STREAMINFO's 34 bytes with another count; frame sizes and MD5 become "not known", which is 0."""
     packed = int.from_bytes(info[10:18], "big") >> 36 << 36 | samples
     return info[:4] + bytes(6) + packed.to_bytes(8, "big") + bytes(16)
+
+
+def sample_count(samples: int) -> bytes:
+    """What stands at COUNT_AT of a file of 16 bits: the last 4 of them, less 1, and 36 bits of count."""
+    return (0xF << 36 | samples).to_bytes(5, "big")
 
 
 def empty_file(rate_hz: int) -> bytes:

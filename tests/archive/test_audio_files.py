@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,6 +151,24 @@ def test_a_wav_is_whole_for_any_player_while_it_is_written(tmp_path: Path) -> No
             whole = np.frombuffer(seen.readframes(seen.getnframes()), "<i2")
         assert len(whole) >= (number * 0.25 - 1.0) * RATE_HZ
         assert np.array_equal(whole, noise(5 * RATE_HZ)[: len(whole)])
+    file.close()
+
+
+def test_a_flac_is_whole_for_any_player_while_it_is_written(tmp_path: Path) -> None:
+    """Without repair: it opens, its length is known, and all of it is read and found."""
+    file = new_audio_file("flac", tmp_path / "a.flac", RATE_HZ)
+    left = tmp_path / "left.flac"
+    for number, part in enumerate(np.array_split(noise(6 * RATE_HZ), 24), 1):
+        file.write(part)
+        left.write_bytes(file.path.read_bytes())
+        if number < 8:
+            continue  # a file of less than two seconds may say nothing yet
+        with soundfile.SoundFile(left) as seen:
+            assert seen.frames >= (number * 0.25 - 1.6) * RATE_HZ
+            seen.seek(seen.frames - 100)
+            assert np.array_equal(
+                seen.read(dtype="int16"), noise(6 * RATE_HZ)[seen.frames - 100 : seen.frames]
+            )
     file.close()
 
 
