@@ -22,7 +22,7 @@ from echostream.config.models import Channel, Config
 from echostream.coordinator.event_coordinator import EventCoordinator
 from echostream.coordinator.worker import Worker
 from echostream.events import Event, ReloadRequested, ShutdownRequested
-from echostream.microphones import Microphones
+from echostream.microphones import STOP_S, Microphones
 from echostream.network.esp32_workers import RecordJob
 from echostream.network.udp_manager import UdpManager
 from echostream.network.websocket_client import WebSocketClient
@@ -183,7 +183,7 @@ class Gateway:
             worker.request_stop()
         self.signalling.stop(FAREWELL_S)
         self.udp.stop()
-        self._join([self.tones, *microphones])
+        self._join([self.tones, *microphones], STOP_S if microphones else JOIN_S)
         self._reap(wait_s=JOIN_S)
         if self.records is not None:
             self.records.stop()  # last: whatever was still said is on the disk
@@ -284,15 +284,15 @@ class Gateway:
         if old is not None:
             for worker in old.workers:
                 worker.request_stop()
-            self._join(old.workers)
+            self._join(old.workers, STOP_S)
         self.microphones = self._new_microphones()
         if self.microphones is not None:
             self._start_microphones(self.microphones)
 
-    def _join(self, workers: Sequence[Worker]) -> None:
+    def _join(self, workers: Sequence[Worker], within_s: float) -> None:
         for worker in workers:
-            if not worker.join(JOIN_S):
-                log.error("worker %s has not ended after %.1f s", worker.name, JOIN_S)
+            if not worker.join(within_s):
+                log.error("worker %s has not ended after %.1f s", worker.name, within_s)
 
     def _new_signalling(self) -> WebSocketClient:
         client = WebSocketClient(self.config.control_server, self._secrets.token, self.coordinator.post)

@@ -19,36 +19,41 @@ from echostream.network.esp32_relay import Esp32Relay
 log = logging.getLogger(__name__)
 
 JOIN_S = 1.0
+STOP_S = 6.0
+"""For the relay: its processes close what they record, and tell of it."""
 
 
-class StreamSink:
-    """Who takes one stream: the recorder, a channel, both or nobody. Either may be replaced at a reload."""
+class Outlet:
+    """One of those who take a stream, who may be replaced at a reload. On the relay's thread, but `to`."""
 
-    def __init__(
-        self, info: StreamInfo, settings: DeviceDefaults, on_end: Callable[[StreamSink], None]
-    ) -> None:
-        self.info = info
-        self.settings = settings
-        self.recorded: DeviceSink | None = None
-        self.heard: DeviceSink | None = None
+    def __init__(self, on_end: Callable[[], None] = lambda: None) -> None:
+        self.to: DeviceSink | None = None
         self._on_end = on_end
 
     def audio(self, block: DeviceAudio) -> None:
-        """On the relay's thread."""
-        recorded, heard = self.recorded, self.heard
-        if recorded is not None:
-            recorded.audio(block)
-        if heard is not None:
-            heard.audio(block)
+        taker = self.to
+        if taker is not None:
+            taker.audio(block)
 
     def ended(self, cause: GapCause) -> None:
-        """On the relay's thread."""
-        self._on_end(self)
-        recorded, heard = self.recorded, self.heard
-        self.recorded = self.heard = None
-        for sink in (recorded, heard):
-            if sink is not None:
-                sink.ended(cause)
+        self._on_end()
+        self.replace(None, cause)
+
+    def replace(self, taker: DeviceSink | None, cause: GapCause = "stopped") -> None:
+        """Who takes it from here on; for the one before it is over."""
+        old, self.to = self.to, taker
+        if old is not None:
+            old.ended(cause)
+
+
+class _Stream:
+    """One stream that lives: its recording, and its channel."""
+
+    def __init__(self, info: StreamInfo, settings: DeviceDefaults, on_end: Callable[[_Stream], None]) -> None:
+        self.info = info
+        self.settings = settings
+        self.recorded = Outlet(lambda: on_end(self))
+        self.heard = Outlet()
 
 
 class Microphones:
@@ -70,7 +75,7 @@ class Microphones:
         self._post = post
         self._mix_of = mix_of
         self._recorder: Recorder | None = None
-        self._sinks: set[StreamSink] = set()
+        self._streams: set[_Stream] = set()
         self._lock = threading.Lock()
         self.relay = Esp32Relay(esp32, relay, tokens, self._open, post)
         self._announced = _announced(esp32)
@@ -105,54 +110,50 @@ class Microphones:
         """Who records from now on. What the one before has written of the streams that go on is closed."""
         with self._lock:
             self._recorder = recorder
-            for sink in self._sinks:
-                old, sink.recorded = sink.recorded, None
-                if old is not None:
-                    old.ended("stopped")
-                self._record(sink)
+            for stream in self._streams:
+                stream.recorded.replace(self._recording_of(stream))
 
     def channel_came(self, channel_id: str) -> None:
         """A channel runs, perhaps anew: those that talk on it are heard there."""
         with self._lock:
-            for sink in self._sinks:
-                if sink.settings.channel == channel_id:
-                    self._let_talk(sink)
+            for stream in self._streams:
+                if stream.settings.channel == channel_id:
+                    stream.heard.replace(self._voice_of(stream))
 
     def channel_went(self, channel_id: str) -> None:
         """Those that talk on it are not heard until it is back; their recordings go on."""
         with self._lock:
-            for sink in self._sinks:
-                if sink.settings.channel == channel_id:
-                    old, sink.heard = sink.heard, None
-                    if old is not None:
-                        old.ended("stopped")
+            for stream in self._streams:
+                if stream.settings.channel == channel_id:
+                    stream.heard.replace(None)
 
     # ---- on the relay's thread
 
     def _open(self, info: StreamInfo, settings: DeviceDefaults) -> list[DeviceSink]:
-        sink = StreamSink(info, settings, self._ended)
+        """Two takers: should one fail, the other goes on."""
+        stream = _Stream(info, settings, self._ended)
         with self._lock:
-            self._sinks.add(sink)
-            self._record(sink)
-            self._let_talk(sink)
-        return [sink]
+            self._streams.add(stream)
+            stream.recorded.replace(self._recording_of(stream))
+            stream.heard.replace(self._voice_of(stream))
+        return [stream.recorded, stream.heard]
 
-    def _ended(self, sink: StreamSink) -> None:
+    def _ended(self, stream: _Stream) -> None:
         with self._lock:
-            self._sinks.discard(sink)
+            self._streams.discard(stream)
 
-    def _record(self, sink: StreamSink) -> None:
-        settings = sink.settings
-        if self._recorder is not None:
-            channel_id = "" if sink.info.quarantined else settings.channel or ""
-            sink.recorded = self._recorder.open_device(sink.info, settings.record, channel_id)
+    def _recording_of(self, stream: _Stream) -> DeviceSink | None:
+        if self._recorder is None:
+            return None
+        channel_id = "" if stream.info.quarantined else stream.settings.channel or ""
+        return self._recorder.open_device(stream.info, stream.settings.record, channel_id)
 
-    def _let_talk(self, sink: StreamSink) -> None:
-        settings = sink.settings
-        if sink.info.quarantined or settings.transmit == "never" or settings.channel is None:
-            return
+    def _voice_of(self, stream: _Stream) -> DeviceSink | None:
+        settings = stream.settings
+        if stream.info.quarantined or settings.transmit == "never" or settings.channel is None:
+            return None
         mix = self._mix_of(settings.channel)
-        sink.heard = None if mix is None else mix.open(sink.info, settings)
+        return None if mix is None else mix.open(stream.info, settings)
 
 
 def _announced(esp32: Esp32) -> tuple[str, int, int | None] | None:

@@ -35,6 +35,8 @@ _NEAR_S: Final = 0.5
 _LOITERS: Final = 3.0
 """A shift must hold that many times longer than this path kept near the line, above it, and came back."""
 _HELD_LOOKS: Final = 3
+_HELD_AT_END: Final = 3
+"""Looks for which a shift must have held when the stream ends: 1.5 s."""
 _SETTLES_S: Final = 2.0
 _LEAST_LOOKS: Final = 10
 _MOST_LOOKS: Final = 240
@@ -91,6 +93,7 @@ class DeviceClock:
         self._last_total, self._last_now = 0, 0.0
         self._look_ends = -inf
         self._least_s, self._least_total, self._least_now = inf, 0, 0.0
+        self._soonest_s = 0.0
         self._longest_s, self._before_wait = 0.0, 0
         self._touches: deque[_Look] = deque()
         self._doubt: list[_Look] = []
@@ -124,9 +127,27 @@ class DeviceClock:
             self._least_s = late_s
             self._least_total = total_samples
             self._least_now = now
+            if late_s < self._soonest_s:
+                self._soonest_s = late_s
         if now < self._look_ends:
             return []
         return self._look(now)
+
+    def finish(self) -> list[Missing]:
+        """The stream is over: what is missing by all that can be known, told sooner than else.
+
+        Without it a device that loses audio and goes soon afterwards would leave less audio than time.
+        """
+        doubt = self._doubt
+        if len(doubt) <= _HELD_AT_END or not self.settled:
+            return []
+        newest = doubt[-_HELD_AT_END:]
+        level_s = _least(newest)
+        if max(look.late_s for look in newest) - level_s > self._touch_s:
+            return []  # it was still catching up
+        if level_s - self._floor_s < LEAST_MISSING_S:
+            return []
+        return self._move(self._rises(level_s))
 
     def time_of(self, position: float) -> float:
         """When the microphone took up the sample at `position`, which may lie ahead (monotonic seconds).
@@ -138,7 +159,8 @@ class DeviceClock:
         past = self._line.past(position)
         if past is not None:
             return past
-        return (position - self.missing) * self._period_s + self._origin_s + self._floor_s
+        floor_s = self._floor_s if self.settled else min(self._floor_s, self._soonest_s)
+        return (position - self.missing) * self._period_s + self._origin_s + floor_s
 
     @property
     def ppm(self) -> float | None:

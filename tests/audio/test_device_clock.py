@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from echostream.audio.device_clock import START_ERROR_MS, DeviceClock, Missing
 
 RATE = 16_000
+
 CONNECTS_AT = 1000.0
 """Monotonic seconds at which the connection is there."""
 PATH_S = 0.005
@@ -383,3 +384,42 @@ def test_an_arrival_costs_next_to_nothing() -> None:
         return min(spans)
 
     assert least_s(lambda: DeviceClock(RATE, 0.02)) < 60 * least_s(Nothing)
+
+
+def test_a_burst_is_placed_with_its_first_arrivals() -> None:
+    """Who is killed, or closes a file, a moment after the device connected knows the times all the same."""
+    clock = DeviceClock(RATE)
+    kept_s, begun_s, sent = 1.5, 100.0, 0
+    for number in range(12):  # 1.5 s of audio within 60 ms, in pieces of 125 ms
+        sent += RATE // 8
+        clock.arrived(sent, begun_s + 0.005 * number)
+    assert clock.time_of(0) == pytest.approx(begun_s + 0.055 - kept_s, abs=0.05)
+    assert clock.error_ms >= 1000.0
+
+
+def test_what_was_lost_is_told_when_the_stream_ends_soon_afterwards() -> None:
+    """8 s of time, of which 2.4 s were lost in a stall of 3 s: the end tells what nothing else would."""
+    clock = DeviceClock(RATE)
+    sent, told = 0, 0
+    for number in range(80):
+        now_s = number / 10
+        if 30 <= number < 60:
+            continue
+        sent += RATE // 10
+        if number == 60:
+            sent += int(0.6 * RATE)  # what its memory held
+        told += sum(one.samples for one in clock.arrived(sent, now_s))
+    told += sum(one.samples for one in clock.finish())
+    assert told / RATE == pytest.approx(2.4, abs=0.1)
+
+
+def test_a_stream_that_ends_while_it_catches_up_has_lost_nothing() -> None:
+    clock = DeviceClock(RATE)
+    sent = 0
+    for number in range(80):
+        now_s = number / 10
+        if 30 <= number < 60:
+            continue
+        sent += RATE // 10 if number < 30 else RATE // 10 + RATE // 15
+        assert clock.arrived(sent, now_s) == []
+    assert clock.finish() == []

@@ -216,7 +216,8 @@ def test_a_page_is_heard_recorded_and_passed_through_to_loudspeaker_and_members(
     assert result["channels"]["tac"]["pages"] == 0
     assert result["workers"]["tones"] == {"restarts": 0}
     assert result["workers"]["recorder"] == {"restarts": 0}
-    assert result["recorder"] == {"recordings": 1, "failed": 0, "lost_s": 0.0}
+    told = {key: result["recorder"][key] for key in ("recordings", "failed", "lost_s")}
+    assert told == {"recordings": 1, "failed": 0, "lost_s": 0.0}
 
 
 def test_a_reload_changes_what_is_listened_for_and_touches_no_audio(station: Station) -> None:
