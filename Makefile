@@ -31,8 +31,8 @@ bench-tones: setup-bench ## how good the ear is (ARGS="--quick", ARGS="two_tone 
 fuzz: setup-dev ## a million inputs to each parser (ARGS="--parser NAME --seed 7")
 	@$(PY) tests/fuzz/run.py --inputs 1000000 $(ARGS)
 
-torture: setup-dev ## kill the gateway while it keys a radio, a hundred times
-	@$(PY) tests/torture/kill_while_keyed.py $(ARGS)
+torture: setup-dev ## kill the gateway while it keys radios and records, cut its power (ARGS="--seed 7")
+	@$(PY) tests/torture/run.py $(ARGS)
 
 hwtest: setup-dev ## the tests on a real Raspberry Pi; skips, with the reason, what is not wired
 	@$(PY) -m pytest hwtests -rs $(ARGS)
