@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from echostream.gateway import Gateway
+from echostream.network.esp32_status import DeviceStatus
 
+Statuses = Sequence[DeviceStatus]
+"""What the relay tells; taken once, and looked at twice."""
 LOOK_EVERY_S: Final = 0.5
 
 
@@ -60,10 +64,10 @@ class RecorderSnapshot:
     deleted: int
 
 
-def device_snapshots(gateway: Gateway) -> list[DeviceSnapshot]:
+def device_snapshots(gateway: Gateway, statuses: Statuses | None = None) -> list[DeviceSnapshot]:
     """Those with an entry in their order, then others that are or were there. From any thread."""
-    if gateway.microphones is None:
-        return []
+    if statuses is None:
+        statuses = _statuses(gateway)
     now = time.monotonic()
     talking: set[str] = set()
     late: dict[str, int] = {}
@@ -83,7 +87,7 @@ def device_snapshots(gateway: Gateway) -> list[DeviceSnapshot]:
             channel=device.channel or "",
             transmit=device.transmit,
             talking=device.connected and device.name in talking,
-            recorded=device.name in recorded,
+            recorded=device.recorded or device.name in recorded,
             rate_hz=device.rate_hz,
             for_s=None if device.since_s is None else now - device.since_s,
             samples=device.samples,
@@ -96,27 +100,36 @@ def device_snapshots(gateway: Gateway) -> list[DeviceSnapshot]:
             late_blocks=late.get(device.name, 0),
             detail=device.detail,
         )
-        for device in gateway.microphones.relay.devices()
+        for device in statuses
     ]
 
 
-def recorder_snapshot(gateway: Gateway) -> RecorderSnapshot | None:
+def recorder_snapshot(gateway: Gateway, statuses: Statuses | None = None) -> RecorderSnapshot | None:
     """None: nothing is recorded. From any thread."""
     records = gateway.records
     if records is None:
         return None
     sources = records.recorder.sources
+    # What other processes of the relay record; the gateway's own recorder knows nothing of it.
+    if statuses is None:
+        statuses = _statuses(gateway)
+    elsewhere = sum(device.recorded for device in statuses)
+    elsewhere_s = sum(device.lost_s for device in statuses)
     return RecorderSnapshot(
         directory=str(records.directory),
-        writing=sum(1 for source in sources if source.path),
-        following=len(sources),
+        writing=sum(1 for source in sources if source.path) + elsewhere,
+        following=len(sources) + elsewhere,
         pages=records.pages.begun,
         pages_failed=records.pages.failed,
-        lost_s=sum(source.lost_s for source in sources) + records.pages.lost_s,
+        lost_s=sum(source.lost_s for source in sources) + records.pages.lost_s + elsewhere_s,
         filed=records.filing.filed,
         waiting=records.filing.waiting + records.index.stats["waiting"],
         deleted=records.retention.deleted,
     )
+
+
+def _statuses(gateway: Gateway) -> Statuses:
+    return [] if gateway.microphones is None else gateway.microphones.relay.devices()
 
 
 class SiteWatch:
@@ -132,7 +145,9 @@ class SiteWatch:
         now = time.monotonic()
         if now >= self._next_s:
             self._next_s = now + LOOK_EVERY_S
-            self._devices, self._recorder = device_snapshots(gateway), recorder_snapshot(gateway)
+            statuses = _statuses(gateway)
+            self._devices = device_snapshots(gateway, statuses)
+            self._recorder = recorder_snapshot(gateway, statuses)
         return self._devices, self._recorder
 
 
