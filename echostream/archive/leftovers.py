@@ -65,6 +65,8 @@ class LeftOvers:
         until_s = time.monotonic() + budget_s
         while self._pending:
             self._repair(self._pending.popleft())
+            if not self._pending:
+                log.info("%d recordings were repaired", self.repaired)
             if time.monotonic() >= until_s:
                 break
 
@@ -109,7 +111,7 @@ class LeftOvers:
         if recording is not None:
             self.repaired += 1
             self._shelf.closed(place.meta)
-            log.info("repaired %s: %.1f s", recording.path, recording.duration_us / 1e6)
+            log.debug("repaired %s: %.1f s", recording.path, recording.duration_us / 1e6)
 
     def _known(self, half: HalfWritten) -> Recording | None:
         """What is known of it after repair; None: there is nothing."""
