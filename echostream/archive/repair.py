@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from echostream.archive.file_end import find_end
-from echostream.archive.file_names import place_of, source_of, start_of
+from echostream.archive.file_names import FORMS, Place, place_of, source_of, start_of
 from echostream.archive.recording import AudioForm, Gap, Recording, SourceKind
 from echostream.errors import BrokenFile
 
@@ -68,7 +68,7 @@ def recover(audio: Path, directory: Path, gateway: str) -> Recording:
     if not found.rate_hz:
         raise BrokenFile(f"{audio}: no {form} by its header; nothing of it can be told")
     path = place_of(directory, audio).path(known[form])
-    source, kind = _source(source_of(stem))
+    source, kind = _source(_without_number(directory, stem))
     return Recording(
         id=hashlib.sha256(f"{gateway}/{path}".encode()).hexdigest()[:32],
         path=path,
@@ -113,6 +113,16 @@ def _gaps_until(gaps: list[Gap], recording: Recording) -> list[Gap]:
             continue
         left.append(replace(gap, end_us=min(gap.end_us, max(gap.start_us, recording.end_us))))
     return left
+
+
+def _without_number(directory: Path, stem: str) -> str:
+    """SOURCE of a name. A name that was taken got "-2"; where the one without is there, that is what it is."""
+    first, dash, number = stem.rpartition("-")
+    if dash and number.isascii() and number.isdigit() and start_of(first) is not None:
+        place = Place(directory, first)
+        if any(path.exists() for path in (place.meta, *map(place.audio, FORMS))):
+            return source_of(first)
+    return source_of(stem)
 
 
 def _source(text: str) -> tuple[str, SourceKind]:

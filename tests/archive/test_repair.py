@@ -240,6 +240,16 @@ def test_a_file_alone_tells_its_time_source_and_length(form: AudioForm, tmp_path
     assert found.id == recover(path, tmp_path, "gw").id != recover(path, tmp_path, "other").id
 
 
+def test_a_number_is_part_of_a_source_unless_it_tells_two_files_apart(tmp_path: Path) -> None:
+    data = killed("wav", tmp_path / "b.wav", sound(1.0))
+    (tmp_path / "2026-11-21").mkdir()
+    paths = [tmp_path / "2026-11-21" / f"{STEM}{end}.wav" for end in ("", "-2")]
+    paths[1].write_bytes(data)
+    assert recover(paths[1], tmp_path, "gw").source == "porch-2"
+    paths[0].write_bytes(data)
+    assert recover(paths[1], tmp_path, "gw").source == "porch"
+
+
 @pytest.mark.parametrize("program", ["ffmpeg", "sox"])
 def test_other_players_read_what_was_repaired(
     program: str, form: AudioForm, half: Half, tmp_path: Path
