@@ -116,7 +116,7 @@ def _gaps_until(gaps: list[Gap], recording: Recording) -> list[Gap]:
 
 
 def _without_number(directory: Path, stem: str) -> str:
-    """SOURCE of a name. A name that was taken got "-2"; where the one without is there, that is what it is."""
+    """SOURCE of a name. One that was taken got "-2": it is that where the one without it is there."""
     first, dash, number = stem.rpartition("-")
     if dash and number.isascii() and number.isdigit() and start_of(first) is not None:
         place = Place(directory, first)
