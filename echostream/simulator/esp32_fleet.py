@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import errno
 import heapq
-import ipaddress
 import itertools
 import logging
 import math
 import os
-import resource
 import selectors
 import socket
 import time
 from collections.abc import Callable
 from typing import Final
 
-from echostream.errors import AudioError
 from echostream.simulator.esp32_device import Esp32Device
+from echostream.simulator.esp32_places import allow_files, resolve, sources, words
 from echostream.simulator.esp32_plan import Esp32Plan, Loop
 
 log = logging.getLogger(__name__)
@@ -61,9 +59,9 @@ class Esp32Fleet:
         self.plan = plan
         self.latest_ms = 0.0
         self.up = 0
-        self._family, self._target = _resolve(plan)
-        sources = _sources(plan)
-        _allow_files(plan.devices)
+        self._family, self._target = resolve(plan)
+        local = sources(plan)
+        allow_files(plan.devices)
         now = time.monotonic()
         self.began_s = now
         self._ends_s = math.inf if for_s is None else now + for_s
@@ -78,7 +76,7 @@ class Esp32Fleet:
         for number in range(plan.devices):
             begin_s = now + plan.spread_s * number / plan.devices
             device = Esp32Device(plan, number, loop, begin_s - plan.burst_s)
-            line = _Line(device, sources[number], begin_s)
+            line = _Line(device, local[number], begin_s)
             self._lines.append(line)
             self._at(line.wake_s, line)
 
@@ -181,7 +179,7 @@ class Esp32Fleet:
             try:
                 device.wrote(self._send(line, data))
             except OSError as error:
-                self._failed(line, _words(error), now)
+                self._failed(line, words(error), now)
                 return
             if device.waits_for_network:
                 break
@@ -218,10 +216,10 @@ class Esp32Fleet:
                 line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             code = line.socket.connect_ex(self._target)
         except OSError as error:
-            self._failed(line, _words(error), now)
+            self._failed(line, words(error), now)
             return
         if code not in (0, errno.EINPROGRESS):
-            self._failed(line, _words(OSError(code, os.strerror(code))), now)
+            self._failed(line, words(OSError(code, os.strerror(code))), now)
             return
         self._selector.register(line.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, line)
         line.phase = "connecting"
@@ -233,7 +231,7 @@ class Esp32Fleet:
     def _up(self, line: _Line, now: float) -> None:
         assert line.socket is not None
         host, port = line.socket.getsockname()[:2]
-        line.device.opened(now, f"{host}:{port}")
+        line.device.opened(now, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         line.phase = "up"
         self.up += 1
         line.stalled_until_s = 0.0
@@ -301,7 +299,7 @@ class Esp32Fleet:
         assert line.socket is not None
         code = line.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            self._failed(line, _words(OSError(code, os.strerror(code))), now)
+            self._failed(line, words(OSError(code, os.strerror(code))), now)
         else:
             self._up(line, now)
 
@@ -313,7 +311,7 @@ class Esp32Fleet:
             return
         except OSError as error:
             if not self.plan.udp:  # a datagram that nobody took is not the end
-                self._failed(line, _words(error), now)
+                self._failed(line, words(error), now)
             return
         if line.device.sent:
             line.device.sent[-1].received_bytes += len(data)
@@ -341,7 +339,7 @@ class Esp32Fleet:
         try:
             line.socket.shutdown(socket.SHUT_WR)
         except OSError as error:
-            self._over(line, _words(error))
+            self._over(line, words(error))
         else:
             self._at(now + DRAIN_S, line)
 
@@ -365,38 +363,3 @@ class Esp32Fleet:
         self._selector.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
-
-
-def _resolve(plan: Esp32Plan) -> tuple[int, tuple[str, int]]:
-    kind = socket.SOCK_DGRAM if plan.udp else socket.SOCK_STREAM
-    try:
-        found = socket.getaddrinfo(plan.host, plan.port, socket.AF_INET, kind)
-    except OSError as error:
-        raise AudioError(f"--to {plan.host}:{plan.port}: {_words(error)}") from None
-    address = found[0][4]
-    return socket.AF_INET, (str(address[0]), int(address[1]))
-
-
-def _sources(plan: Esp32Plan) -> list[str | None]:
-    """Each device's local address."""
-    if plan.sources is None:
-        return [None] * plan.devices
-    try:
-        first = ipaddress.IPv4Address(plan.sources)
-        return [str(first + number) for number in range(plan.devices)]
-    except ValueError as error:
-        raise AudioError(f"--from {plan.sources}: {error}") from None
-
-
-def _allow_files(devices: int) -> None:
-    """Two sockets for each device: its own, and one that a power cut left behind."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * devices + 64
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
-    if hard < devices + 64:
-        raise AudioError(f"--devices {devices}: this user may open {hard} files; `ulimit -n` raises it")
-
-
-def _words(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -205,6 +205,22 @@ def test_each_device_has_an_address_of_its_own() -> None:
     ]
 
 
+def test_a_gateway_is_reached_over_ipv6() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listening:
+        plan = Esp32Plan("::1", listening.getsockname()[1], chunk=320)
+        fleet = Esp32Fleet(plan, Loop(NOISE, plan), 0.3)
+        thread = threading.Thread(target=fleet.run, name="devices")
+        thread.start()
+        stream, _ = listening.accept()
+        with stream:
+            while stream.recv(65_536):
+                pass
+        thread.join(5.0)
+    (sent,) = fleet.devices[0].sent
+    assert sent.samples > 3000
+    assert sent.source.startswith("[::1]:")
+
+
 def test_an_address_that_is_none_is_refused_before_anything_starts() -> None:
     with pytest.raises(AudioError, match="--from nonsense"):
         play(9, sources="nonsense")
