@@ -14,15 +14,15 @@ from echostream.console.site_snapshot import DeviceSnapshot
 MOST_ROWS: Final = 8
 """Microphones that the live view shows one by one."""
 WIDE_COLUMNS: Final = 100
-_COLUMNS: Final = ("microphone", "state", "peak", "channel", "recorded", "clock", "missing")
-"""The last two only where there is room."""
+_COLUMNS: Final = ("microphone", "state", "peak", "channel", "recorded", "delay", "clock", "missing")
+"""The last three only where there is room."""
 _STRETCH: Final = ("microphone", "channel")
 
 
 def devices_table(devices: Sequence[DeviceSnapshot], width_columns: int = 80) -> Table:
     """Those that talk first, then those that are there; beyond eight they are counted."""
     table = Table(expand=True, box=box.SIMPLE_HEAD, pad_edge=False)
-    columns = _COLUMNS if width_columns >= WIDE_COLUMNS else _COLUMNS[:-2]
+    columns = _COLUMNS if width_columns >= WIDE_COLUMNS else _COLUMNS[:-3]
     for heading in columns:
         if heading in _STRETCH:
             table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1)
@@ -47,6 +47,7 @@ def _row(device: DeviceSnapshot) -> list[Text]:
         Text(peak),
         Text(device.channel or "-", style="" if device.transmit != "never" else "dim"),
         Text("yes", style="green") if device.recorded else Text("-", style="dim"),
+        Text(f"{device.air.delay_ms_p50:.0f} ms" if device.air is not None else "-"),
         Text(ppm),
         Text(f"{device.missing_s:.1f} s" if device.missing_s else "-"),
     ]

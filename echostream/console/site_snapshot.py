@@ -16,12 +16,24 @@ LOOK_EVERY_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class AirSnapshot:
+    """How one microphone's present stream gets onto the air. delay_ms_p50, delay_ms_p99: from its newest
+    arrival; block_ms: what the device itself makes its samples wait; underruns: holes."""
+
+    delay_ms_p50: float
+    delay_ms_p99: float
+    block_ms: float
+    underruns: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceSnapshot:
     """One microphone over the network at one moment.
 
     talking: it is on the air of its channel, or would be. for_s: how long it has been there, or away; None:
     never seen. missing_s: audio that is missing in this stream; ppm: its clock against ours, None: not known
     yet; error_ms: how well its times are known. late_blocks: those that its channel did not take in time.
+    air: None for one that does not talk on a channel.
     """
 
     name: str
@@ -43,6 +55,7 @@ class DeviceSnapshot:
     connections: int
     late_blocks: int
     detail: str
+    air: AirSnapshot | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +84,15 @@ def device_snapshots(gateway: Gateway, statuses: Statuses | None = None) -> list
     now = time.monotonic()
     talking: set[str] = set()
     late: dict[str, int] = {}
+    air: dict[str, AirSnapshot] = {}
     for runtime in gateway.channels:
         for sink in runtime.devices.sinks:
-            late[sink.info.name] = late.get(sink.info.name, 0) + sink.dropped
+            name, reader = sink.info.name, sink.voice.air
+            late[name] = late.get(name, 0) + sink.dropped
+            delays = reader.delay_ms(50), reader.delay_ms(99)
+            air[name] = AirSnapshot(*delays, reader.block_ms, reader.underruns)
             if sink.voice.active:
-                talking.add(sink.info.name)
+                talking.add(name)
     sources = gateway.records.recorder.sources if gateway.records is not None else []
     recorded = {source.name for source in sources if source.kind in ("device", "quarantine") and source.path}
     return [
@@ -99,6 +116,7 @@ def device_snapshots(gateway: Gateway, statuses: Statuses | None = None) -> list
             connections=device.connections,
             late_blocks=late.get(device.name, 0),
             detail=device.detail,
+            air=air.get(device.name),
         )
         for device in statuses
     ]
@@ -188,6 +206,8 @@ def _device_summary(device: DeviceSnapshot) -> dict[str, object]:
     def rounded(value: float | None) -> float | None:
         return None if value is None else round(value, 1)
 
+    air = device.air
+    on_air = None if air is None else {name: rounded(value) for name, value in asdict(air).items()}
     return {
         "connected": device.connected,
         "quarantined": device.quarantined,
@@ -203,4 +223,5 @@ def _device_summary(device: DeviceSnapshot) -> dict[str, object]:
         "peak_dbfs": rounded(device.peak_dbfs),
         "late_blocks": device.late_blocks,
         "detail": device.detail,
+        "air": on_air,
     }

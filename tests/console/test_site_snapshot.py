@@ -15,8 +15,9 @@ from echostream.network.esp32_status import DeviceStatus, RelayCounters
 
 
 def sink(name: str, active: bool, dropped: int = 0) -> Any:
+    air = SimpleNamespace(delay_ms=lambda percent: percent / 2, block_ms=40.0, underruns=2)
     return SimpleNamespace(
-        info=SimpleNamespace(name=name), voice=SimpleNamespace(active=active), dropped=dropped
+        info=SimpleNamespace(name=name), voice=SimpleNamespace(active=active, air=air), dropped=dropped
     )
 
 
@@ -51,7 +52,8 @@ def test_a_device_is_put_together_from_relay_channel_and_recorder() -> None:
     assert (first.talking, first.recorded, first.late_blocks, first.channel) == (True, True, 3, "c4")
     assert first.for_s == pytest.approx(30, abs=1)
     assert (second.talking, second.recorded, second.for_s) == (False, False, None)
-    assert devices_summary(running)["porch"]
+    told_of: Any = devices_summary(running)["porch"]
+    assert told_of["air"] == {"delay_ms_p50": 25.0, "delay_ms_p99": 49.5, "block_ms": 40.0, "underruns": 2}
     told = recorder_summary(running)
     assert told is not None
     assert (told["recordings"], told["failed"], told["lost_s"], told["waiting"]) == (2, 1, 0.75, 3)

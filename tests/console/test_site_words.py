@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from echostream.console.live_view import render
-from echostream.console.site_snapshot import DeviceSnapshot, RecorderSnapshot
+from echostream.console.site_snapshot import AirSnapshot, DeviceSnapshot, RecorderSnapshot
 from echostream.console.site_words import devices_words, recorder_words
 
 RECORDER = RecorderSnapshot("/data", 3, 8, 1, 0, 0.0, 12, 0, 0)
@@ -34,6 +34,7 @@ def device(name: str, **changes: object) -> DeviceSnapshot:
         "connections": 1,
         "late_blocks": 0,
         "detail": "",
+        "air": AirSnapshot(41.7, 62.0, 40.0, 0),
         **changes,
     }
     return DeviceSnapshot(name, **fields)  # type: ignore[arg-type]
@@ -51,7 +52,7 @@ def test_everything_fits_on_any_terminal(columns: int) -> None:
     text = shown([device("porch", label="Porch, facing the road", talking=True)], columns)
     for word in ("Porch", "TALKS", "-18", "works", "yes", "recording 3 of 8 sources", "a log line"):
         assert word in text
-    assert ("-123 ppm" in text) == (columns >= 100)
+    assert ("-123 ppm" in text) == ("42 ms" in text) == (columns >= 100)
     assert max(len(line) for line in text.splitlines()) <= columns
 
 
