@@ -19,6 +19,7 @@ from echostream.archive.channel_feed import RECORD_HZ
 from echostream.archive.disk_room import DiskRoom
 from echostream.archive.file_names import make_folder
 from echostream.archive.gates import gate_of
+from echostream.archive.late_clock import LateClock
 from echostream.archive.leftovers import LeftOvers
 from echostream.archive.open_marks import OpenMarks
 from echostream.archive.open_recording import Journal, Shelf, nobody
@@ -26,7 +27,7 @@ from echostream.archive.recording import SourceKind, ToneMark, Trigger
 from echostream.archive.source import Source
 from echostream.archive.source_recorder import SourceRecorder
 from echostream.archive.source_tap import ChannelTap, DeviceTap, SourceTap
-from echostream.archive.wall_clock import WallClock
+from echostream.archive.wall_clock import ClockStep, WallClock
 from echostream.audio.device_ports import DeviceSink, GapCause, StreamInfo
 from echostream.config.recording_models import Recording, RecordPolicy
 from echostream.coordinator.worker import Worker
@@ -80,6 +81,7 @@ class Recorder(Worker):
     ) -> None:
         super().__init__("recorder", post)
         directory = Path(settings.directory)
+        self._on_closed = closed
         self._settings = settings
         self.clock = self._clock = clock or WallClock()
         self._room = DiskRoom(directory)
@@ -89,11 +91,14 @@ class Recorder(Worker):
             gateway_id,
             OpenMarks(directory),
             journal,
-            closed,
+            self._closed_now,
             written,
             opus_bitrate_bps=settings.opus_bitrate_bps,
         )
         self._left = LeftOvers(shelf)
+        self._late = LateClock(journal)
+        self._quality = self._clock.quality
+        """Of the clock by which what is closed now was recorded."""
         shelf.abandoned = self._left.add
         self._archive = Archive(shelf, self._clock, self._room, settings.segment_s)
         self._new: deque[SourceRecorder] = deque()
@@ -174,7 +179,8 @@ class Recorder(Worker):
         self._find_leftovers()
         try:
             while not self._stopping.is_set():
-                busy = self._sources or self._left.pending or len(self._archive.closings)
+                waiting = self._left.pending + self._late.pending + len(self._archive.closings)
+                busy = self._sources or waiting
                 self._wake.wait(TURN_S if busy else IDLE_S)
                 self._wake.clear()
                 now = self._clock.now()
@@ -182,6 +188,7 @@ class Recorder(Worker):
                 self._look(now)
                 self._serve(now)
                 self._archive.closings.step(CLOSING_S, len(self._sources))
+                self._late.step(CLOSING_S)
                 self._left.step(self._clock.now(), REPAIR_S)
         finally:
             # Asked to stop, or tripped over a bug: what is on disk is whole.
@@ -191,6 +198,10 @@ class Recorder(Worker):
     def _add(self, one: SourceRecorder) -> None:
         self._new.append(one)
         self._wake.set()
+
+    def _closed_now(self, meta_path: Path) -> None:
+        self._late.closed(meta_path, self._quality)
+        self._on_closed(meta_path)
 
     def _closed_by(self, tap: ChannelTap, cause: GapCause) -> None:
         for channel_id, known in list(self._by_channel.items()):
@@ -238,11 +249,18 @@ class Recorder(Worker):
         self._room.look()
         step = self._clock.look()
         if step is not None:
-            log.warning("the wall clock was set by %+.3f s: recordings begin anew", step.by_s)
-            for one in self._sources:
-                one.clock_stepped(step)
+            self._clock_stepped(step)
+        self._quality = self._clock.quality
         if self._sources:
             self._archive.shelf.written()
+
+    def _clock_stepped(self, step: ClockStep) -> None:
+        log.warning("the wall clock was set by %+.3f s: recordings begin anew", step.by_s)
+        self._archive.closings.finish()
+        for one in self._sources:
+            one.clock_stepped(step)
+        if step.trusted:
+            self._late.correct(step.by_s, self._clock.quality)
 
     def _serve(self, now: float) -> None:
         ended = False

@@ -129,6 +129,7 @@ class SourceRecorder:
         if self._file is not None:
             if step.trusted:
                 self._offset_s = self._archive.clock.offset_s
+                self._file.meta.clock = self._archive.clock.quality.state
             self._close("clock step")
             if step.trusted:  # by the clock that is right nothing is missing
                 self._remember(self._written, None)

@@ -531,9 +531,32 @@ def test_a_clock_that_learns_the_time_puts_what_was_recorded_before_in_its_place
     device.send(3)
     first, second = gone(stand, device)
     assert first.start_us == UNIX_US
-    assert (first.clock, second.clock) == ("unsynchronised", "synchronised")
+    assert (first.clock, second.clock) == ("synchronised", "synchronised")
     assert abs(second.start_us - first.end_us) < 1000
     assert second.gap_before is None
+
+
+def test_files_that_were_closed_before_the_clock_was_right_move_as_well(tmp_path: Path) -> None:
+    stand = Stand(tmp_path)
+    stand.quality = ClockQuality("unsynchronised", 16_000.0)
+    stand.unix_s -= 86_400.0
+    stand.recorder.clock.look()
+    one = Device(stand, "one")
+    one.send(2)
+    one.miss(0.5)
+    one.send(1, cause="packets lost")
+    closed = gone(stand, one)[0]
+    assert (closed.clock, closed.start_us) == ("unsynchronised", UNIX_US - 86_400_000_000)
+    assert closed.start_error_ms >= 16_000
+    two = Device(stand, "two")
+    stand.unix_s += 86_400.0
+    stand.quality = ClockQuality("synchronised", 5.0)
+    two.send(2)
+    stand.recorder._late.step(1.0)
+    old, _ = gone(stand, two)
+    assert (old.id, old.clock, old.start_us) == (closed.id, "synchronised", UNIX_US)
+    assert (old.gaps[0].start_us, old.gaps[0].position) == (UNIX_US + 2_000_000, 2 * RATE)
+    assert old.start_error_ms <= 105
 
 
 # ---- what else is known
