@@ -37,10 +37,11 @@ torture: setup-dev ## kill the gateway while it keys radios and records, cut its
 hwtest: setup-dev ## the tests on a real Raspberry Pi; skips, with the reason, what is not wired
 	@$(PY) -m pytest hwtests -rs $(ARGS)
 
-docs: setup-run ## write docs/configuration.md from the models, draw the pictures of docs/tones.md
+docs: setup-run ## write docs/configuration.md from the models, draw the pictures of docs/
 	@$(PY) -m echostream.config.reference > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
 	@$(PY) docs/tones/make_pictures.py
+	@$(PY) docs/recordings/make_picture.py
 
 clean: ## remove what make made: .venv, caches
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info .lgd-nfy*

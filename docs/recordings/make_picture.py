@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from echostream.archive.audio_file import new_audio_file
 from echostream.archive.file_names import take_place
@@ -68,7 +69,9 @@ def main() -> None:
             gaps=[Gap(gap_us, gap_us + round(GAP_S * 1e6), "card gone", heard.size)],
             tones=[ToneMark("engine-7", "Engine 7", START_US + 1_000_000, START_US + 5_000_000)],
         )
-        draw(HERE / "show.png", Path(folder), one, UTC)
+        draw(Path(folder) / "show.png", Path(folder), one, UTC)
+        with Image.open(Path(folder) / "show.png") as picture:
+            picture.convert("RGB").quantize(80).save(HERE / "show.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -213,12 +213,12 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _repair(args: argparse.Namespace) -> int:
-    from echostream.archive_tools.place import as_owner, resolve
+    from echostream.archive_tools.place import as_owner, resolve, told_as_ours
     from echostream.archive_tools.repairing import RepairOptions, repair_archive
 
     place = resolve(_place(args))
     options = RepairOptions(args.dry_run, args.index, args.json, place.gateway)
-    with as_owner(place.directory):
+    with told_as_ours(), as_owner(place.directory):
         return repair_archive(place.directory, place.database_url, options, sys.stdout, sys.stderr)
 
 

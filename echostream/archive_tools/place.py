@@ -12,10 +12,13 @@ from typing import Final, TextIO
 from echostream.archive_tools.store import Store, open_store
 from echostream.config.load import load_config
 from echostream.config.secrets import read_secret
+from echostream.errors import ArchiveError
 
 CONFIGURATIONS: Final = (Path("config.json"), Path("/etc/echostream/config.json"))
 """Where the gateway's own is, if none is named: as `echostream run` reads it, and as the service does."""
 DEFAULT: Final = Path("/var/lib/echostream/recordings")
+
+_REMEDY: Final = "; run this as the user of the service, or with sudo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,25 @@ def resolve(place: Place) -> Found:
 def opened(place: Place, err: TextIO, owned: bool = True) -> Iterator[Store]:
     """The recordings there. owned: `as_owner`; not for who writes elsewhere. ArchiveError, ConfigError."""
     found = resolve(place)
-    with as_owner(found.directory) if owned else contextlib.nullcontext():
+    with told_as_ours(), as_owner(found.directory) if owned else contextlib.nullcontext():
         store = open_store(found.directory, found.database_url, place.by_files, err)
         try:
             yield store
         finally:
             store.close()
+
+
+@contextlib.contextmanager
+def told_as_ours() -> Iterator[None]:
+    """What the disk refuses is told in a line: ArchiveError instead of OSError."""
+    try:
+        yield
+    except (ArchiveError, BrokenPipeError):
+        raise
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        remedy = _REMEDY if isinstance(error, PermissionError) else ""
+        raise ArchiveError(f"{place}{error.strerror or error}{remedy}") from None
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from echostream.archive.conversion import hear, sha256_of
-from echostream.archive.file_names import META_FOLDER, Place, place_of
+from echostream.archive.file_names import Place, place_of
 from echostream.archive.leftovers import LeftOvers
 from echostream.archive.meta_files import read_meta, update_meta, write_meta
 from echostream.archive.open_marks import OpenMarks, being_written, half_written
@@ -24,6 +24,7 @@ from echostream.archive.recording import Recording
 from echostream.archive.repair import recover, repair
 from echostream.archive_tools.checks import unknown_sound
 from echostream.archive_tools.listing import counted
+from echostream.archive_tools.store import meta_paths
 from echostream.archive_tools.times import length_shown
 from echostream.errors import ArchiveError, IndexUnavailable
 from echostream.index.door import open_index
@@ -56,16 +57,13 @@ class Done:
 def repair_archive(
     directory: Path, database_url: str | None, options: RepairOptions, out: TextIO, err: TextIO
 ) -> int:
-    """Exit code 0, 1 where something could not be repaired. ArchiveError where there is no archive."""
+    """Exit code 0, 1 where something could not be repaired. ArchiveError, OSError where nothing can be."""
     if not directory.is_dir():
         raise ArchiveError(f"{directory}: no recordings there; name the place with --directory or --config")
     done = Done()
-    try:
-        _half_written(directory, options, done)
-        _one_by_one(directory, options, done)
-        _unknown(directory, options, done)
-    except OSError as error:
-        raise ArchiveError(f"{error.filename or directory}: {error.strerror or error}") from None
+    _half_written(directory, options, done)
+    _one_by_one(directory, options, done)
+    _unknown(directory, options, done)
     _index(directory, database_url, options, done)
     return _report(done, options, out, err)
 
@@ -96,7 +94,7 @@ def _half_written(directory: Path, options: RepairOptions, done: Done) -> None:
 def _one_by_one(directory: Path, options: RepairOptions, done: Done) -> None:
     """Meta files that do not read, recordings whose file is not what it should be, missing waveforms."""
     live = being_written(directory) | {half.stem for half in half_written(directory)}
-    for meta in sorted(directory.glob(f"*/{META_FOLDER}/*.json")):
+    for meta in list(meta_paths(directory)):
         if meta.stem in live:
             continue
         try:
@@ -193,7 +191,7 @@ def _recover(directory: Path, audio: Path, options: RepairOptions, done: Done, w
 def _gateway_of(directory: Path) -> str:
     """Whose recordings lie here: as the newest ones say."""
     names = Counter[str]()
-    for meta in sorted(directory.glob(f"*/{META_FOLDER}/*.json"))[-20:]:
+    for meta in list(meta_paths(directory))[-20:]:
         try:
             names[read_meta(meta).gateway] += 1
         except (ArchiveError, OSError):

@@ -100,7 +100,7 @@ def stats(store: Store, now_us: int, *, utc: bool, as_json: bool, out: TextIO) -
             str(one.recordings),
             span_shown(one.duration_us),
             bytes_shown(one.bytes),
-            "" if (rate := one.a_day(now_us)) is None else bytes_shown(rate),
+            bytes_shown(rate) if (rate := one.a_day(now_us)) else "",
             str(one.gaps) if one.gaps else "",
             span_shown(one.gap_us) if one.gaps else "",
             str(one.protected) if one.protected else "",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -27,6 +30,7 @@ MOST_FOUND: Final = 10
 INDEX_FILE: Final = "index.sqlite3"
 NETWORK: Final = ".net"
 QUARANTINE: Final = "quarantine."
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def source_name(one: Recording) -> str:
@@ -138,7 +142,7 @@ class FileStore:
 
     def _every(self) -> Iterator[Recording]:
         self.broken.clear()
-        for path in sorted(self.directory.glob(f"*/{META_FOLDER}/*.json")):
+        for path in meta_paths(self.directory):
             try:
                 if path.stat().st_size:  # else: a name that was taken a moment ago
                     yield read_meta(path)
@@ -205,6 +209,17 @@ def open_store(directory: Path, database_url: str | None, by_files: bool, err: T
         err.write(f"the index cannot be brought up to date ({error}); every file is read instead\n")
         return FileStore(directory)
     return IndexStore(index)
+
+
+def meta_paths(directory: Path) -> Iterator[Path]:
+    """Every meta file, in order of their names. OSError for a folder that may not be read."""
+    for day in sorted(os.listdir(directory)):
+        if _DAY.fullmatch(day) is None:
+            continue
+        folder = directory / day / META_FOLDER
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            names = sorted(os.listdir(folder))
+            yield from (folder / name for name in names if name.endswith(".json") and name[0] != ".")
 
 
 def matches(one: Recording, query: Query) -> bool:

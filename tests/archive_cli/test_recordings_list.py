@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -220,3 +222,25 @@ def test_a_broken_index_or_meta_file_costs_nobody_the_list(
     assert listed(capsys, house, "--by-files") == [1, 2]
     assert main(["recordings", "list", "--by-files", "--directory", str(house.directory)]) == 0
     assert "is no JSON" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as another user")
+def test_recordings_of_others_are_refused_with_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not "no recordings there": they are, and who asks may not see them."""
+    with tempfile.TemporaryDirectory(prefix="echostream-others-") as folder:
+        os.chmod(folder, 0o755)
+        house = ArchiveHouse(Path(folder) / "archive")
+        house.directory.chmod(0o755)
+        house.add("porch", NOON, SHORT)
+        os.setegid(65534)
+        os.seteuid(65534)
+        try:
+            codes = [
+                main(["recordings", *command, "--directory", str(house.directory)])
+                for command in (["list"], ["verify"], ["stats"], ["repair"], ["protect", "porch"])
+            ]
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+    assert codes == [2] * 5
+    assert capsys.readouterr().err.count("run this as the user of the service, or with sudo") >= 4
