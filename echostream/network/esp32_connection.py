@@ -124,6 +124,7 @@ class Connection:
         stream = self.stream
         if stream is None or not self.open:
             return
+        stream.check(now)
         if now - stream.progress.at_s > self._relay.silence_s:
             self.close(f"silent for {self._relay.silence_s:.0f} s", now)
         elif stream.limit.floods(now):

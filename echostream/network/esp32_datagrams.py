@@ -145,7 +145,9 @@ class Datagrams:
             stream = flow.stream
             if not flow.open or stream is None:
                 self._flows.pop(flow.source, None)
-            elif now - stream.progress.at_s > self._relay.silence_s:
+                continue
+            stream.check(now)
+            if now - stream.progress.at_s > self._relay.silence_s:
                 self._end(flow, f"silent for {self._relay.silence_s:.0f} s", now)
             elif stream.limit.floods(now):
                 self._roster.rest(stream, now)

@@ -13,7 +13,7 @@ from echostream.audio.device_ports import DeviceAudio, DeviceSink, GapCause, Str
 from echostream.audio.format import FULL_SCALE, Samples, silence
 from echostream.audio.sample_forms import SAMPLE_BYTES
 from echostream.network.esp32_admission import Admitted
-from echostream.network.esp32_limits import Progress, SpeedLimit
+from echostream.network.esp32_limits import Progress, RateDoubt, SpeedLimit
 from echostream.network.esp32_status import DeviceStatus, RelayCounters
 from echostream.wire.esp32_stream import SampleAssembler
 
@@ -42,6 +42,7 @@ class DeviceStream:
         self.over = over
         self.bytes_per_s = bytes_per_s(admitted)
         self.progress = Progress(now)
+        self._doubt = RateDoubt(self.bytes_per_s, now)
         self._counters = counters
         self._sinks: list[DeviceSink] = []
         self._assembler = SampleAssembler(admitted.sample_format, admitted.channels)
@@ -93,6 +94,14 @@ class DeviceStream:
         samples = self._assembler.feed(data)
         if samples.size:
             self._hand_on(samples, now)
+
+    def check(self, now: float) -> None:
+        """Now and then: say once when its rate cannot be right."""
+        speed = self._doubt.look(self._bytes + self._lost * self.sample_bytes, now)
+        if speed is not None:
+            least = "at least " if speed > 1 else ""  # what is held back is not counted
+            words = "device %s sends %s%.2f times as fast as its %d Hz: is rate_hz right?"
+            log.warning(words, self.info.name, least, speed, self.admitted.rate_hz)
 
     def lost(self, samples: int) -> None:
         """Datagrams did not come: so many samples are missing before the next ones."""

@@ -7,6 +7,10 @@ from typing import Final
 FLOOD_S: Final = 30.0
 """Audio, beyond the burst, by which a stream may be ahead of real time before it is ended."""
 FLOOD_REMEDY: Final = "it sends {:.1f} times as fast as its rate says: is rate_hz right?"
+DOUBT_SPAN_S: Final = 10.0
+DOUBT_FAST: Final = 1.2
+DOUBT_SLOW: Final = 0.8
+"""Times real time; no clock is off by so much, and no rates that are in use are nearer to each other."""
 PROGRESS_S: Final = 0.1
 """Audio that must have come for a connection to count as alive: one byte a second is silence."""
 
@@ -68,3 +72,33 @@ class Progress:
         if self._pending >= PROGRESS_S * bytes_per_s:
             self._pending = 0
             self.at_s = now
+
+
+class RateDoubt:
+    """Whether a stream's rate is what it is said to be: its speed over two spans of 10 s in a row.
+
+    One span may be that of the burst, or of a stall.
+    """
+
+    def __init__(self, bytes_per_s: int, now: float) -> None:
+        self._bytes_per_s = bytes_per_s
+        self._began_s = now
+        self._before = 0
+        self._last: float | None = None
+        self._told = False
+
+    def look(self, total_bytes: int, now: float) -> float | None:
+        """The speed, in times real time, when both spans were far from 1; None: no doubt, or told already."""
+        passed_s = now - self._began_s
+        if self._told or passed_s < DOUBT_SPAN_S:
+            return None
+        speed = (total_bytes - self._before) / self._bytes_per_s / passed_s
+        last, self._last = self._last, speed
+        self._began_s, self._before = now, total_bytes
+        if last is None:
+            return None
+        too_fast = min(last, speed) > DOUBT_FAST
+        if not too_fast and max(last, speed) >= DOUBT_SLOW:
+            return None
+        self._told = True
+        return speed

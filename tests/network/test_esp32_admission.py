@@ -7,7 +7,7 @@ import pytest
 from echostream.config.base import Secret
 from echostream.config.esp32_models import DeviceDefaults, Esp32, Esp32Device
 from echostream.network.esp32_admission import Admission, Admitted, Refused, name_of_address, plain_address
-from echostream.network.esp32_limits import FLOOD_S, Progress, SpeedLimit
+from echostream.network.esp32_limits import FLOOD_S, Progress, RateDoubt, SpeedLimit
 from echostream.wire.esp32_hello import Hello
 
 TOKEN = Secret(env="PORCH_TOKEN")
@@ -159,3 +159,18 @@ def test_a_byte_a_second_is_silence_and_a_chunk_is_not() -> None:
     assert progress.at_s == 0.0
     progress.came(3200, 32_000, 100.0)
     assert progress.at_s == 100.0
+
+
+@pytest.mark.parametrize("speed", [1.5, 2.76, 0.5, 0.0])
+def test_a_rate_that_is_wrong_is_doubted_once(speed: float) -> None:
+    doubt = RateDoubt(32_000, 0.0)
+    said = [doubt.look(round(32_000 * speed * second), float(second)) for second in range(60)]
+    assert [value for value in said if value is not None] == [pytest.approx(speed)]
+    assert said.index(next(value for value in said if value is not None)) == 20
+
+
+def test_a_burst_a_stall_and_a_clock_that_is_off_are_no_wrong_rate() -> None:
+    doubt = RateDoubt(32_000, 0.0)
+    for second in range(120):
+        total = 32_000 * (min(second, 40) + max(0, second - 48) + 5) * 1.001
+        assert doubt.look(round(total), float(second)) is None
