@@ -208,6 +208,18 @@ def test_a_disk_that_is_full_keeps_what_fits(
         assert form == "opus" or np.array_equal(has, samples[: len(has)])
 
 
+def test_a_disk_that_takes_a_part_at_a_time_gets_all_of_it(
+    form: AudioForm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda number, data, offset: real(number, data[:1000], offset))
+    file = new_audio_file(form, tmp_path / f"a.{form}", RATE_HZ)
+    write(file, noise(3 * RATE_HZ), 3)
+    file.close()
+    assert len(read(file.path)) == 3 * RATE_HZ
+    assert form == "opus" or np.array_equal(read(file.path), noise(3 * RATE_HZ))
+
+
 def test_writing_goes_on_after_a_disk_had_no_room_for_a_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
