@@ -39,6 +39,7 @@ STOP_S: Final = 0.7
 """After it was asked to stop: for what the recorder closed last."""
 _MOST_TOLD: Final = 500
 _NICE: Final = 15
+_REFUSED_IN_A_ROW: Final = 3
 _MOST_UNMARKED: Final = 4096
 _SWEPT_DAYS: Final = 2
 _LEFT_S: Final = 600.0
@@ -67,6 +68,7 @@ class Filing(Worker):
         self._wake = threading.Event()
         self._unmarked: deque[str] = deque(maxlen=_MOST_UNMARKED)
         self._refused = set[str]()
+        self._why = ""
         self._untold: list[RecordingFiled] = []
         self._told_at_s = 0.0
         self._until_s = math.inf
@@ -103,9 +105,16 @@ class Filing(Worker):
         while True:
             self._wake.clear()
             self._refused.clear()
-            while not self._over() and (stems := self._stems()):
-                self._settle_all(stems)
+            while not self._over() and (stems := self._stems()) and self._settle_all(stems):
+                pass
             self._tell()
+            if self._refused:
+                log.error(
+                    "%d recordings are not filed: %s; tried again in %.0f s",
+                    len(self._stems()) + len(self._refused),
+                    self._why,
+                    RETRY_S,
+                )
             if self._stopping.is_set():
                 return
             self._wake.wait(RETRY_S)
@@ -118,13 +127,19 @@ class Filing(Worker):
             marked = set()
         return sorted((marked | set(self._unmarked)) - self._refused)
 
-    def _settle_all(self, stems: list[str]) -> None:
+    def _settle_all(self, stems: list[str]) -> bool:
+        """False: there is no use in going on now."""
+        in_a_row = 0
         for stem in stems:
             if self._over():
-                return
+                return False
             self._settle(stem)
+            in_a_row = in_a_row + 1 if stem in self._refused else 0
+            if in_a_row == _REFUSED_IN_A_ROW:  # it is not the file, it is the disk
+                return False
             if time.monotonic() - self._told_at_s > TELL_S or len(self._untold) >= _MOST_TOLD:
                 self._tell()
+        return True
 
     def _tell(self) -> None:
         self._told_at_s = time.monotonic()
@@ -141,8 +156,7 @@ class Filing(Worker):
         except OSError as error:
             self._refused.add(stem)
             self.failed += 1
-            why = error.strerror or error
-            log.error("%s is not filed: %s; it is tried again in %.0f s", stem, why, RETRY_S)
+            self._why = f"{stem}: {error.strerror or error}"
             return
         except (BrokenFile, ValueError) as error:
             self.failed += 1

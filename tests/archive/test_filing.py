@@ -196,6 +196,46 @@ def test_a_full_disk_leaves_the_wav_and_is_tried_again(
     check_filed(place, "flac")
 
 
+def test_a_disk_that_refuses_everything_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    places = [closed(tmp_path, source=f"mic-{number}") for number in range(8)]
+    desk = Desk(tmp_path)
+    tried: list[object] = []
+
+    def refused(*given: object) -> object:
+        tried.append(given)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(conversion, "_write", refused)
+    for place in places:
+        desk.filing.closed(place.meta)
+    desk.run_until(lambda: bool(caplog.records))
+    assert len(tried) % 3 == 0  # then it is not the file
+    assert "8 recordings are not filed" in caplog.text
+    assert "No space left on device" in caplog.text
+    assert all(place.audio("wav").exists() for place in places)
+
+
+def test_one_file_that_cannot_be_read_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = closed(tmp_path, source="a"), closed(tmp_path, source="b")
+    desk = Desk(tmp_path)
+    real = conversion._write
+
+    def torn(wav: Path, *others: object) -> object:
+        if wav == bad.audio("wav"):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(wav, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(conversion, "_write", torn)
+    for place in (bad, good):
+        desk.filing.closed(place.meta)
+    desk.run_until(lambda: desk.told == [good.meta])
+    assert bad.audio("wav").exists()
+
+
 def test_a_recording_that_is_deleted_meanwhile_leaves_nothing(tmp_path: Path) -> None:
     place, other = closed(tmp_path), closed(tmp_path, source="shed")
     desk = Desk(tmp_path)
