@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from echostream.index.engine import transaction
 from echostream.index.retention_plan import BYTES_A_RECORDING, BYTES_A_SECOND, Use
 from echostream.index.rows import US_A_DAY, first_number
-from echostream.index.tables import devices, recordings, uploads
+from echostream.index.tables import any_device, devices, recordings, uploads
 
 AT_ONCE: Final = 200
 MOST_OWN: Final = 5000
@@ -53,7 +53,7 @@ class Candidates:
         columns = devices.c
         query = sa.select(columns.number, columns.bytes, columns.recordings, columns.duration_us)
         query = query.where(columns.archive == self._archive)
-        kept = sa.select(recordings.c.device, sa.func.sum(_size)).group_by(recordings.c.device)
+        kept = sa.select(any_device, sa.func.sum(_size)).select_from(recordings).group_by(any_device)
         to_send = kept.where(_closed, _pending_ids())
         with transaction(self._engine) as connection:
             totals = {
@@ -75,7 +75,7 @@ class Candidates:
         """Those being written: how large they are, only their files know."""
         query = sa.select(recordings.c.path).where(sa.literal_column("state = 'open'"))
         with transaction(self._engine) as connection:
-            return list(connection.execute(query.where(recordings.c.device.in_(self._here))).scalars())
+            return list(connection.execute(query.where(any_device.in_(self._here))).scalars())
 
     def oldest(self, device: int, size: int) -> Iterator[Candidate]:
         """Of one source, the oldest first, until they make up `size` bytes; none that is still to be sent."""
@@ -89,7 +89,7 @@ class Candidates:
     def expired(self, now_us: int, keep_days: float | None) -> Iterator[Candidate]:
         """Older than their own keep_days, or than this where they have none; also those still to be sent."""
         own = sa.select(recordings.c.number).where(recordings.c.keep_until_us < now_us, _closed)
-        own = own.where(recordings.c.device.in_(self._here))
+        own = own.where(any_device.in_(self._here))
         own = own.order_by(recordings.c.keep_until_us).limit(MOST_OWN)
         with transaction(self._engine) as connection:
             numbers = list(connection.execute(own).scalars())
@@ -102,13 +102,13 @@ class Candidates:
                 recordings.c.keep_until_us.is_(None),
                 recordings.c.number < first_number(before_us),
                 recordings.c.end_us < before_us,
-                recordings.c.device.in_(self._here),
+                any_device.in_(self._here),
             ]
             yield from self._with_uploads(self._walk(common))
 
     def to_send(self) -> Iterator[Candidate]:
         """Those still to be sent, the oldest first."""
-        yield from self._with_uploads(self._walk([_pending, recordings.c.device.in_(self._here)]))
+        yield from self._with_uploads(self._walk([_pending, any_device.in_(self._here)]))
 
     def _walk(self, where: list[sa.ColumnElement[bool]]) -> Iterator[Candidate]:
         column, after = recordings.c, -1

@@ -16,14 +16,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.engine import Connection
 
 from echostream.archive.recording import Recording
+from echostream.index import full_text
+from echostream.index.full_text import Order
 from echostream.index.query import Page, Query
 from echostream.index.rows import PROTECTED, first_number, recording_of
-from echostream.index.tables import devices, gaps, recordings, tone_events
-from echostream.index.words import Term, mark, postgres_match, sqlite_match, terms_of
+from echostream.index.tables import any_device, devices, gaps, recordings, tone_events
+from echostream.index.words import AnyOf, mark, terms_of
 
 MERGED: Final = 32
 """Up to so many devices are read one by one and merged."""
@@ -34,11 +35,7 @@ MOST: Final = 1000
 _LONGEST_US: Final = 4 * 3_600_000_000
 """An open recording may grow as long as this."""
 
-_words = sa.table("recording_words", sa.column("rowid"), sa.column("recording_words"))
 _number = recordings.c.number
-_tsvector = sa.func.array_to_tsvector(
-    sa.func.string_to_array(recordings.c.words, sa.literal_column("' '"))  # as the index says it
-)
 Condition = sa.ColumnElement[bool]
 
 
@@ -78,7 +75,6 @@ class _Asked:
         self._connection = connection
         self._query = query
         self._devices = _devices(connection, archive, query)
-        self._terms = terms_of(query.text)
         self._from, self._before = 0, 2**63 - 1  # numbers
         self._where = self._conditions()
         if after is not None:
@@ -91,11 +87,10 @@ class _Asked:
 
     def numbers(self, limit: int) -> list[int]:
         query = self._query
-        if self._devices == {} or (query.text.strip() and not self._terms):
+        if self._devices == {} or (query.text.strip() and not terms_of(query.text)):
             return []
-        groups = self._groups()
-        if self._terms or query.tones or any(group[0].startswith("_g") for group in groups):
-            return self._run(self._full_text(groups, limit))
+        if groups := self._groups():
+            return self._full_text(groups, limit)
         if query.protected:
             return self._run(self._walk([sa.literal_column("protected") == sa.literal_column("1")], limit))
         if query.state == "open":
@@ -132,43 +127,34 @@ class _Asked:
             where.append(recordings.c.trigger.in_(query.triggers))
         return where
 
-    def _groups(self) -> list[list[str]]:
-        """What of the query is a mark in the full-text index: of each group, one must be there."""
-        query, groups = self._query, list[list[str]]()
+    def _groups(self) -> list[AnyOf]:
+        """What of the query stands in the full-text index: of each group, one must be there."""
+        query, groups = self._query, full_text.groups_of(self._connection, terms_of(self._query.text))
         if query.triggers and "continuous" not in query.triggers:
-            groups.append([mark("g", trigger) for trigger in query.triggers])
+            groups.append(AnyOf(tuple(mark("g", trigger) for trigger in query.triggers)))
         if query.tones:
-            groups.append([mark("t", tone) for tone in query.tones])
+            groups.append(AnyOf(tuple(mark("t", tone) for tone in query.tones)))
+        if not groups:
+            return []
         if query.protected:
-            groups.append([PROTECTED])
+            groups.append(AnyOf((PROTECTED,)))
         if self._devices is not None and len(self._devices) <= MARKED:
-            groups.append([mark("d", device) for device in self._devices])
+            groups.append(AnyOf(tuple(mark("d", device) for device in self._devices)))
         return groups
 
-    def _full_text(self, groups: list[list[str]], limit: int) -> sa.Select[Any]:
-        terms: list[Term] = self._terms
+    def _full_text(self, groups: list[AnyOf], limit: int) -> list[int]:
         where = [*self._where, *self._among()]
-        if self._connection.dialect.name == "postgresql":
-            match = sa.cast(sa.literal(postgres_match(terms, groups)), TSQUERY)
-            where += self._bounds_on(_number)
-            return self._ordered(sa.select(_number).where(_tsvector.op("@@")(match), *where), limit)
-        match_text = sa.literal(sqlite_match(terms, groups))
-        statement = sa.select(_words.c.rowid).where(_words.c.recording_words.op("MATCH")(match_text))
-        statement = statement.where(*self._bounds_on(_words.c.rowid))
-        if where:
-            # A row is looked at only once the words have led to it.
-            of = sa.select(sa.literal(1)).select_from(recordings).where(_number == _words.c.rowid, *where)
-            statement = statement.where(of.correlate(_words).exists())
-        return self._ordered(statement, limit, _words.c.rowid)
+        order = Order(self._from, self._before, self._query.oldest_first, limit)
+        return full_text.search(self._connection, groups, where, order)
 
     def _among(self) -> list[Condition]:
         """The devices, where they are too many to stand in an expression."""
         if self._devices is None or len(self._devices) <= MARKED:
             return []
-        return [recordings.c.device.in_(list(self._devices))]
+        return [any_device.in_(list(self._devices))]
 
     def _walk(self, more: Iterable[Condition], limit: int) -> sa.Select[Any]:
-        among = [] if self._devices is None else [recordings.c.device.in_(list(self._devices))]
+        among = [] if self._devices is None else [any_device.in_(list(self._devices))]
         where = [*self._bounds_on(_number), *self._where, *among, *more]
         return self._ordered(sa.select(_number).where(*where), limit)
 
@@ -180,8 +166,20 @@ class _Asked:
         ]
         if len(one_by_one) == 1:
             return one_by_one[0]
+        if self._connection.dialect.name == "postgresql":
+            return self._lateral(numbers, where, limit)
         merged = sa.union_all(*(sa.select(one.subquery().c.number) for one in one_by_one)).subquery()
         return self._ordered(sa.select(merged.c.number), limit, merged.c.number)
+
+    def _lateral(self, numbers: list[int], where: list[Condition], limit: int) -> sa.Select[Any]:
+        """The same for PostgreSQL, which plans each part of a union for itself, a millisecond each."""
+        each = sa.select(devices.c.number).where(devices.c.number.in_(numbers)).subquery()
+        newest = sa.select(_number).where(recordings.c.device == each.c.number, *where).correlate(each)
+        newest = self._ordered(newest, limit)
+        found = newest.lateral()
+        return self._ordered(
+            sa.select(found.c.number).select_from(each.join(found, sa.true())), limit, found.c.number
+        )
 
     def _bounds_on(self, column: Any) -> list[Condition]:
         return [column >= self._from, column < self._before]

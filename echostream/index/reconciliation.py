@@ -20,7 +20,7 @@ from echostream.index.engine import transaction
 from echostream.index.folders import Day
 from echostream.index.query import Reconciled
 from echostream.index.store import Entry
-from echostream.index.tables import devices, recordings
+from echostream.index.tables import any_device, devices, recordings
 from echostream.index.tables import folders as folder_table
 
 if TYPE_CHECKING:
@@ -180,7 +180,9 @@ class _Reconciliation:
         columns = recordings.c
         here = sa.select(devices.c.number).where(devices.c.archive == self._index.archive)
         query = sa.select(columns.path, columns.meta_mtime_ns).where(
-            columns.path.like(f"{day}/%"), columns.device.in_(here)
+            columns.path > f"{day}/",
+            columns.path < f"{day}0",  # what follows "/"
+            any_device.in_(here),
         )
         with transaction(self._index.engine) as connection:
             return {row[0]: row[1] for row in connection.execute(query)}

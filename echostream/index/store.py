@@ -12,10 +12,12 @@ from sqlalchemy.engine import Connection
 
 from echostream.archive.recording import Recording
 from echostream.index.rows import device_key, gap_rows, next_number, plain, row_of, tone_rows, wanted_number
-from echostream.index.tables import devices, gaps, recordings, tone_events, uploads
+from echostream.index.tables import any_device, devices, gaps, recordings, tone_events, uploads
 
 AT_ONCE: Final = 500
 """Values in one statement; SQLite takes 32,766, older ones 999."""
+MOST_WORDS: Final = 50_000
+"""That are remembered as known."""
 
 T = TypeVar("T")
 
@@ -41,11 +43,12 @@ class _Sum:
 
 
 class Store:
-    """What belongs to one archive (folder) in the database. No state but a memory of device numbers."""
+    """What belongs to one archive (folder) in the database. No state but what it remembers of the tables."""
 
     def __init__(self, archive: str) -> None:
         self.archive = archive
         self._devices: dict[tuple[str, ...], int] = {}
+        self._words = set[str]()
 
     def put(self, connection: Connection, entries: Sequence[Entry]) -> int:
         """Write recordings, in place of what was there of the same id or path. How many were new."""
@@ -67,6 +70,7 @@ class Store:
         for table, values in ((recordings, rows), (gaps, gap_list), (tone_events, tone_list)):
             if values:
                 connection.execute(sa.insert(table), values)
+        self._learn(connection, rows)
         self._count(connection, sums, [entry.recording for entry in wanted.values()])
         return len(wanted.keys() - known)
 
@@ -93,7 +97,7 @@ class Store:
             query = sa.select(*columns).where(recordings.c.id.in_(part))
             found |= {row["number"]: row for row in connection.execute(query).mappings()}
         for part in _parts(paths):
-            query = sa.select(*columns).where(recordings.c.path.in_(part), recordings.c.device.in_(here))
+            query = sa.select(*columns).where(recordings.c.path.in_(part), any_device.in_(here))
             found |= {row["number"]: row for row in connection.execute(query).mappings()}
         for row in found.values():
             sums[row["device"]].add(row, -1)
@@ -118,9 +122,22 @@ class Store:
         self._devices[key] = number
         return int(number)
 
+    def _learn(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        """Words that were not seen before, in an order that two who learn at once have in common."""
+        words = {word for row in rows for word in row["words"].split() if word[0] != "_"}
+        new = sorted(words - self._words)
+        if not new:
+            return
+        statement = sa.text("INSERT INTO vocabulary (word) VALUES (:word) ON CONFLICT DO NOTHING")
+        connection.execute(statement, [{"word": word} for word in new])
+        if len(self._words) > MOST_WORDS:
+            self._words.clear()
+        self._words.update(new)
+
     def forget(self) -> None:
         """A transaction was rolled back, and with it perhaps a device's number."""
         self._devices.clear()
+        self._words.clear()
 
     def _count(self, connection: Connection, sums: dict[int, _Sum], added: Iterable[Recording]) -> None:
         latest: dict[int, Recording] = {}

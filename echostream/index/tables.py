@@ -7,6 +7,7 @@ partial index must read the same in both databases.
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -25,6 +26,9 @@ metadata = MetaData()
 
 # SQLite numbers rows by itself only in a column that is called INTEGER.
 _Number = BigInteger().with_variant(Integer, "sqlite")
+
+# Ordered by its bytes, whatever language the database is in.
+_Name = Text().with_variant(Text(collation="C"), "postgresql")
 
 devices = Table(
     "devices",
@@ -53,9 +57,9 @@ recordings = Table(
     metadata,
     # start_us * 2048 + a number that makes it the only one: the key is the order of time (rows.py).
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("id", Text, nullable=False, unique=True),
+    Column("id", _Name, nullable=False, unique=True),
     Column("device", BigInteger, ForeignKey("devices.number"), nullable=False),
-    Column("path", Text, nullable=False),
+    Column("path", _Name, nullable=False),
     Column("form", Text, nullable=False),
     Column("trigger", Text, nullable=False),
     Column("start_us", BigInteger, nullable=False),
@@ -111,7 +115,7 @@ uploads = Table(
     metadata,
     Column("number", _Number, primary_key=True, autoincrement=True),
     # Not the row's number: that may change when a better time of its start is known.
-    Column("recording_id", Text, nullable=False),
+    Column("recording_id", _Name, nullable=False),
     Column("target", Text, nullable=False),
     Column("state", Text, nullable=False),  # pending, done
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -120,6 +124,9 @@ uploads = Table(
     Column("alarmed_us", BigInteger),  # when it was told that the recording would have to go unsent
     UniqueConstraint("recording_id", "target", name="uploads_one"),
 )
+
+vocabulary = Table("vocabulary", metadata, Column("word", _Name, primary_key=True), sqlite_with_rowid=False)
+"""Every word that any recording has, or had: what `eng*` begins."""
 
 folders = Table(
     "folders",
@@ -130,6 +137,9 @@ folders = Table(
     Column("meta_mtime_ns", BigInteger, nullable=False),
 )
 """When each day was last compared with its files: a day that has not changed since is not read again."""
+
+any_device = sa.literal_column("+recordings.device", BigInteger)
+"""The same column where no index of it shall be used: what is asked for is in the order of another one."""
 
 Index("recordings_device", recordings.c.device, recordings.c.number)
 Index("recordings_path", recordings.c.path)

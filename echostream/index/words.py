@@ -29,6 +29,14 @@ class Term:
     begins: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """One of these words must occur; `begins`: or one that begins so, where there are too many to name."""
+
+    words: tuple[str, ...]
+    begins: str = ""
+
+
 def words_of(text: str) -> list[str]:
     """`"Straße 4, Wache-Süd"` -> `["strasse", "4", "wache", "sud"]`."""
     plain = unicodedata.normalize("NFKD", text.casefold())
@@ -58,13 +66,10 @@ def terms_of(text: str) -> list[Term]:
     return list(dict.fromkeys(terms))[:MOST_TERMS]
 
 
-def sqlite_match(terms: Iterable[Term], groups: Iterable[Iterable[str]]) -> str:
-    """An FTS5 expression: every term, and of every group of marks at least one."""
-    parts = ["(" + " OR ".join(f'"{one}"' for one in group) + ")" for group in groups]
-    return " AND ".join([*parts, *(f'"{term.word}"{"*" if term.begins else ""}' for term in terms)])
-
-
-def postgres_match(terms: Iterable[Term], groups: Iterable[Iterable[str]]) -> str:
-    """The same as a tsquery. Words are letters and digits only: nothing in them needs an escape."""
-    parts = ["(" + " | ".join(f"'{one}'" for one in group) + ")" for group in groups]
-    return " & ".join([*parts, *(f"'{term.word}'{':*' if term.begins else ''}" for term in terms)])
+def fts5_match(groups: Iterable[AnyOf]) -> str:
+    """An FTS5 expression: of every group at least one. Words are letters and digits: none needs an escape."""
+    parts = []
+    for group in groups:
+        words = [f'"{word}"' for word in group.words] + ([f'"{group.begins}"*'] if group.begins else [])
+        parts.append(f"({' OR '.join(words)})")
+    return " AND ".join(parts)

@@ -9,7 +9,7 @@ import pytest
 from recorded import MINUTE_US, NOON_US, recording
 
 from echostream.archive.recording import Gap, Recording, ToneMark
-from echostream.index import reading
+from echostream.index import full_text, reading
 from echostream.index.archive_index import ArchiveIndex
 from echostream.index.query import Query
 from echostream.index.store import Entry
@@ -122,6 +122,21 @@ def test_many_devices_are_answered_another_way_and_the_same(
     few = [[one.id for one in index.all(query)] for query in queries]
     monkeypatch.setattr(reading, most, 1)
     assert [[one.id for one in index.all(query)] for query in queries] == few
+
+
+@pytest.mark.parametrize("most", ["NAMED", "MERGED", "COUNTED"])
+def test_many_words_are_looked_for_another_way_and_found_the_same(
+    index: ArchiveIndex, monkeypatch: pytest.MonkeyPatch, most: str
+) -> None:
+    chance = random.Random(9)
+    notes = [chance.choice(["enter", "engine", "end", "english", "porch", "", ""]) for _ in range(80)]
+    index.write([Entry(replace(made(chance, n), notes=note)) for n, note in enumerate(notes)], [])
+    queries = [Query(text=text) for text in ("en*", "en* porch", "porch en* c*", "e* e*", "zz*")]
+    queries.append(Query(text="en*", sources=("porch", "barn"), tones=("medic",)))
+    found = [[one.id for one in index.all(query)] for query in queries]
+    assert [bool(ids) for ids in found] == [True, True, True, True, False, True]
+    monkeypatch.setattr(full_text, most, 1)
+    assert [[one.id for one in index.all(query, batch=7)] for query in queries] == found
 
 
 def test_a_page_goes_on_where_the_last_ended_while_others_write(index: ArchiveIndex) -> None:

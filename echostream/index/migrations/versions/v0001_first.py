@@ -29,6 +29,8 @@ metadata = MetaData()
 
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
+_Name = Text().with_variant(Text(collation="C"), "postgresql")
+
 devices = Table(
     "devices",
     metadata,
@@ -53,9 +55,9 @@ recordings = Table(
     "recordings",
     metadata,
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("id", Text, nullable=False, unique=True),
+    Column("id", _Name, nullable=False, unique=True),
     Column("device", BigInteger, ForeignKey("devices.number"), nullable=False),
-    Column("path", Text, nullable=False),
+    Column("path", _Name, nullable=False),
     Column("form", Text, nullable=False),
     Column("trigger", Text, nullable=False),
     Column("start_us", BigInteger, nullable=False),
@@ -110,7 +112,7 @@ uploads = Table(
     "uploads",
     metadata,
     Column("number", _Number, primary_key=True, autoincrement=True),
-    Column("recording_id", Text, nullable=False),
+    Column("recording_id", _Name, nullable=False),
     Column("target", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -119,6 +121,8 @@ uploads = Table(
     Column("alarmed_us", BigInteger),
     UniqueConstraint("recording_id", "target", name="uploads_one"),
 )
+
+vocabulary = Table("vocabulary", metadata, Column("word", _Name, primary_key=True), sqlite_with_rowid=False)
 
 folders = Table(
     "folders",
@@ -155,19 +159,24 @@ FULL_TEXT: Final = {
         """CREATE TRIGGER recordings_words_out AFTER DELETE ON recordings BEGIN
            INSERT INTO recording_words(recording_words, rowid, words)
            VALUES ('delete', old.number, old.words); END""",
-        """CREATE TRIGGER recordings_words_new AFTER UPDATE OF words ON recordings BEGIN
-           INSERT INTO recording_words(recording_words, rowid, words)
-           VALUES ('delete', old.number, old.words);
-           INSERT INTO recording_words(rowid, words) VALUES (new.number, new.words); END""",
     ),
     "postgresql": (
-        # words.py has taken the text apart already: a parser would find host names and versions in it.
-        """CREATE INDEX recordings_words ON recordings
-           USING gin (array_to_tsvector(string_to_array(words, ' '))) WITH (fastupdate = off)""",
-        # What waits in a list would be searched through each time; and rare words are to be known as such.
-        "ALTER INDEX recordings_words ALTER COLUMN 1 SET STATISTICS 1000",
+        # A GIN index finds all that match and has them sorted then; this is in the order of time already.
+        'CREATE TABLE recording_words (word text COLLATE "C", number bigint, PRIMARY KEY (word, number))',
+        """CREATE FUNCTION echostream_words_in() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           INSERT INTO recording_words SELECT unnest(string_to_array(words, ' ')), number FROM added;
+           RETURN NULL; END $$""",
+        """CREATE FUNCTION echostream_words_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           DELETE FROM recording_words USING gone, unnest(string_to_array(gone.words, ' ')) AS each_word
+           WHERE recording_words.word = each_word AND recording_words.number = gone.number;
+           RETURN NULL; END $$""",
+        """CREATE TRIGGER recordings_words_in AFTER INSERT ON recordings REFERENCING NEW TABLE AS added
+           FOR EACH STATEMENT EXECUTE FUNCTION echostream_words_in()""",
+        """CREATE TRIGGER recordings_words_out AFTER DELETE ON recordings REFERENCING OLD TABLE AS gone
+           FOR EACH STATEMENT EXECUTE FUNCTION echostream_words_out()""",
     ),
 }
+"""The words of `recordings` in an inverted index, which the database itself keeps. A row is never updated."""
 
 
 def upgrade() -> None:
@@ -179,6 +188,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     bind = op.get_bind()
-    if bind.dialect.name == "sqlite":
-        op.execute("DROP TABLE recording_words")
+    op.execute("DROP TABLE recording_words")
     metadata.drop_all(bind)
+    if bind.dialect.name == "postgresql":
+        op.execute("DROP FUNCTION echostream_words_in, echostream_words_out")
