@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import uuid
@@ -20,7 +21,9 @@ from echostream.archive.peaks import PeakCounter, write_peaks
 from echostream.archive.recording import AudioForm, ClockState, Gap, Recording, ToneMark
 from echostream.archive.source import Source
 from echostream.audio.format import Samples, silence
-from echostream.errors import BrokenFile
+from echostream.errors import BrokenFile, LibraryMissing
+
+log = logging.getLogger(__name__)
 
 META_PERIOD_S: Final = 2.0
 """What is found out on the way (gaps, pages) is written down so often; a file with many gaps less often."""
@@ -100,17 +103,27 @@ class OpenRecording:
         self._stamp: tuple[int, int] | None = None
         try:
             shelf.marks.put(self._place.stem)
-            path = self._place.audio(shelf.form)
-            self._file: AudioFile = new_audio_file(shelf.form, path, source.rate_hz, shelf.opus_bitrate_bps)
+            self._file = self._new_file()
             try:
                 self._tell()
-            except OSError:
+            except BaseException:
                 self._file.close()
                 raise
-        except OSError:
+        except BaseException:
             self._remove()
             raise
         shelf.begun += 1
+
+    def _new_file(self) -> AudioFile:
+        shelf, rate_hz = self._shelf, self.meta.rate_hz
+        try:
+            return new_audio_file(shelf.form, self._place.audio(shelf.form), rate_hz, shelf.opus_bitrate_bps)
+        except LibraryMissing as error:
+            log.error("%s; recordings are written as WAV until then", error)
+            self._place.audio(shelf.form).unlink(missing_ok=True)
+            shelf.form = self.meta.form = "wav"
+            self.meta.path = self._place.path("wav")
+            return new_audio_file("wav", self._place.audio("wav"), rate_hz)
 
     def begin(self, beginning: Beginning) -> None:
         """What was made ahead begins."""

@@ -40,6 +40,7 @@ PERIOD_S: Final = 0.5
 TURN_S: Final = 0.05
 IDLE_S: Final = 10.0
 LOOK_S: Final = 1.0
+TELL_FAILURES_S: Final = 60.0
 CLOSING_S: Final = 0.015
 """Of last words about closed files in a turn."""
 REPAIR_S: Final = 0.1
@@ -106,6 +107,9 @@ class Recorder(Worker):
         self._by_channel: dict[str, SourceTap] = {}
         self._wake = threading.Event()
         self._look_at_s = 0.0
+        self._tell_failure_at_s = 0.0
+        self.failures = 0
+        """Times that a bug ended a recording."""
 
     # ---- from any thread
 
@@ -282,8 +286,11 @@ class Recorder(Worker):
             one.work(now)
         except Exception as error:
             # A bug of ours in one source is that source's: the other recordings go on.
-            log.exception("recording of %s has failed, and begins anew", one.source.name)
-            self._post(WorkerFailed(self.name, f"{one.source.name}: {type(error).__name__}: {error}"))
+            self.failures += 1
+            if now >= self._tell_failure_at_s:  # not for each of a thousand
+                self._tell_failure_at_s = now + TELL_FAILURES_S
+                log.exception("recording of %s has failed, and begins anew", one.source.name)
+                self._post(WorkerFailed(self.name, f"{one.source.name}: {type(error).__name__}: {error}"))
             one.rest(now)
 
     def _finish_all(self) -> None:

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorder_stand import CONTINUOUS, UNIX_S, Device, Stand
 
-from echostream.archive import source_recorder
+from echostream.archive import open_recording, source_recorder
+from echostream.archive.audio_file import AudioFile
 from echostream.archive.disk_room import Disk
 from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.peaks import read_peaks
@@ -22,6 +23,7 @@ from echostream.archive.wav_file import WavFile
 from echostream.audio.device_ports import DeviceAudio, StreamInfo
 from echostream.audio.format import Samples
 from echostream.config.recording_models import RecordPolicy
+from echostream.errors import LibraryMissing
 from echostream.events import WorkerFailed
 
 RATE = 16_000
@@ -470,6 +472,40 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_not_by_each_device(
         stand.now += 0.1
         stand.serve()
     assert sum("is not recorded" in record.message for record in caplog.records) == 1
+
+
+def test_without_the_library_of_its_form_all_is_recorded_as_wav(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(form: str, path: Path, rate_hz: int, bitrate_bps: int = 0) -> AudioFile:
+        if form != "wav":
+            raise LibraryMissing("libsndfile is missing: apt install libsndfile1")
+        return WavFile(path, rate_hz)
+
+    monkeypatch.setattr(open_recording, "new_audio_file", missing)
+    stand = Stand(tmp_path, form="flac")
+    one, two = Device(stand, "one"), Device(stand, "two")
+    one.send(2)
+    two.send(1)
+    one.sink.ended("stopped")
+    recordings = gone(stand, two)
+    assert [(known.form, known.path[-4:]) for known in recordings] == [("wav", ".wav")] * 2
+    np.testing.assert_array_equal(stand.samples(recordings[0]), one.all_sent)
+    assert sum("apt install" in record.message for record in caplog.records) == 1
+
+
+def test_a_bug_in_every_source_is_told_once_a_minute(tmp_path: Path) -> None:
+    """The queue of events is short, and others need it."""
+    stand = Stand(tmp_path)
+    devices = [Device(stand, f"d{number}") for number in range(50)]
+    for device in devices:
+        device.sink.audio(DeviceAudio("no samples", 0, 0.0))  # type: ignore[arg-type]
+    stand.serve()
+    assert stand.recorder.failures == 50
+    assert len(stand.events) == 1
+    for device in devices:
+        device.sink.ended("stopped")
+    stand.serve()
 
 
 def test_a_bug_in_one_source_is_that_sources(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
