@@ -108,8 +108,9 @@ class Esp32Device:
     # ---- a connection
 
     def opened(self, now: float, source: str) -> Sent:
-        """A connection stands: hello first, then what the ring holds, up to the burst."""
-        self._position = max(self._floor, self.captured(now) - round(self._plan.burst_s * self._plan.rate_hz))
+        """A connection stands: hello first, then what was kept and not sent yet, up to the burst."""
+        oldest = self.captured(now) - round(self._plan.burst_s * self._plan.rate_hz)
+        self._position = max(self._floor, self._position, oldest)
         self._carry, self._part, self._taken = memoryview(b""), b"", 0
         self._digest = hashlib.sha256()
         self._write = memoryview(self._hello())

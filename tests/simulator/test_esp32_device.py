@@ -96,6 +96,17 @@ def test_the_burst_is_what_the_ring_kept_and_is_told_in_time() -> None:
     assert sent.latest_ms == 0.0  # it is the firmware that is late here, not the simulator
 
 
+def test_what_was_sent_is_not_kept_for_the_next_connection() -> None:
+    one = device(plan(chunk=3200, burst_s=2.0))
+    one.opened(103.0, "")
+    writes(one, 103.0)
+    one.closed("disconnected")
+    again = one.opened(103.5, "")
+    writes(one, 103.5)
+    assert again.first_at_s == pytest.approx(103.0)
+    assert again.samples == RATE_HZ // 2
+
+
 def test_a_device_that_just_got_power_has_no_burst() -> None:
     one = device(plan(chunk=320, burst_s=2.0))
     one.power_up(110.0)
