@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from echostream.archive.raw_file import FILE_MODE
 from echostream.errors import IndexCorrupt, IndexUnavailable
 
 if TYPE_CHECKING:
@@ -88,6 +89,6 @@ def _remove_old(path: Path) -> None:
 def _touch(path: Path) -> None:
     """Who spoke when is for the service and its group."""
     try:
-        path.touch(0o640)
+        path.touch(FILE_MODE)
     except OSError as error:
         raise IndexUnavailable(f"{path}: {error.strerror}: the folder must be writable") from None

@@ -18,6 +18,7 @@ from typing import Final
 
 from echostream.archive.file_names import FORMS, META_FOLDER, Place
 from echostream.archive.meta_files import place_of_meta, read_meta
+from echostream.archive.raw_file import FILE_MODE
 from echostream.archive.recording import Recording
 from echostream.errors import IndexUnavailable
 
@@ -44,10 +45,11 @@ def archive_id(directory: Path) -> str:
     try:
         for _ in range(2):
             try:
-                with path.open("x", encoding="ascii") as file:
+                number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+                with open(number, "w", encoding="ascii") as file:
                     file.write(secrets.token_hex(16) + "\n")
                     file.flush()
-                    os.fsync(file.fileno())
+                    os.fsync(number)
             except FileExistsError:
                 pass
             found = path.read_text("ascii", "replace").strip()

@@ -9,9 +9,12 @@ import os
 import platform
 import sys
 import time
+from pathlib import Path
 
 from tests.bench.rows import Row
 
+SUPPORT = Path(__file__).parents[1] / "support"
+"""What tests share, by their own names."""
 BENCHES = {
     "key_up": "button edge to first datagram; pre-roll over 1,000 key-ups",
     "delay": "one-way delay added between microphone frame and loudspeaker frame",
@@ -20,6 +23,7 @@ BENCHES = {
     "drift": "±200 ppm over a simulated 24 h",
     "cold_start": "start to the first frame on the wire",
     "files": "WAV, FLAC and Opus: CPU for a source's second beside ffmpeg, conversion, repair of 100 files",
+    "relay": "a hundred microphones and four radio channels: loss, CPU, memory, delay",
     "index": "a million recordings: a page and a search, in SQLite and in PostgreSQL",
     "soak": "four channels full duplex through real PortAudio (60 s; --long: 10 minutes)",
 }
@@ -37,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument("--long", action="store_true", help="the ten-minute soak")
     args = parser.parse_args(argv)
+    sys.path.insert(0, str(SUPPORT))
     rows: list[Row] = []
     for name in args.names or BENCHES:
         began_s = time.monotonic()

@@ -24,7 +24,7 @@ from echostream.index.query import Query
 from echostream.index.store import Entry
 from tests.bench.rows import Row, skipped
 
-RECORDINGS = int(__import__("os").environ.get("NREC", "1000000"))
+RECORDINGS = 1_000_000
 SOURCES = 104
 GOAL_MS = 50.0
 SEGMENT_US = 600_000_000

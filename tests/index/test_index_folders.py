@@ -213,6 +213,7 @@ def test_a_stop_ends_it_and_the_next_one_goes_on(index: ArchiveIndex, tmp_path: 
 def test_a_folder_has_a_name_of_its_own(tmp_path: Path) -> None:
     name = folders.archive_id(tmp_path)
     assert folders.archive_id(tmp_path) == name
+    assert (tmp_path / folders.ARCHIVE_ID).stat().st_mode & 0o7 == 0
     (tmp_path / folders.ARCHIVE_ID).write_bytes(b"")  # the power went before it was written
     assert folders.archive_id(tmp_path) != name
     with pytest.raises(IndexUnavailable, match="must be there"):
