@@ -33,14 +33,16 @@ _FORMS: Final = (".wav", ".flac", ".opus")
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """On one connection. sent, recorded: samples, without silence that stands for gaps. late_ms: of its first
-    sample's time, None where nothing was recorded. fault: "" when all is well."""
+    sample's time, None where nothing was recorded. lost_s: audio that was lost in the device or on the way;
+    told_s: gaps that the recordings tell of, between their files too. fault: "" when all is well."""
 
     device: str
     connection: int
     sent: int
     recorded: int
     late_ms: float | None
-    gaps: int
+    lost_s: float
+    told_s: float
     fault: str = ""
 
 
@@ -72,6 +74,9 @@ def words(verdicts: list[Verdict]) -> list[str]:
     text = f"recorded to the sample: {len(verdicts) - len(wrong)} of {len(verdicts)} connections"
     if late:
         text += f"; their first samples' times are within {max(late):.0f} ms"
+    lost_s, told_s = sum(one.lost_s for one in verdicts), sum(one.told_s for one in verdicts)
+    if lost_s or told_s:
+        text += f"; {lost_s:.1f} s were lost on the way, gaps tell of {told_s:.1f} s"
     return [*lines, text]
 
 
@@ -109,15 +114,16 @@ def _verdict(
 ) -> Verdict:
     """Takes from `left` the recordings that this connection filled."""
     digest = hashlib.sha256()
-    recorded = gaps = 0
+    recorded = told_us = 0
     first: Recording | None = None
     fault = ""
-    whole_s = (sent.samples + sent.lost_samples) / max(1, rate_hz)
+    whole_s = (sent.samples + sent.lost_samples) / rate_hz
     latest_us = 1e6 * (sent.first_at_s + whole_s + SLACK_S + to_unix_s)
     while left and recorded < sent.samples and left[0].start_us < latest_us:
         one = left.pop(0)
         first = first or one
-        gaps += len(one.gaps) + (one.gap_before is not None and one is not first)
+        before = [one.gap_before] if one.gap_before is not None and one is not first else []
+        told_us += sum(gap.end_us - gap.start_us for gap in (*one.gaps, *before))
         try:
             samples = _without_gaps(_read(directory, one), one)
         except (OSError, ArchiveError) as error:
@@ -130,7 +136,8 @@ def _verdict(
         fault = f"{sent.samples} samples were sent, {recorded} are recorded"
     elif not fault and digest.hexdigest() != sent.sha256:
         fault = f"{recorded} samples are recorded, but not those that were sent"
-    return Verdict(device, sent.number, sent.samples, recorded, late_ms, gaps, fault)
+    lost_s, told_s = sent.lost_samples / rate_hz, told_us / 1e6
+    return Verdict(device, sent.number, sent.samples, recorded, late_ms, lost_s, told_s, fault)
 
 
 def _read(directory: Path, one: Recording) -> Samples:

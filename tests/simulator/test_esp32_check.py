@@ -85,7 +85,7 @@ def test_segments_and_filled_gaps_are_put_together(tmp_path: Path) -> None:
     keep(tmp_path, now + 1.05, second)
     (verdict,) = verdicts(tmp_path, sender(SAID, began_s=now))
     assert verdict.fault == ""
-    assert (verdict.recorded, verdict.gaps) == (SAID.size, 1)
+    assert (verdict.recorded, verdict.told_s, verdict.lost_s) == (SAID.size, 0.05, 0.0)
     assert verdict.late_ms == pytest.approx(0, abs=5)
 
 
@@ -125,6 +125,19 @@ def test_a_start_that_is_off_is_told(tmp_path: Path) -> None:
     assert words(told) == [
         "recorded to the sample: 1 of 1 connections; their first samples' times are within 400 ms"
     ]
+
+
+def test_what_was_lost_on_the_way_stands_beside_what_the_gaps_tell(tmp_path: Path) -> None:
+    now = time.time() - 20
+    us = round(now * 1e6)
+    keep(tmp_path, now, SAID[:RATE_HZ])
+    between = Gap(us + 1_000_000, us + 4_000_000, "device lost audio")
+    keep(tmp_path, now + 4, SAID[RATE_HZ:], gap_before=between)
+    device = sender(SAID, began_s=now)
+    device.sent[0].lost_samples = 3 * RATE_HZ + 1600
+    told = verdicts(tmp_path, device)
+    assert (told[0].fault, told[0].lost_s, told[0].told_s) == ("", 3.1, 3.0)
+    assert words(told)[-1].endswith("3.1 s were lost on the way, gaps tell of 3.0 s")
 
 
 def test_audio_that_is_gone_and_opus_are_faults_and_no_crash(tmp_path: Path) -> None:
