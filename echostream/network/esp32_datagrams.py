@@ -122,8 +122,8 @@ class Datagrams:
             if flow.stream is not None and not self._roster.keeps(flow.stream, None, now):
                 self._end(flow, "its settings changed", now, "stopped")
 
-    def read(self, sock: socket.socket, others: int, now: float) -> None:
-        """Take what is there. others: connections that count towards relay.max_connections."""
+    def read(self, sock: socket.socket, now: float) -> None:
+        """Take what is there."""
         for _ in range(BURST):
             try:
                 data, sender = sock.recvfrom(MAX_DATAGRAM_BYTES + 1)
@@ -136,7 +136,7 @@ class Datagrams:
             if not data or len(data) > MAX_DATAGRAM_BYTES:
                 self._roster.counters.datagrams_bad += 1
                 continue
-            self._take(sender, data, others, now)
+            self._take(sender, data, now)
 
     def check(self, now: float) -> None:
         """What time alone decides."""
@@ -160,22 +160,19 @@ class Datagrams:
 
     # ---- inside
 
-    def _take(self, sender: tuple[Any, ...], data: bytes, others: int, now: float) -> None:
+    def _take(self, sender: tuple[Any, ...], data: bytes, now: float) -> None:
         source = (sender[0], sender[1])
         flow = self._flows.get(source)
         if flow is not None and not flow.open:
             del self._flows[source]  # another flow took its place
             flow = None
         if flow is None:
-            flow = self._begin(source, data, others, now)
+            flow = self._begin(source, data, now)
         if flow is not None and not flow.feed(data, self._roster, now):
             self._end(flow, f"{BAD_IN_A_ROW} datagrams in a row were no audio", now)
 
-    def _begin(self, source: _Source, data: bytes, others: int, now: float) -> Flow | None:
+    def _begin(self, source: _Source, data: bytes, now: float) -> Flow | None:
         flow = Flow(source, plain_address(source[0]))
-        if others + len(self._flows) >= self._relay.max_connections:
-            self._roster.refuse_full(flow.address, now)
-            return None
         if not self._roster.knows(flow.address) and not self._in_earnest(source):
             return None
         stream = self._roster.admit(flow, None, now, "udp")

@@ -6,7 +6,7 @@ import logging
 import selectors
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from math import inf
 from typing import Final
@@ -15,7 +15,7 @@ from echostream.config.esp32_models import Esp32, Relay
 from echostream.coordinator.worker import Worker
 from echostream.events import DevicesChanged, Post
 from echostream.network.descriptors import allow_descriptors
-from echostream.network.esp32_admission import plain_address
+from echostream.network.esp32_admission import Refused, plain_address
 from echostream.network.esp32_connection import READ_BYTES, Connection
 from echostream.network.esp32_datagrams import Datagrams
 from echostream.network.esp32_pool import WorkerPool
@@ -32,6 +32,8 @@ DESCRIPTORS_EACH: Final = 3
 """A device's socket, its recording, and the one that closes while the next begins."""
 DESCRIPTORS_MORE: Final = 1024
 """Whatever else the gateway has open; the usual soft limit."""
+MAX_MUTE: Final = 128
+"""Connections of which nobody knows yet who they are; they come on top of relay.max_connections."""
 ACCEPT_PAUSE_S: Final = 1.0
 """After an accept that failed: no descriptor, no memory."""
 
@@ -173,7 +175,7 @@ class Esp32Relay(Worker):
 
     def _read_datagrams(self, now: float) -> None:
         if self._udp.sock is not None:
-            self._datagrams.read(self._udp.sock, len(self._rounds.all), now)
+            self._datagrams.read(self._udp.sock, now)
 
     def _accept(self, now: float) -> None:
         listener = self._tcp.sock
@@ -196,13 +198,10 @@ class Esp32Relay(Worker):
         self._tcp.pause(now + ACCEPT_PAUSE_S)
 
     def _take_in(self, sock: socket.socket, address: str, now: float) -> None:
-        taken = len(self._rounds.all) + len(self._datagrams) + self._pool.count
         address = plain_address(address)
         self._mind_the_mute(address, now)
-        if taken >= self._relay.max_connections and not self._make_room(now):
-            self._roster.refuse_full(address, now)
-            sock.close()
-            return
+        if len(self._rounds.mute) >= MAX_MUTE:
+            self._make_room(now)
         self._rounds.add(
             Connection(sock, address, self._roster, self._relay, self._buffer, self._rounds.forget, now)
         )
@@ -216,13 +215,12 @@ class Esp32Relay(Worker):
         if len(same) >= self._relay.max_per_address:
             same[0].close("mute", now)
 
-    def _make_room(self, now: float) -> bool:
-        """Who has not said a word for the longest time gives way. False: all of them talk."""
-        oldest = next(iter(self._rounds.mute), None)
-        if oldest is None or now - oldest.opened_at_s < self._relay.hello_wait_ms / 1000:
-            return False
-        oldest.close("full", now)
-        return True
+    def _make_room(self, now: float) -> None:
+        """Of those that have not said a word the oldest gives way, of the address that has most of them."""
+        addresses = Counter(one.address for one in self._rounds.mute)
+        ((most, _),) = addresses.most_common(1)
+        next(one for one in self._rounds.mute if one.address == most).close("too many are mute", now)
+        self._roster.refuse(most, Refused("mute", "too many connections that say nothing"), now)
 
     # ---- configuration and end
 

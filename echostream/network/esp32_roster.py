@@ -90,6 +90,10 @@ class Roster:
             return None
         if old is not None:
             self._replace(*old, now)
+        elif len(self._live) >= self._relay.max_connections and not self._make_place(verdict, now):
+            most = self._relay.max_connections
+            self.refuse(carrier.address, Refused("full", f"{most} connections (relay.max_connections)"), now)
+            return None
         return self._begin(verdict, name, carrier, hello, now, over)
 
     def keeps(self, stream: DeviceStream | RemoteStream, hello: Hello | None, now: float) -> bool:
@@ -116,11 +120,6 @@ class Roster:
     def knows(self, address: str) -> bool:
         """Whether a stream without hello from there has an entry."""
         return self._admission.knows(address)
-
-    def refuse_full(self, address: str, now: float) -> None:
-        """All places are taken."""
-        most = self._relay.max_connections
-        self.refuse(address, Refused("full", f"{most} connections (relay.max_connections)"), now)
 
     def refuse(self, address: str, refusal: Refused, now: float) -> None:
         """Count it, and say it now and then."""
@@ -183,6 +182,17 @@ class Roster:
             return name == admitted.name
         stream = self._live[name][0]
         return stream.admitted.anonymous and now - stream.heard_s >= HALF_OPEN_S
+
+    def _make_place(self, admitted: Admitted, now: float) -> bool:
+        """To a device with an entry the newest stranger gives way. False: nobody does."""
+        if not admitted.known:
+            return False
+        stranger = next((one for one in reversed(self._live.values()) if not one[0].info.known), None)
+        if stranger is None:
+            return False
+        stranger[1].finish(now)
+        self.end(stranger[0], "device gone", "a device with an entry needs its place", now)
+        return True
 
     def _free_name(self, name: str, now: float) -> str:
         """Of a device without a name of its own: there may be several at one address at the same time."""

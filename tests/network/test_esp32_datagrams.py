@@ -106,7 +106,7 @@ def test_as_many_forged_senders_as_one_likes_are_few_in_memory() -> None:
         flows = bench.relay._datagrams
         for number in range(4 * MAX_STRANGERS):
             source = (f"198.51.{number >> 8}.{number & 255}", 4000)
-            flows._take(source, pack_datagram(0, 0, b"ab"), 0, time.monotonic())
+            flows._take(source, pack_datagram(0, 0, b"ab"), time.monotonic())
         assert len(flows._strangers) == MAX_STRANGERS
         assert len(flows) == 0
 

@@ -329,17 +329,35 @@ def test_a_rate_that_cannot_be_right_ends_the_stream_and_says_so(monkeypatch: py
         assert refusals(bench, "rests") == 1
 
 
-def test_places_are_limited_and_who_is_mute_gives_way() -> None:
-    with running(relay=Relay(max_connections=2, hello_wait_ms=50)) as bench:
-        with bench.device() as mute, bench.device(hello={"device": "a"}):
-            assert bench.until(lambda: len(bench.streams) == 1)
-            time.sleep(0.1)
-            with bench.device(hello={"device": "b"}):
-                assert bench.until(lambda: len(bench.streams) == 2)
-                assert closed_by_relay(mute)
-                with bench.device(hello={"device": "c"}) as refused:
-                    assert closed_by_relay(refused)
+def test_places_are_limited_and_a_stranger_gives_way_to_a_device_with_an_entry() -> None:
+    esp32 = Esp32(devices=(PORCH,), unknown="accept")
+    with running(esp32, Relay(max_connections=2)) as bench, contextlib.ExitStack() as stack:
+        first = stack.enter_context(bench.device(hello={"device": "a"}))
+        assert bench.until(lambda: len(bench.streams) == 1)
+        second = stack.enter_context(bench.device(hello={"device": "b"}))
+        assert bench.until(lambda: len(bench.streams) == 2)
+        third = stack.enter_context(bench.device(hello={"device": "c"}))
+        assert closed_by_relay(third)
         assert refusals(bench, "full") == 1
+        porch = stack.enter_context(bench.device(hello={"device": "porch"}))
+        assert closed_by_relay(second)
+        for sock, name in ((first, "a"), (porch, "porch")):
+            sock.sendall(noise(100).tobytes())
+            assert came(bench, name, 100)
+
+
+def test_connections_that_say_nothing_are_few_and_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("echostream.network.esp32_relay.MAX_MUTE", 4)
+    with running(Esp32(devices=(PORCH,)), Relay(max_connections=1)) as bench, contextlib.ExitStack() as stack:
+        quiet = stack.enter_context(bench.device("127.0.0.8"))
+        mute = [stack.enter_context(bench.device("127.0.0.9")) for _ in range(9)]
+        assert all(closed_by_relay(sock) for sock in mute[:6])
+        porch = stack.enter_context(bench.device(hello={"device": "porch"}))
+        porch.sendall(noise(100).tobytes())
+        assert came(bench, "porch", 100)
+        quiet.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            quiet.recv(1)
 
 
 def test_one_address_has_few_places_for_strangers_and_any_number_for_those_with_a_name() -> None:
