@@ -6,22 +6,20 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, tzinfo
 from typing import Final, TextIO
 
 from echostream.archive.recording import Recording
 from echostream.archive_tools.listing import counted
 from echostream.archive_tools.sizes import bytes_shown
-from echostream.archive_tools.store import Store, source_name
+from echostream.archive_tools.store import Store, Total, source_name
 from echostream.archive_tools.times import iso, shown, span_shown
 from echostream.console.tables import Column, write_table
 from echostream.index.query import Query
 
 _DAY_US: Final = 86_400_000_000
-_RATE_OVER_US: Final = 7 * _DAY_US
-"""What was recorded in this time says how much a day makes."""
 _LEAST_TOLD_US: Final = 3_600_000_000
-"""Less than this does not say it."""
+"""What was recorded in less than this does not say how much a day makes."""
 _COLUMNS: Final = (
     Column("source", keep=True, style="bold"),
     Column("recordings", right=True, keep=True),
@@ -30,7 +28,6 @@ _COLUMNS: Final = (
     Column("a day", right=True),
     Column("gaps", right=True),
     Column("missing", right=True),
-    Column("protected", right=True),
     Column("last", keep=True),
     Column("first"),
     Column("label"),
@@ -38,99 +35,85 @@ _COLUMNS: Final = (
 
 
 @dataclass(slots=True)
-class SourceSum:
-    """Of one source. gap_us: what is missing within its recordings and between them; recent_bytes: of the
-    last days."""
+class LastDay:
+    """Of one source in the last 24 hours, or since its first recording. gap_us: what is missing within its
+    recordings and between them."""
 
-    source: str
-    label: str = ""
-    recordings: int = 0
-    duration_us: int = 0
     bytes: int = 0
     gaps: int = 0
     gap_us: int = 0
-    protected: int = 0
-    first_us: int = 0
-    last_us: int = 0
-    recent_bytes: int = 0
 
-    def add(self, one: Recording, now_us: int) -> None:
+    def add(self, one: Recording) -> None:
         """Count one in."""
         gaps = [*([one.gap_before] if one.gap_before else []), *one.gaps]
-        self.label = one.label or self.label
-        self.first_us = min(self.first_us, one.start_us) if self.recordings else one.start_us
-        self.last_us = max(self.last_us, one.end_us)
-        self.recordings += 1
-        self.duration_us += one.duration_us
         self.bytes += one.bytes
         self.gaps += len(gaps)
         self.gap_us += sum(gap.end_us - gap.start_us for gap in gaps)
-        self.protected += one.protected
-        self.recent_bytes += one.bytes if one.start_us > now_us - _RATE_OVER_US else 0
 
-    def a_day(self, now_us: int) -> float | None:
-        """Bytes a day, as it was of late; None when there was too little to say."""
-        over_us = min(_RATE_OVER_US, now_us - self.first_us)
-        return self.recent_bytes * _DAY_US / over_us if over_us >= _LEAST_TOLD_US else None
+    def bytes_a_day(self, first_us: int, now_us: int) -> float | None:
+        """None when there was too little time to say. first_us: of the source's first recording."""
+        over_us = min(_DAY_US, now_us - first_us)
+        return self.bytes * _DAY_US / over_us if over_us >= _LEAST_TOLD_US else None
+
+
+def last_day(recordings: Iterable[Recording]) -> dict[str, LastDay]:
+    """By source."""
+    days: dict[str, LastDay] = {}
+    for one in recordings:
+        days.setdefault(source_name(one), LastDay()).add(one)
+    return days
 
 
 def stats(store: Store, now_us: int, *, utc: bool, as_json: bool, out: TextIO) -> int:
     """Print a row for each source, all of them together, and the disk."""
-    sums = sums_of(store.all(Query(here_only=True, oldest_first=True)), now_us)
+    totals = store.totals()
+    # What is long over is counted already; one day is few enough to look at each.
+    days = last_day(store.all(Query(since_us=now_us - _DAY_US, here_only=True)))
+    sums = [(total, days.get(total.source, LastDay())) for total in totals]
     disk = shutil.disk_usage(store.directory)
-    rates = [rate for one in sums if (rate := one.a_day(now_us)) is not None]
+    a_day = sum(day.bytes_a_day(total.first_us, now_us) or 0.0 for total, day in sums)
     if as_json:
-        text = {
-            "sources": [_document(one, now_us) for one in sums],
-            "recordings": sum(one.recordings for one in sums),
-            "duration_s": sum(one.duration_us for one in sums) / 1e6,
-            "bytes": sum(one.bytes for one in sums),
-            "bytes_a_day": sum(rates) if rates else None,
+        document = {
+            "sources": [_document(total, day, now_us) for total, day in sums],
+            "recordings": sum(total.recordings for total in totals),
+            "duration_s": sum(total.duration_us for total in totals) / 1e6,
+            "bytes": sum(total.bytes for total in totals),
+            "bytes_a_day": a_day or None,
             "disk": {"bytes": disk.total, "free_bytes": disk.free},
         }
-        out.write(json.dumps(text, ensure_ascii=False, indent=2) + "\n")
+        out.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
         return 0
-    if not sums:
+    if not totals:
         out.write("no recordings there\n")
         return 0
     zone = UTC if utc else None
-    rows = [
-        (
-            one.source,
-            str(one.recordings),
-            span_shown(one.duration_us),
-            bytes_shown(one.bytes),
-            bytes_shown(rate) if (rate := one.a_day(now_us)) else "",
-            str(one.gaps) if one.gaps else "",
-            span_shown(one.gap_us) if one.gaps else "",
-            str(one.protected) if one.protected else "",
-            shown(one.last_us, zone)[:16],
-            shown(one.first_us, zone)[:16],
-            one.label if one.label != one.source else "",
-        )
-        for one in sums
-    ]
-    write_table(_COLUMNS, rows, out)
-    total, size = sum(one.recordings for one in sums), sum(one.bytes for one in sums)
-    length = span_shown(sum(one.duration_us for one in sums))
-    out.write(
-        f"{counted(total, 'recording')} of {counted(len(sums), 'source')}, {length}, {bytes_shown(size)}\n"
-    )
+    write_table(_COLUMNS, [_row(total, day, now_us, zone) for total, day in sums], out)
+    whole = Total("")
+    for total in totals:
+        whole.add(total)
+    count, sources = counted(whole.recordings, "recording"), counted(len(totals), "source")
+    out.write(f"{count} of {sources}, {span_shown(whole.duration_us)}, {bytes_shown(whole.bytes)}")
+    out.write("; a day, gaps, missing: of the last 24 h\n" if days else "\n")
     share = 100 * disk.free / max(1, disk.total)
-    lasts = (
-        f"; at {bytes_shown(sum(rates))} a day full in {_days(disk.free, sum(rates))}" if sum(rates) else ""
-    )
+    lasts = f"; at {bytes_shown(a_day)} a day full in {_days(disk.free, a_day)}" if a_day else ""
     out.write(f"disk: {bytes_shown(disk.free)} of {bytes_shown(disk.total)} free ({share:.0f} %){lasts}\n")
     return 0
 
 
-def sums_of(recordings: Iterable[Recording], now_us: int) -> list[SourceSum]:
-    """By source, by name."""
-    sums: dict[str, SourceSum] = {}
-    for one in recordings:
-        name = source_name(one)
-        sums.setdefault(name, SourceSum(name)).add(one, now_us)
-    return [sums[name] for name in sorted(sums)]
+def _row(total: Total, day: LastDay, now_us: int, zone: tzinfo | None) -> tuple[str, ...]:
+    rate = day.bytes_a_day(total.first_us, now_us)
+    return (
+        total.source,
+        str(total.recordings),
+        span_shown(total.duration_us),
+        bytes_shown(total.bytes),
+        bytes_shown(rate) if rate else "",
+        str(day.gaps) if day.gaps else "",
+        span_shown(day.gap_us) if day.gaps else "",
+        shown(total.last_us, zone)[:16],
+        shown(total.first_us, zone)[:16],
+        total.label if total.label != total.source else "",
+    )
 
 
 def _days(free: int, a_day: float) -> str:
@@ -138,17 +121,16 @@ def _days(free: int, a_day: float) -> str:
     return f"{days:.0f} days" if days >= 3 else f"{24 * days:.0f} h"
 
 
-def _document(one: SourceSum, now_us: int) -> dict[str, object]:
+def _document(total: Total, day: LastDay, now_us: int) -> dict[str, object]:
     return {
-        "source": one.source,
-        "label": one.label,
-        "recordings": one.recordings,
-        "duration_s": one.duration_us / 1e6,
-        "bytes": one.bytes,
-        "bytes_a_day": one.a_day(now_us),
-        "gaps": one.gaps,
-        "gap_s": one.gap_us / 1e6,
-        "protected": one.protected,
-        "first": iso(one.first_us),
-        "last": iso(one.last_us),
+        "source": total.source,
+        "label": total.label,
+        "recordings": total.recordings,
+        "duration_s": total.duration_us / 1e6,
+        "bytes": total.bytes,
+        "first": iso(total.first_us),
+        "last": iso(total.last_us),
+        "bytes_a_day": day.bytes_a_day(total.first_us, now_us),
+        "gaps_last_day": day.gaps,
+        "gap_s_last_day": day.gap_us / 1e6,
     }

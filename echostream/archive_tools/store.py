@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
@@ -45,6 +45,28 @@ def name_of(source: str, kind: SourceKind) -> str:
     return QUARANTINE + source if kind == "quarantine" else source
 
 
+@dataclass(slots=True)
+class Total:
+    """Of one source. first_us, last_us: when its first and last one began; Unix microseconds, UTC."""
+
+    source: str
+    label: str = ""
+    recordings: int = 0
+    duration_us: int = 0
+    bytes: int = 0
+    first_us: int = 0
+    last_us: int = 0
+
+    def add(self, other: Total) -> None:
+        """Count others of the same source in."""
+        self.first_us = min(self.first_us, other.first_us) if self.recordings else other.first_us
+        self.last_us = max(self.last_us, other.last_us)
+        self.label = other.label or self.label
+        self.recordings += other.recordings
+        self.duration_us += other.duration_us
+        self.bytes += other.bytes
+
+
 class Store(Protocol):
     """What the commands ask. how: "index" or "files"."""
 
@@ -59,6 +81,10 @@ class Store(Protocol):
 
     def sources(self) -> set[str]:
         """Names of all sources, as `source_name` says them."""
+        ...
+
+    def totals(self) -> list[Total]:
+        """Of each source that has recordings here, by name."""
         ...
 
     def find(self, what: str) -> list[Recording]:
@@ -93,6 +119,13 @@ class FileStore:
     def sources(self) -> set[str]:
         """Reads every meta file."""
         return {source_name(one) for one in self._every()}
+
+    def totals(self) -> list[Total]:
+        """Reads every meta file."""
+        return summed(
+            Total(source_name(one), one.label, 1, one.duration_us, one.bytes, one.start_us, one.start_us)
+            for one in self._every()
+        )
 
     def find(self, what: str) -> list[Recording]:
         """Reads meta files until it is clear."""
@@ -170,6 +203,22 @@ class IndexStore:
         """Of its counters."""
         return {name_of(one.source, one.kind) for one in self._index.stats().sources}
 
+    def totals(self) -> list[Total]:
+        """Of its counters."""
+        return summed(
+            Total(
+                name_of(one.source, one.kind),
+                one.label,
+                one.recordings,
+                one.duration_us,
+                one.bytes,
+                one.first_us,
+                one.last_us,
+            )
+            for one in self._index.stats().sources
+            if one.own and one.recordings
+        )
+
     def find(self, what: str) -> list[Recording]:
         """Of its keys."""
         return list(self._index.find(what))
@@ -209,6 +258,14 @@ def open_store(directory: Path, database_url: str | None, by_files: bool, err: T
         err.write(f"the index cannot be brought up to date ({error}); every file is read instead\n")
         return FileStore(directory)
     return IndexStore(index)
+
+
+def summed(parts: Iterable[Total]) -> list[Total]:
+    """One for each source, by name."""
+    sums: dict[str, Total] = {}
+    for part in parts:
+        sums.setdefault(part.source, Total(part.source)).add(part)
+    return [sums[name] for name in sorted(sums)]
 
 
 def meta_paths(directory: Path) -> Iterator[Path]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from echostream.archive.meta_files import write_meta
 from echostream.archive.peaks import Peaks, write_peaks
 from echostream.archive.recording import Gap, ToneMark
 from echostream.archive_tools.spectrum import MOST_COLUMNS, look_at
-from echostream.archive_tools.statistics import sums_of
+from echostream.archive_tools.statistics import LastDay, stats
+from echostream.archive_tools.store import FileStore
 from echostream.cli import main
+from echostream.index.door import open_index
 
 DAY = 86_400 * SECOND
 
@@ -48,7 +52,7 @@ def house(tmp_path: Path) -> ArchiveHouse:
         keep_days=30.0,
         form="flac",
     )
-    house.add("porch", NOON + 10 * SECOND, noise(1600), state="open", ended="")
+    house.add("porch", NOON + 10 * SECOND, noise(1600), state="open", ended="", label="Porch")
     return house
 
 
@@ -130,13 +134,18 @@ def test_a_stored_waveform_is_drawn_where_it_is_fine_enough(tmp_path: Path) -> N
     assert look_at(house.directory, one).highest.size == MOST_COLUMNS, "of another length: it is not its own"
 
 
-def test_counted_by_source(house: ArchiveHouse, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("by", ["index", "files"])
+def test_counted_by_source(house: ArchiveHouse, capsys: pytest.CaptureFixture[str], by: str) -> None:
     house.add("ems", NOON, noise(16_000), kind="network", bytes=1_000_000)
+    if by == "index":
+        with open_index(house.directory) as index:
+            index.reconcile()
     assert run(house, "stats", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert [(one["source"], one["recordings"]) for one in told["sources"]] == [("ems.net", 1), ("porch", 2)]
-    porch = told["sources"][1]
-    assert (porch["gaps"], porch["gap_s"], porch["protected"]) == (31, pytest.approx(93.0), 1)
+    ems, porch = told["sources"]
+    assert (ems["bytes"], ems["duration_s"], porch["label"]) == (1_000_000, 1.0, "Porch")
+    assert (porch["first"], porch["last"]) == ("2024-11-21T12:00:00.000000Z", "2024-11-21T12:00:10.000000Z")
     assert told["disk"]["free_bytes"] > 0
     assert run(house, "stats") == 0
     text = capsys.readouterr().out
@@ -144,15 +153,40 @@ def test_counted_by_source(house: ArchiveHouse, capsys: pytest.CaptureFixture[st
     assert "free (" in text
 
 
+def test_the_last_day_says_how_long_the_disk_lasts(house: ArchiveHouse) -> None:
+    store, out = FileStore(house.directory), io.StringIO()
+    assert stats(store, NOON + DAY // 2, utc=True, as_json=True, out=out) == 0
+    told = json.loads(out.getvalue())
+    (porch,) = told["sources"]
+    assert (porch["gaps_last_day"], porch["gap_s_last_day"]) == (31, pytest.approx(93.0))
+    assert porch["bytes_a_day"] == pytest.approx(2 * sum(one.bytes for one in house.recordings))
+    assert stats(store, NOON + DAY // 2, utc=True, as_json=False, out=out) == 0
+    assert "a day full in" in out.getvalue()
+
+
 def test_bytes_a_day_are_those_of_late(house: ArchiveHouse) -> None:
-    one = replace(house.recordings[0], bytes=1000)
-    (short,) = sums_of([one], NOON + 1800 * SECOND)
-    assert short.a_day(NOON + 1800 * SECOND) is None, "half an hour does not say it"
-    (half,) = sums_of([one], NOON + DAY // 2)
-    assert half.a_day(NOON + DAY // 2) == pytest.approx(2000)
-    old = [replace(one, start_us=NOON - 20 * DAY + number * DAY) for number in range(20)]
-    (long,) = sums_of(old, NOON)
-    assert long.a_day(NOON) == pytest.approx(1000, rel=0.15)
+    day = LastDay()
+    day.add(replace(house.recordings[0], bytes=1000))
+    assert day.bytes_a_day(NOON, NOON + 1800 * SECOND) is None, "half an hour does not say it"
+    assert day.bytes_a_day(NOON, NOON + DAY // 2) == pytest.approx(2000)
+    assert day.bytes_a_day(NOON - 100 * DAY, NOON) == pytest.approx(1000)
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["recordings", *command, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_the_page_names_every_command_and_option(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text()
+    names = re.findall(r"^    ([a-z]+)  ", help_of(capsys), re.MULTILINE)
+    assert len(names) == 9
+    for name in names:
+        assert f"`{name}" in page, name
+        for option in set(re.findall(r"--[a-z-]+", help_of(capsys, name))) - {"--help", "--output"}:
+            assert option in page, f"{name} {option}"
 
 
 def test_an_empty_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
