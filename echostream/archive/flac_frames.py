@@ -63,6 +63,8 @@ def read_head(data: bytes) -> StreamInfo:
             raise ValueError("the header is cut off")
         last = bool(data[at] & _LAST_BLOCK)
         at += 4 + int.from_bytes(data[at + 1 : at + 4], "big")
+    if at > len(data):
+        raise ValueError("the header is cut off")
     info = data[INFO_AT : INFO_AT + INFO_BYTES]
     packed = int.from_bytes(info[10:18], "big")  # 20 bits rate, 3 channels - 1, 5 bits - 1, 36 samples
     return StreamInfo(

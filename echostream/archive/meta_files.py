@@ -69,11 +69,10 @@ def read_meta(meta: Path) -> Recording:
     with meta.open("rb") as file:
         data = file.read(_MOST_BYTES + 1)
     try:
-        recording = _recording(data)
-        _check(recording)
+        recording = parse_meta(data)
         if place_of(meta.parent, recording.path).meta.name != meta.name:
             raise ValueError(f"path: {recording.path!r} is another recording's")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BrokenFile(f"{meta}: {error}; `echostream recordings repair` makes it anew") from None
     return recording
 
@@ -113,16 +112,18 @@ def _flat(one: Gap | ToneMark) -> dict[str, Any]:
     return {name: getattr(one, name) for name in _NAMES[type(one)]}
 
 
-def _recording(data: bytes) -> Recording:
+def parse_meta(data: bytes) -> Recording:
+    """ValueError names the place and what is wrong there."""
     if not data:
         raise ValueError("is empty: the recording was never begun, or the power went")
     if len(data) > _MOST_BYTES:
         raise ValueError(f"is larger than {_MOST_BYTES} bytes")
     try:
         document = json.loads(data.decode(), parse_constant=_no_number)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"is no JSON: {error}") from None
     recording: Recording = _build(Recording, document, "")
+    _check(recording)
     return recording
 
 

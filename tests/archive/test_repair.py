@@ -212,6 +212,15 @@ def test_digital_silence_is_cut_in_the_right_place(behind: int, form: AudioForm,
         assert len(read(path)) == first.samples
 
 
+def test_a_header_that_promises_more_than_there_is_makes_no_file_larger(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    data = bytearray(killed("flac", path, sound(1.0)))
+    data[43:46] = b"\xff\xff\xff"  # length of the second block of the header
+    path.write_bytes(data)
+    assert repair_file(path, "flac", RATE_HZ).samples == 0
+    assert path.read_bytes() == data
+
+
 def test_gaps_and_tones_beyond_the_cut_go_with_it(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(killed("wav", tmp_path / "b.wav", sound(5.0)))

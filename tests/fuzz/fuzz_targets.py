@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fuzz_archive import generate_meta, generate_torn, run_meta, run_torn
 from fuzz_audio import generate_opus, generate_stream, generate_talk, run_framer, run_opus, run_talk
 from fuzz_config import generate_config, run_config
 from fuzz_definitions import generate_definitions, generate_wav, run_definitions, run_wav
@@ -62,5 +63,7 @@ TARGETS: tuple[Target, ...] = (
     Target("tones", run_scene, generate_scene, (), share=0.005),
     Target("config", run_config, generate_config, (ConfigError,)),
     Target("definitions", run_definitions, generate_definitions, (ConfigError,)),
+    Target("recording", run_meta, generate_meta, (ValueError,)),
+    Target("torn_file", run_torn, generate_torn, (), share=0.02),
     Target("wav_stream", run_wav, generate_wav, (AudioError,)),
 )
