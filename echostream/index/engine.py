@@ -15,7 +15,7 @@ from echostream.errors import IndexCorrupt, IndexUnavailable
 
 BUSY_S: Final = 10.0
 """How long one waits for another who writes: a batch of some hundred recordings."""
-CONNECT_S: Final = 5
+CONNECT_S: Final = 3
 _ANSWER_MS: Final = 60_000
 """PostgreSQL ends what takes longer than this."""
 
@@ -55,7 +55,16 @@ def make_engine(url: sa.URL) -> Engine:
     options = f"-c statement_timeout={_ANSWER_MS} -c plan_cache_mode=force_custom_plan"
     return sa.create_engine(
         url,
-        connect_args={"connect_timeout": CONNECT_S, "options": options, "application_name": "echostream"},
+        connect_args={
+            "connect_timeout": CONNECT_S,
+            "options": options,
+            "application_name": "echostream",
+            # A server that vanished is known as gone after a quarter of a minute, not of an hour.
+            "keepalives_idle": 10,
+            "keepalives_interval": 3,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 15_000,
+        },
         pool_size=4,
         max_overflow=8,
         pool_pre_ping=True,

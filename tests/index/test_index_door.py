@@ -172,6 +172,18 @@ def test_a_wrong_password_is_explained(tmp_path: Path, postgres_url: str) -> Non
     assert "topsecret" not in str(caught.value)
 
 
+def test_connections_that_the_server_ended_are_made_again(tmp_path: Path, postgres_url: str) -> None:
+    with open_index(tmp_path, postgres_url) as index, open_index(tmp_path, postgres_url) as other:
+        index.changed([written(tmp_path, recording(1))])
+        with transaction(other.engine) as connection:
+            connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        index.changed([written(tmp_path, recording(2))])
+        assert len(index.list().recordings) == 2
+
+
 def test_a_folder_that_is_not_there_is_explained(tmp_path: Path) -> None:
     with pytest.raises(IndexUnavailable, match="must be there"):
         open_index(tmp_path / "missing")
