@@ -41,7 +41,13 @@ class RecordRoom:
             recording, gateway_id, post, self.index.changed, self.filing.closed, self.sync.written
         )
         self.pages = PageRecorder(
-            recording, gateway_id, post, self.index.changed, self.filing.closed, self.sync.written
+            recording,
+            gateway_id,
+            post,
+            self.index.changed,
+            self.filing.closed,
+            self.sync.written,
+            self.recorder.mend,
         )
         self.retention = Retention(directory, recording, post, database_url)
         self.workers: list[Worker] = [

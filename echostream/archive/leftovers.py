@@ -37,7 +37,7 @@ class LeftOvers:
         self._shelf = shelf
         self._pending: deque[HalfWritten] = deque()
         self._names: dict[str, deque[str]] = {}
-        self._refused: list[HalfWritten] = []
+        self._refused: deque[HalfWritten] = deque()
         self._retry_at_s = 0.0
         self.repaired = 0
 
@@ -53,15 +53,15 @@ class LeftOvers:
             log.warning("%d recordings were left half-written: they are repaired", len(self._pending))
 
     def add(self, stem: str) -> None:
-        """One of this run that the disk refused: it is repaired when the disk is well again."""
+        """One of this run that the disk refused: it is repaired when the disk is well again. Any thread."""
         self._refused.append(HalfWritten(stem, "disk"))
 
     def step(self, now: float, budget_s: float) -> None:
         """Repair for about so long; one at least."""
         if self._refused and now >= self._retry_at_s:
             self._retry_at_s = now + RETRY_S
-            self._pending.extend(self._refused)
-            self._refused.clear()
+            for _ in range(len(self._refused)):  # others may add meanwhile
+                self._pending.append(self._refused.popleft())
         until_s = time.monotonic() + budget_s
         while self._pending:
             self._repair(self._pending.popleft())

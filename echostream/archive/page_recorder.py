@@ -109,9 +109,10 @@ class PageRecorder(Worker):
         journal: Journal = nobody,
         closed: Journal = nobody,
         written: Callable[[], None] = lambda: None,
+        mend: Callable[[str], None] = lambda stem: None,
         clock: WallClock | None = None,
     ) -> None:
-        """journal, closed, written: as of Recorder."""
+        """journal, closed, written: as of Recorder. mend: told the name of what the disk refused to end."""
         super().__init__("page-recorder", post)
         self._settings = settings
         self._directory = Path(settings.directory)
@@ -123,6 +124,7 @@ class PageRecorder(Worker):
             journal,
             closed,
             written,
+            mend,
             opus_bitrate_bps=settings.opus_bitrate_bps,
         )
         self._wall = clock or WallClock()

@@ -100,7 +100,7 @@ class Recorder(Worker):
         self._late = LateClock(journal)
         self._quality = self._clock.quality
         """Of the clock by which what is closed now was recorded."""
-        shelf.abandoned = self._left.add
+        shelf.abandoned = self.mend
         self._archive = Archive(shelf, self._clock, self._room, settings.segment_s)
         self._new: deque[SourceRecorder] = deque()
         self._sources: list[SourceRecorder] = []
@@ -159,6 +159,10 @@ class Recorder(Worker):
         tap = self._by_channel.get(channel_id)
         if tap is not None:
             tap.mark(tone)
+
+    def mend(self, stem: str) -> None:
+        """The disk refused to end a recording of this process: it is repaired when the disk is well again."""
+        self._left.add(stem)
 
     @property
     def sources(self) -> list[SourceStatus]:

@@ -61,7 +61,10 @@ class Desk:
             lambda: ClockQuality("synchronised", 1.0),
         )
         self.filed: list[Path] = []
-        self.recorder = PageRecorder(settings, "gw", self._post, closed=self.filed.append, clock=clock)
+        self.to_mend: list[str] = []
+        self.recorder = PageRecorder(
+            settings, "gw", self._post, closed=self.filed.append, mend=self.to_mend.append, clock=clock
+        )
         self.recorder.set_ring("fire", self.channel.ring)
         self.recorder.start()
 
@@ -276,6 +279,7 @@ def test_a_disk_that_refuses_at_the_end_costs_one_recording_and_is_told_once(
     desk.stop()
     (closed,) = desk.closed
     assert closed.error == "No space left on device"
+    assert desk.to_mend == [Path(closed.path).stem]
     assert (desk.recorder.failed, desk.recorder.restarts) == (1, 0)
     assert "look at the disk" in caplog.text
     assert len(read(closed.path)) == pytest.approx(2 * RECORD_HZ, abs=RECORD_HZ * 0.03)
