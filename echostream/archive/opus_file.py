@@ -21,6 +21,7 @@ from echostream.audio.resampler import RationalResampler
 
 PACKET_MS: Final = 20
 PAGE_PACKETS: Final = 25
+"""Half a second. The largest packets, of 1275 bytes, are 150 of the 255 segments that a page can have."""
 _PACKET_GRANULE: Final = ogg_pages.GRANULE_HZ * PACKET_MS // 1000
 _COMPLEXITY: Final = 5
 
@@ -108,11 +109,6 @@ class OpusFile:
 
     def _put_packets(self, granule: int, flags: int = 0) -> None:
         packets, self._packets = self._packets, []
-        while len(packets) > 1 and sum(len(one) // 255 + 1 for one in packets) > 255:
-            # More than a page can hold, as of the highest bit rates: the first ones get a page of their own.
-            half = len(packets) // 2
-            self._put(packets[:half], granule - _PACKET_GRANULE * (len(packets) - half))
-            packets = packets[half:]
         self._put(packets, granule, flags)
 
     def _put(self, packets: list[bytes], granule: int, flags: int = 0) -> None:
