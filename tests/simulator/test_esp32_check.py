@@ -140,6 +140,19 @@ def test_what_was_lost_on_the_way_stands_beside_what_the_gaps_tell(tmp_path: Pat
     assert words(told)[-1].endswith("3.1 s were lost on the way, gaps tell of 3.0 s")
 
 
+def test_a_gap_that_ends_a_stream_is_not_taken_for_the_next_one(tmp_path: Path) -> None:
+    now = time.time() - 40
+    parts = (SAID[:RATE_HZ], SAID[RATE_HZ : 2 * RATE_HZ])
+    keep(tmp_path, now, parts[0])
+    us = round((now + 1.2) * 1e6)
+    silent = Gap(us, us + 250_000, "device lost audio", position=0)
+    keep(tmp_path, now + 1.2, np.zeros(4000, np.int16), gaps=[silent])
+    keep(tmp_path, now + 6, parts[1])
+    first, second = verdicts(tmp_path, sender(*parts, began_s=now))
+    assert (first.fault, first.told_s, second.fault, second.told_s) == ("", 0.25, "", 0.0)
+    assert second.late_ms == pytest.approx(0, abs=5)
+
+
 def test_audio_that_is_gone_and_opus_are_faults_and_no_crash(tmp_path: Path) -> None:
     now = time.time() - 20
     one = keep(tmp_path, now, SAID)
