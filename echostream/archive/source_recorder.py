@@ -53,12 +53,14 @@ class _Missing:
 
 
 class SourceRecorder:
-    """One stream of one source. `ended`: it is over, and its last recording is closed."""
+    """One stream of one source. `ended`: it is over, and its last recording is closed. `superseded`: a later
+    stream of the same source has begun, and where this one ends is no gap."""
 
     def __init__(self, source: Source, gate: Gate, tap: SourceTap, archive: Archive) -> None:
         self.source = source
         self.tap = tap
         self.ended = False
+        self.superseded = False
         self.due_at_s = 0.0
         self._archive = archive
         self._gate = gate
@@ -318,7 +320,8 @@ class SourceRecorder:
 
     def _remember(self, position: int, cause: GapCause | None) -> None:
         """Where the last recording of this source ended, or would have."""
-        self._archive.remember(self.source, LastEnd(self._us(position), cause))
+        if not self.superseded:
+            self._archive.remember(self.source, LastEnd(self._us(position), cause))
 
     def _miss(self, cause: GapCause) -> None:
         """Nothing was recorded just now, and nothing can be for a while: that is a gap all the same."""

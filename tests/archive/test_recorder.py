@@ -204,6 +204,22 @@ def test_a_reconnect_in_the_same_second_takes_another_name(tmp_path: Path) -> No
     assert before is None or before.end_us - before.start_us < 1000
 
 
+@pytest.mark.parametrize("mode", ["continuous", "vox"])
+def test_a_connection_that_lingers_after_its_successor_began_makes_no_gap(tmp_path: Path, mode: str) -> None:
+    stand = Stand(tmp_path, segment_s=60.0)
+    policy = RecordPolicy.model_validate({"mode": mode})
+    old = Device(stand, policy=policy)
+    old.send(2)
+    old.send(5, amplitude=20)
+    new = Device(stand, policy=policy, stream=2)
+    new.send(1, amplitude=20)
+    old.sink.ended("device gone")
+    stand.serve()
+    new.send(40)
+    for one in gone(stand, new):
+        assert one.gap_before is None
+
+
 def test_a_connection_without_audio_leaves_nothing(tmp_path: Path) -> None:
     stand = Stand(tmp_path)
     device = Device(stand)
