@@ -24,6 +24,8 @@ BENCHES = {
     "cold_start": "start to the first frame on the wire",
     "files": "WAV, FLAC and Opus: CPU for a source's second beside ffmpeg, conversion, repair of 100 files",
     "relay": "a hundred microphones and four radio channels: loss, CPU, memory, delay",
+    "relay_capacity": "microphones recorded straight to FLAC before the first lost sample",
+    "relay_cpu": "CPU of a second of a recorded microphone against ffmpeg",
     "index": "a million recordings: a page and a search, in SQLite and in PostgreSQL",
     "soak": "four channels full duplex through real PortAudio (60 s; --long: 10 minutes)",
 }

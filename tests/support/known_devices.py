@@ -185,6 +185,7 @@ def _loop(firmware: Firmware, seed: int) -> NDArray[np.int16] | NDArray[np.uint8
     )
     sound = 6000 * tone + rng.normal(scale=800, size=size)
     if firmware.form == "u8":
-        return np.clip(np.rint(sound / 256) + 128, 0, 255).astype(np.uint8)
-    loop: NDArray[np.int16] = np.clip(np.rint(sound), -32768, 32767).astype(np.int16)
-    return loop
+        coarse: NDArray[np.uint8] = np.clip(np.rint(sound / 256) + 128, 0, 255).astype(np.uint8)
+        return coarse
+    fine: NDArray[np.int16] = np.clip(np.rint(sound), -32768, 32767).astype(np.int16)
+    return fine
