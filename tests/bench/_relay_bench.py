@@ -1,12 +1,11 @@
-"""Simulated microphones and the gateway that records them, each in a process of its own, and the comparison of
-what was sent with what was recorded, to the sample."""
+"""Simulated microphones and the gateway that records them, each in a process of its own, and the comparison
+of what was sent with what was recorded, to the sample."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -58,7 +57,7 @@ class Compared:
 class GatewayProcess:
     """Started, asked and ended from here."""
 
-    def __init__(self, job: Job, errors: Path, nice: int = 0) -> None:
+    def __init__(self, job: Job, errors: Path) -> None:
         self._errors = errors.open("w", encoding="utf-8")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench._relay_process", json.dumps(asdict(job))],
@@ -66,7 +65,6 @@ class GatewayProcess:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            preexec_fn=(lambda: os.nice(nice)) if nice else None,
         )
         self.pid = self._process.pid
         deadline_s = time.monotonic() + READY_S

@@ -1,10 +1,10 @@
 """A hundred microphones at 16 kHz and four radio channels: loss, CPU, memory, delay. A minute; --long: ten.
 
-The gateway is a process of its own, the microphones are `echostream esp32` in another, with clock errors of up
-to 300 ppm; a second member listens and talks on all four channels. Recorded is everything: the microphones and
-what the radios say, as WAV that becomes FLAC when a segment is over. One more microphone is on the air all the
-time. Nothing is compared by the gateway's own counters: what was sent is told by the simulator, what was
-recorded is read from the files.
+The gateway is a process of its own, the microphones are `echostream esp32` in another, with clock errors of
+up to 300 ppm; a second member listens and talks on all four channels. Recorded is everything: the microphones
+and what the radios hear, as WAV that becomes FLAC when a segment is over. One more microphone is on the air
+all the time. Nothing is compared by the gateway's own counters: what was sent is told by the simulator, what
+was recorded is read from the files.
 """
 
 from __future__ import annotations

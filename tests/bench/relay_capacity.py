@@ -1,8 +1,8 @@
 """How many microphones this machine records straight to FLAC before the first sample is lost.
 
-With one process, and with a process for each core (`relay.workers`). The simulated microphones run on the same
-machine and take their part of it: the figure is what both can do together. A level counts as carried when
-every device got everything out in time, and the files hold every sample of it.
+With one process, and with a process for each core (`relay.workers`). The simulated microphones run on the
+same machine and take their part of it: the figure is what both can do together. A level counts as carried
+when every device got everything out in time, and the files hold every sample of it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """why: what was wrong; "" when nothing was. busy: cores of the gateway; sender: cores of the simulator."""
+    """why: what was wrong; "" when nothing was. busy: cores that the gateway took."""
 
     devices: int
     why: str
