@@ -14,15 +14,16 @@ from typing import Final, Literal
 from echostream.archive.recorder import Recorder
 from echostream.audio.device_ports import DeviceSink, StreamInfo
 from echostream.config.esp32_models import DeviceDefaults, Relay
-from echostream.console.logs import LineFormatter, SteadyHandler
 from echostream.events import Event, WorkerFailed
 from echostream.network.descriptors import allow_descriptors
-from echostream.network.esp32_pipe import Failed, Pipe, Record, Told, pipe_of
+from echostream.network.esp32_pipe import Failed, Pipe, Record, Said, Told, pipe_of
 from echostream.network.esp32_stream_server import StreamServer
 
 log = logging.getLogger(__name__)
 
 JOIN_S: Final = 4.0
+MAX_LINES: Final = 1000
+"""Lines that wait for the gateway; what it does not take is not worth more."""
 DESCRIPTORS: Final = 16_384
 """Four thousand devices at most, each with its socket and its recording."""
 
@@ -78,15 +79,25 @@ class WorkerRecorder:
             self._pipe.send(Failed(event.name, event.error))
 
 
+class PipeHandler(logging.Handler):
+    """Lines of the log go to the gateway: it knows where logs are kept, and who owns the screen."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        super().__init__(logging.INFO)
+        self._pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._pipe.waiting < MAX_LINES:
+            self._pipe.send(Said(record.name, record.levelno, self.format(record)))
+
+
 def main() -> int:
     """Until the gateway says stop, or is gone."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the gateway ends this process in order, or by ending itself
-    handler = SteadyHandler(sys.stderr)
-    handler.setFormatter(LineFormatter(colour=False))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    allow_descriptors(DESCRIPTORS)
     pipe = pipe_of(sys.stdin.fileno())
+    logging.basicConfig(level=logging.INFO, handlers=[PipeHandler(pipe)])
+    allow_descriptors(DESCRIPTORS)
     recorder = WorkerRecorder(pipe)
     try:
         StreamServer(pipe, Relay(), recorder).run()

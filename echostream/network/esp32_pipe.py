@@ -118,7 +118,16 @@ class Failed:
     error: str
 
 
-Message = Take | End | Follow | Rules | Record | Stop | Over | Told | Seen | Failed
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line of the log, with its traceback if there is one; the gateway knows where logs go."""
+
+    logger: str
+    level: int
+    text: str
+
+
+Message = Take | End | Follow | Rules | Record | Stop | Over | Told | Seen | Failed | Said
 
 
 class Pipe:
@@ -131,6 +140,11 @@ class Pipe:
         self._waiting: deque[tuple[bytes, socket.socket | None]] = deque()
         self._lock = threading.Lock()
         self._gone = False
+
+    @property
+    def waiting(self) -> int:
+        """Messages that the other end has not taken yet."""
+        return len(self._waiting)
 
     @property
     def stuck(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from echostream.audio.device_ports import GapCause
 from echostream.config.esp32_models import Relay
 from echostream.events import Post, WorkerFailed
-from echostream.network.esp32_pipe import Failed, Message, Over, Record, Rules, Seen, Stop, Told
+from echostream.network.esp32_pipe import Failed, Message, Over, Record, Rules, Said, Seen, Stop, Told
 from echostream.network.esp32_status import RelayCounters, sum_of
 from echostream.network.esp32_workers import RecordJob, RemoteStream, StreamWorker
 
@@ -129,6 +129,8 @@ class WorkerPool:
                         worker.streams[number].seen = status
             case Told():
                 self._tell(message)
+            case Said(logger, level, text):
+                logging.getLogger(logger).log(level, "%s: %s", worker.name, text)
             case Failed(name, error):
                 self._post(WorkerFailed(f"{worker.name} {name}", error))
 

@@ -467,6 +467,19 @@ def test_another_port_takes_new_ones_and_keeps_those_that_are_there() -> None:
             socket.create_connection(("127.0.0.1", first), timeout=1)
 
 
+def test_a_device_has_one_address_on_a_port_of_both_families() -> None:
+    """On `::` an IPv4 device comes as ::ffff:127.0.0.7; its entry says 127.0.0.7."""
+    six = Esp32Device(name="six", address="::1")
+    esp32 = Esp32(devices=(GARAGE, six), tcp_port=free_port(), udp_port=None, bind="::")
+    with running(esp32) as bench:
+        port = bench.relay.tcp_port
+        for host, source, name in (("127.0.0.1", "127.0.0.7", "garage"), ("::1", "::1", "six")):
+            with socket.create_connection((host, port), source_address=(source, 0)) as sock:
+                sock.sendall(noise(100).tobytes())
+                assert came(bench, name, 100)
+            assert bench.named(name).info.address == source
+
+
 def test_a_port_that_is_taken_is_said_and_had_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

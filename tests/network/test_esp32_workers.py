@@ -6,7 +6,11 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +20,13 @@ import pytest
 from esp32_bench import Bench, closed_by_relay, noise, running
 
 from echostream.audio.format import Samples
-from echostream.config.esp32_models import Esp32, Esp32Device, Relay
+from echostream.config.esp32_models import DeviceDefaults, Esp32, Esp32Device, Relay
 from echostream.config.recording_models import Recording
 from echostream.events import WorkerFailed
+from echostream.network.esp32_admission import Admitted
+from echostream.network.esp32_pipe import Pipe, Record, Take, Told
 from echostream.network.esp32_workers import RecordJob
+from echostream.wire.esp32_hello import Opening
 
 TWO = Relay(workers=2, max_per_address=100)
 START_S = 20.0
@@ -164,3 +171,63 @@ def test_the_number_of_processes_and_their_recorder_change_while_they_run(
         with bench.device(hello={"device": "d"}) as sock:
             sock.sendall(noise(100).tobytes())
             assert bench.until(lambda: bool(bench.streams) and bench.streams[0].samples.size == 100)
+
+
+def test_a_process_that_hangs_is_killed_and_started_again(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with working(archive) as bench, bench.device(hello={"device": "d"}) as sock:
+        sock.sendall(noise(100).tobytes())
+        assert seen(bench, "d", 100)
+        worker = bench.relay._pool.worker_for("d")
+        assert worker is not None
+        assert worker._running is not None
+        monkeypatch.setattr("echostream.network.esp32_workers.SILENT_S", 1.5)
+        pid = worker._running.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        assert closed_by_relay(sock)
+        assert bench.until(lambda: f"{worker.name}: it hangs" in caplog.text)
+        assert bench.until(lambda: len(pids(bench)) == 2 and pid not in pids(bench), START_S)
+        assert bench.until(lambda: bench.changes[-1].detail == "its process ended")
+
+
+def test_the_end_of_the_gateway_is_the_end_of_its_processes_and_every_recording_is_whole(
+    archive: Archive,
+) -> None:
+    sent = noise(10_000)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    device, served = socket.socketpair()
+    with theirs:
+        child = subprocess.Popen([sys.executable, "-m", "echostream.relay_worker"], stdin=theirs.fileno())
+    admitted = Admitted("d", "", 16_000, "s16le", 1, DeviceDefaults(), True, False, False)
+    opening = Opening()
+    opening.give_up()
+    pipe = Pipe(ours)
+    with device:
+        pipe.send(Record(archive.recording, "site"))
+        pipe.send(Take(1, "d", "192.0.2.1", admitted, opening, b""), served)
+        device.sendall(sent.tobytes())
+        until_s = time.monotonic() + START_S
+        while not archive.changed and time.monotonic() < until_s:
+            for message, _ in pipe.receive() or []:
+                if isinstance(message, Told) and message.path is not None:
+                    archive.changed.add(message.path)
+            time.sleep(0.02)
+        child.send_signal(signal.SIGTERM)  # as systemd does to all of a service: the gateway decides
+        time.sleep(0.1)
+        assert child.poll() is None
+        pipe.close()
+        assert child.wait(5.0) == 0
+    (recorded,) = archive.samples_of("d")
+    assert np.array_equal(recorded, sent)
+    assert [json.loads(path.read_text())["state"] for path in archive.changed] == ["closed"]
+
+
+def test_what_a_process_logs_is_in_the_log_of_the_gateway(
+    archive: Archive, caplog: pytest.LogCaptureFixture
+) -> None:
+    with working(archive) as bench, bench.device(hello={"device": "d", "rate": 8000}) as sock:
+        line = json.dumps({"hello": "echostream", "device": "other"}).encode() + b"\n"
+        sock.sendall(line)
+        assert closed_by_relay(sock)
+        assert bench.until(lambda: "a second, different hello" in caplog.text)
