@@ -273,8 +273,9 @@ def _shift(meta: Recording, start_us: int) -> None:
         return
     meta.gaps = [Gap(g.start_us + by_us, g.end_us + by_us, g.cause, g.position) for g in meta.gaps]
     before = meta.gap_before
-    if before is not None:
-        meta.gap_before = Gap(before.start_us, max(before.start_us, start_us), before.cause)
+    if before is not None:  # nothing is missing where the device had kept it
+        missing = before.start_us < start_us
+        meta.gap_before = Gap(before.start_us, start_us, before.cause) if missing else None
 
 
 def _stamp_of(path: Path) -> tuple[int, int] | None:

@@ -51,9 +51,9 @@ class Recording:
 
     id: 32 hex digits, unique among all gateways. gateway: its id. source: name of the channel or device; kind
     says which. samples: at rate_hz, silence that fills gaps included. start_error_ms: how far start_us may be
-    off; clock: whether the wall clock was synchronised then. ppm: how much faster the device's clock runs than
-    ours. ended: why the file ended: "segment" (the next one follows at once), "pause" (what was recorded was
-    over), or a GapCause. sha256, bytes: of the file as it is now; "" and 0 while it is open.
+    off; clock: whether the wall clock was synchronised then. ppm: how much faster the device's clock runs
+    than ours. ended: why the file ended: "segment" (the next one follows at once), "pause" (what was recorded
+    was over), or a GapCause. sha256, bytes: of the file as it is now; "" and 0 while it is open.
     """
 
     id: str

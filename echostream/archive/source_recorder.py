@@ -279,7 +279,7 @@ class SourceRecorder:
         if last is None or last.cause is None:
             return None
         cause, last.cause = last.cause, None
-        return Gap(min(last.end_us, start_us), start_us, cause)
+        return Gap(last.end_us, start_us, cause) if last.end_us < start_us else None
 
     def _close(self, ended: str) -> None:
         file, self._file = self._file, None
