@@ -35,7 +35,8 @@ class LeftOvers:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._pending: deque[HalfWritten] = deque()
+        self._pending: dict[str, HalfWritten] = {}
+        self._of_source: dict[str, list[str]] = {}
         self._names: dict[str, deque[str]] = {}
         self._refused: deque[HalfWritten] = deque()
         self._retry_at_s = 0.0
@@ -47,7 +48,8 @@ class LeftOvers:
 
     def find(self) -> None:
         """At the start. Raises OSError."""
-        self._pending.extend(self._shelf.marks.claim())
+        for half in self._shelf.marks.claim():
+            self._put(half)
         self._names = _newest_names(self._shelf.directory)
         if self._pending:
             log.warning("%d recordings were left half-written: they are repaired", len(self._pending))
@@ -61,10 +63,10 @@ class LeftOvers:
         if self._refused and now >= self._retry_at_s:
             self._retry_at_s = now + RETRY_S
             for _ in range(len(self._refused)):  # others may add meanwhile
-                self._pending.append(self._refused.popleft())
+                self._put(self._refused.popleft())
         until_s = time.monotonic() + budget_s
         while self._pending:
-            self._repair(self._pending.popleft())
+            self._repair(self._pending.pop(next(iter(self._pending))))
             if not self._pending:
                 log.info("%d recordings were repaired", self.repaired)
             if time.monotonic() >= until_s:
@@ -73,9 +75,10 @@ class LeftOvers:
     def last_end(self, source: Source) -> LastEnd | None:
         """Where its last recording ended, whenever that was; what is half-written of it is repaired first."""
         rest = stem_of(0, source.name, source.kind)[_STAMP_LENGTH:]
-        for half in [one for one in self._pending if source_of(one.stem) == rest]:
-            self._pending.remove(half)
-            self._repair(half)
+        for name in self._of_source.pop(rest, ()):
+            half = self._pending.pop(name, None)
+            if half is not None:
+                self._repair(half)
         for stem in reversed(self._names.get(rest, ())):
             try:
                 last = read_meta(place_of(self._shelf.directory, f"{stem}.json").meta)
@@ -86,6 +89,10 @@ class LeftOvers:
         return None
 
     # ---- inside
+
+    def _put(self, half: HalfWritten) -> None:
+        self._pending[half.stem] = half
+        self._of_source.setdefault(source_of(half.stem), []).append(half.stem)
 
     def _repair(self, half: HalfWritten) -> None:
         place = place_of(self._shelf.directory, f"{half.stem}.json")
