@@ -8,11 +8,17 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from echostream.archive.file_end import find_end
 from echostream.archive.file_names import FORMS, Place, place_of, source_of, start_of
+from echostream.archive.meta_files import read_meta
 from echostream.archive.recording import AudioForm, Gap, Recording, SourceKind
 from echostream.errors import BrokenFile
+
+_OF_ITS_SOURCE: Final = ("source", "kind", "trigger", "label", "channel_id", "priority", "keep_days")
+_TRIED_NEIGHBOURS: Final = 4
+_MOST_NAMES: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,8 @@ def repair(audio: Path, recording: Recording) -> Recording:
 def recover(audio: Path, directory: Path, gateway: str) -> Recording:
     """What a recording without a (readable) meta file says of itself, after repair. BrokenFile, OSError.
 
-    Its id is always the same one. Its start is known to a second only.
+    Its id is always the same one. Its start is known to a second only. Who was recorded is taken from another
+    recording of that name on the same day; where there is none, from the name.
     """
     stem, form = audio.stem, audio.suffix[1:]
     start_us = start_of(stem)
@@ -67,9 +74,11 @@ def recover(audio: Path, directory: Path, gateway: str) -> Recording:
     found = repair_file(audio, known[form], 0)
     if not found.rate_hz:
         raise BrokenFile(f"{audio}: no {form} by its header; nothing of it can be told")
-    path = place_of(directory, audio).path(known[form])
-    source, kind = _source(_without_number(directory, stem))
-    return Recording(
+    place = place_of(directory, audio)
+    name = _without_number(place)
+    path = place.path(known[form])
+    source, kind = _source(name)
+    recovered = Recording(
         id=hashlib.sha256(f"{gateway}/{path}".encode()).hexdigest()[:32],
         path=path,
         form=known[form],
@@ -85,6 +94,29 @@ def recover(audio: Path, directory: Path, gateway: str) -> Recording:
         bytes=found.bytes,
         notes="what was known of it was lost; this is from the file alone",
     )
+    like = _neighbour(place, name)
+    if like is None:
+        return recovered
+    return replace(recovered, **{name: getattr(like, name) for name in _OF_ITS_SOURCE})
+
+
+def _neighbour(place: Place, name: str) -> Recording | None:
+    """Another recording of this SOURCE[_TONE] on that day, the newest one before it or else the first."""
+    try:
+        names = os.listdir(place.meta.parent)
+    except FileNotFoundError:
+        return None
+    if len(names) > _MOST_NAMES:  # a whole day may be without; each of its files would look through all
+        return None
+    stems = sorted(one.removesuffix(".json") for one in names if one.endswith(".json"))
+    same = [stem for stem in stems if stem != place.stem and source_of(stem) == name]
+    earlier = [stem for stem in same if stem < place.stem]
+    for stem in [*earlier[:-_TRIED_NEIGHBOURS:-1], *same[:_TRIED_NEIGHBOURS]]:
+        try:
+            return read_meta(Place(place.directory, stem).meta)
+        except (BrokenFile, OSError):
+            continue
+    return None
 
 
 def repair_file(audio: Path, form: AudioForm, rate_hz: int) -> Repaired:
@@ -115,14 +147,14 @@ def _gaps_until(gaps: list[Gap], recording: Recording) -> list[Gap]:
     return left
 
 
-def _without_number(directory: Path, stem: str) -> str:
+def _without_number(place: Place) -> str:
     """SOURCE of a name. One that was taken got "-2": it is that where the one without it is there."""
-    first, dash, number = stem.rpartition("-")
-    if dash and number.isascii() and number.isdigit() and start_of(first) is not None:
-        place = Place(directory, first)
-        if any(path.exists() for path in (place.meta, *map(place.audio, FORMS))):
-            return source_of(first)
-    return source_of(stem)
+    stem, dash, number = place.stem.rpartition("-")
+    if dash and number.isascii() and number.isdigit() and start_of(stem) is not None:
+        first = Place(place.directory, stem)
+        if any(path.exists() for path in (first.meta, *map(first.audio, FORMS))):
+            return source_of(stem)
+    return source_of(place.stem)
 
 
 def _source(text: str) -> tuple[str, SourceKind]:

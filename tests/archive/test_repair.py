@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 from echostream.archive.audio_file import new_audio_file
 from echostream.archive.file_end import WINDOW_S
+from echostream.archive.file_names import take_place
+from echostream.archive.meta_files import write_meta
 from echostream.archive.recording import AudioForm, Gap, Recording, ToneMark
 from echostream.archive.repair import recover, repair, repair_file
 from echostream.archive.sound_library import AudioReader
@@ -257,6 +260,26 @@ def test_a_number_is_part_of_a_source_unless_it_tells_two_files_apart(tmp_path: 
     assert recover(paths[1], tmp_path, "gw").source == "porch-2"
     paths[0].write_bytes(data)
     assert recover(paths[1], tmp_path, "gw").source == "porch"
+
+
+def test_a_neighbour_tells_who_was_recorded(tmp_path: Path) -> None:
+    """A channel, a page on it: names alone cannot say."""
+    data = killed("wav", tmp_path / "b.wav", sound(1.0))
+    lost = take_place(tmp_path, START_US + 600_000_000, "fire", "channel", "engine-7")
+    lost.audio("wav").write_bytes(data)
+    known = recover(lost.audio("wav"), tmp_path, "gw")
+    assert (known.source, known.kind, known.trigger) == ("fire_engine-7", "device", "continuous")
+    for minutes, label in ((0, "Fire dispatch"), (20, "Later"), (5, "")):
+        other = take_place(tmp_path, START_US + minutes * 60_000_000, "fire", "channel", "engine-7")
+        if label:
+            path = other.path("wav")
+            page = Recording("1" * 32, path, "wav", "gw", "fire", "channel", "page", START_US, RATE_HZ, label)
+            write_meta(tmp_path, replace(page, priority=9, samples=7, notes="theirs"), sync=False)
+    known = recover(lost.audio("wav"), tmp_path, "gw")
+    assert (known.source, known.kind, known.trigger) == ("fire", "channel", "page")
+    assert (known.label, known.priority) == ("Fire dispatch", 9)
+    assert known.samples == RATE_HZ
+    assert known.notes.startswith("what was known of it was lost")
 
 
 @pytest.mark.parametrize("program", ["ffmpeg", "sox"])
