@@ -398,6 +398,16 @@ def test_a_taker_that_fails_costs_its_own_part_only(caplog: pytest.LogCaptureFix
     assert caplog.text.count("RuntimeError: the one bug") == 1
 
 
+def test_a_device_without_power_is_noticed_by_the_kernel_within_half_a_minute() -> None:
+    with running() as bench, bench.device():
+        assert bench.until(lambda: len(bench.relay._rounds.all) == 1)
+        (sock,) = (connection.sock for connection in bench.relay._rounds.all)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        idle_s, between_s, probes = (sock.getsockopt(socket.IPPROTO_TCP, option) for option in options)
+        assert idle_s + between_s * probes < 30
+
+
 def test_a_reset_is_an_end_like_any_other() -> None:
     with running() as bench:
         with bench.device() as sock:
