@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
 
-from echostream.archive.file_names import FORMS, META_FOLDER, place_of, source_of, stem_of
+from echostream.archive.file_names import FORMS, META_FOLDER, place_of, source_of, start_of, stem_of
 from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.open_marks import HalfWritten
 from echostream.archive.open_recording import Shelf
@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 DAYS: Final = 2
 """So many of the newest days are looked through for where a source's last recording ended."""
 NEWEST: Final = 4
+NEXT_US: Final = 1_500_000
+"""A name tells when a file began to a second."""
+EMPTY_BYTES: Final = 2000
+"""A file that was made and not begun is smaller."""
 RETRY_S: Final = 10.0
 _STAMP_LENGTH: Final = len("2026-11-21_1200_07_")
 
@@ -133,7 +137,21 @@ class LeftOvers:
             return replace(recording, state="repaired", ended=recording.ended or half.cause)
         closed = recording.state == "closed"  # its last word was written, and only the marker stayed
         recording = repair(self._shelf.directory / recording.path, recording)
-        return recording if closed else replace(recording, state="repaired", ended=half.cause)
+        if closed:
+            return recording
+        ended = "segment" if self._went_on(half, recording) else half.cause
+        return replace(recording, state="repaired", ended=ended)
+
+    def _went_on(self, half: HalfWritten, recording: Recording) -> bool:
+        """The next file began where this one ends: only its last word was not written yet."""
+        for stem in self._names.get(source_of(half.stem), ()):
+            begins_us = start_of(stem)
+            if stem != half.stem and begins_us and abs(begins_us - recording.end_us) < NEXT_US:
+                audio = place_of(self._shelf.directory, f"{stem}.json").audio(recording.form)
+                with contextlib.suppress(OSError):
+                    if audio.stat().st_size > EMPTY_BYTES:
+                        return True
+        return False
 
 
 def _cause(last: Recording) -> GapCause | None:

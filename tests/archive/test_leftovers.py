@@ -152,6 +152,28 @@ def test_a_process_that_died_between_two_segments_leaves_a_gap_all_the_same(tmp_
     later.serve()
 
 
+def test_a_file_whose_successor_was_begun_is_not_called_killed(tmp_path: Path) -> None:
+    """It was whole; only the last word about it had to wait, as there were others."""
+    stand = Stand(tmp_path, segment_s=60.0)
+    device = Device(stand, error_ms=10.0)
+    stand.recorder._archive.closings.finish = lambda: None  # type: ignore[method-assign]
+    device.send(42)
+    for marker in (tmp_path / ".open").glob("2*"):
+        marker.write_text(DEAD)
+    assert len(stand.recorder._archive.closings) == 1
+    for one in stand.recorder._sources:
+        assert one._file is not None
+        one._file._file._file.close()  # type: ignore[attr-defined]
+    later = next_start(tmp_path)
+    later.recorder._left.step(later.now, 10.0)
+    first, second = later.recordings()
+    assert [(one.state, one.ended) for one in (first, second)] == [
+        ("repaired", "segment"),
+        ("repaired", "power cut"),
+    ]
+    assert first.samples + second.samples == 42 * RATE
+
+
 # ---- borders
 
 
