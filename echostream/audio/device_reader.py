@@ -19,7 +19,7 @@ from echostream.audio.resampler import RationalResampler, VariableResampler
 
 Float32 = NDArray[np.float32]
 
-_SKIP_ABOVE_MS: Final = 60.0
+_SKIP_ABOVE_MS: Final = 30.0
 """More delay than asked for by this much goes in the next quiet moment; the servo would take minutes."""
 _QUIET_SWING: Final = 800
 """Between the lowest and the highest sample, -38 dBFS: so quiet a frame can go, and nobody hears it."""

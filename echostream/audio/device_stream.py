@@ -13,7 +13,7 @@ from echostream.audio.sample_ring import SampleRing
 
 BOUND_S: Final = 1.0
 """Audio that may wait, beyond one block and the pre-roll; the oldest gives way."""
-MARGIN_MS: Final = 20.0
+MARGIN_MS: Final = 12.0
 """Kept in hand beyond the frame at hand: what a busy machine may be late."""
 SILENT_S: Final = 2.0
 """A stream that brings nothing for so long has nothing to say, whatever its valve says."""

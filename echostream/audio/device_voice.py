@@ -1,7 +1,7 @@
 """One microphone with its own clock on its way to a channel: blocks in, frames at the channel's pace out.
 
 The blocks wait in a ring. While the voice is on the air they are read along the line of their arrivals, as
-late as the device's own blocks ask for and 40 ms more. What came before the voice that opened the valve is
+late as the device's own blocks ask for and 32 ms more. What came before the voice that opened the valve is
 read first, in one go where the channel is free for that; else the voice stays behind by so much until its
 valve shuts.
 """

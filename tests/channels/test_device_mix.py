@@ -138,8 +138,8 @@ def test_the_pre_roll_goes_in_a_burst_and_no_tick_comes_twice() -> None:
     channel.run(4.0)
     ticks = channel.wire.ticks
     assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
-    # The voice begins at 0.5 s and is read 40 ms late; 200 ms before it are sent too.
-    assert ticks[0] * 0.02 == pytest.approx(0.5 + 0.04 - 0.2, abs=0.021)
+    # The voice begins at 0.5 s and is read 32 ms late; 200 ms before it are sent too.
+    assert ticks[0] * 0.02 == pytest.approx(0.5 + 0.032 - 0.2, abs=0.021)
 
 
 def test_a_16_khz_microphone_is_encoded_at_its_own_rate() -> None:
