@@ -13,11 +13,11 @@ from typing import Protocol
 
 from echostream.channels import channel_state as cs
 from echostream.channels.channel_runtime import ChannelRuntime
+from echostream.channels.device_log import DeviceLog
 from echostream.channels.media_session import MediaSession
 from echostream.channels.page_desk import PageDesk
 from echostream.coordinator.deadlines import Deadlines
 from echostream.events import (
-    DeviceChange,
     DevicesChanged,
     Event,
     Member,
@@ -47,8 +47,6 @@ from echostream.wire import signalling_v1 as signalling
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE = ("keep-alive",)  # no channel ids: those are strings
-DEVICES_LOGGED = 20
-"""Devices that come and go at one time, by name; of more, their number."""
 BEAT = ("beat",)
 BEAT_AFTER_S = 0.3
 """After the connects: by then the server has handled them."""
@@ -106,6 +104,7 @@ class ChannelManager:
         self.on_reload: Callable[[], None] = lambda: None
         self.on_shutdown: Callable[[str], None] = lambda reason: None
         self.sessions = 0
+        self._device_log = DeviceLog()
         self._last_refusal = ("", "")
 
     # ---- composition
@@ -193,7 +192,7 @@ class ChannelManager:
             case ServerDraining(terminated):
                 self._server_draining(terminated)
             case DevicesChanged(changes):
-                _log_devices(changes)
+                self._device_log.note(changes, now)
             case WorkerFailed(name, error):
                 log.error("worker %s failed: %s", name, error)
             case ReloadRequested():
@@ -346,6 +345,7 @@ class ChannelManager:
             log.warning("control server lost: %s", reason)
         self._offer = None
         self._draining = False
+        self._device_log = DeviceLog()
         self._last_refusal = ("", "")
         self._deadlines.cancel(KEEP_ALIVE)
         self._deadlines.cancel(BEAT)
@@ -375,7 +375,8 @@ class ChannelManager:
             self._leave_draining_server_when_quiet()
 
     def _leave_draining_server_when_quiet(self) -> None:
-        if all(runtime.state.phase is cs.Phase.IDLE for runtime in self.channels.values()):
+        states = [runtime.state for runtime in self.channels.values()]
+        if all(state.phase is cs.Phase.IDLE or state.endless for state in states):
             self._leave()
 
     def _leave(self) -> None:
@@ -407,6 +408,7 @@ class ChannelManager:
     def _server_refused(self, code: str, message: str) -> None:
         # It comes again with every keep-alive.
         level = logging.DEBUG if (code, message) == self._last_refusal else logging.ERROR
+        self._device_log = DeviceLog()
         self._last_refusal = (code, message)
         log.log(level, "control server refused: %s (%s)", message, code)
 
@@ -421,16 +423,3 @@ class ChannelManager:
 
 def _names(openers: frozenset[Opener]) -> str:
     return ", ".join(sorted(openers)) or "released"
-
-
-def _log_devices(changes: tuple[DeviceChange, ...]) -> None:
-    """A line each; of many at once (a power cut, a switch that restarts) the first few and their number."""
-    for change in changes[:DEVICES_LOGGED]:
-        what = "connected" if change.present else "gone"
-        apart = ", recorded apart" if change.quarantined else ""
-        line = "device %s (%s%s) %s: %s"
-        log.info(line, change.name, change.address, apart, what, change.detail)
-    more = changes[DEVICES_LOGGED:]
-    if more:
-        came = sum(change.present for change in more)
-        log.info("and %d more devices connected, %d gone", came, len(more) - came)

@@ -349,6 +349,13 @@ def test_draining_server_is_left_when_nobody_talks(house: House) -> None:
     assert house.signalling.reconnects == 1
 
 
+def test_a_microphone_that_always_talks_does_not_hold_the_gateway_on_a_draining_server(house: House) -> None:
+    house.settle(OFFER, PttChanged("fire", Opener.STREAM, True, house.now))
+    assert house.signalling.take()[-1] == ("transmit_started", "fire")
+    house.settle(ServerDraining(False))
+    assert house.signalling.reconnects == 1
+
+
 def test_server_that_goes_now_is_left_at_once(house: House) -> None:
     house.settle(OFFER)
     house.press()
