@@ -12,7 +12,7 @@ from echostream.archive.file_names import FORMS, Place, place_of, start_of
 from echostream.archive.recording import Recording
 from echostream.archive.sound_library import AudioReader
 from echostream.archive_tools.assembly import end_us
-from echostream.archive_tools.store import source_name
+from echostream.archive_tools.source_names import source_name
 from echostream.archive_tools.times import iso, span_shown
 from echostream.audio.device_ports import GapCause
 from echostream.errors import ArchiveError

@@ -19,7 +19,8 @@ from echostream.archive_tools.listing import counted
 from echostream.archive_tools.selection import Selection, find
 from echostream.archive_tools.silences import shortened
 from echostream.archive_tools.sizes import bytes_shown
-from echostream.archive_tools.store import Store, source_name
+from echostream.archive_tools.source_names import source_name
+from echostream.archive_tools.store import Store
 from echostream.archive_tools.tables_out import recordings_csv
 from echostream.archive_tools.zip_out import write_zip
 from echostream.audio.format import Samples

@@ -12,7 +12,8 @@ from echostream.archive.open_marks import being_written
 from echostream.archive.recording import Recording
 from echostream.archive_tools.selection import Selection, find
 from echostream.archive_tools.sizes import bytes_shown
-from echostream.archive_tools.store import Store, source_name
+from echostream.archive_tools.source_names import source_name
+from echostream.archive_tools.store import Store
 from echostream.archive_tools.times import iso, length_shown, shown, zone_name
 from echostream.console.tables import Column, write_table
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
-from echostream.archive_tools.store import Store, open_store
+from echostream.archive_tools.index_store import open_store
+from echostream.archive_tools.store import Store
 from echostream.config.load import load_config
 from echostream.config.secrets import read_secret
 from echostream.errors import ArchiveError

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from echostream.archive.recording import Recording
+from echostream.archive_tools.source_names import source_name
 from echostream.archive_tools.spectrum import Look, look_at
-from echostream.archive_tools.store import source_name
 from echostream.archive_tools.times import length_shown, moment, shown, zone_name
 from echostream.errors import ArchiveError, LibraryMissing
 

@@ -23,8 +23,8 @@ from echostream.archive.peaks import write_peaks
 from echostream.archive.recording import Recording
 from echostream.archive.repair import recover, repair
 from echostream.archive_tools.checks import unknown_sound
+from echostream.archive_tools.file_store import meta_paths
 from echostream.archive_tools.listing import counted
-from echostream.archive_tools.store import meta_paths
 from echostream.archive_tools.times import length_shown
 from echostream.errors import ArchiveError, IndexUnavailable
 from echostream.index.door import open_index

@@ -9,7 +9,8 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 
 from echostream.archive.recording import Recording, SourceKind, Trigger
-from echostream.archive_tools import store as stores
+from echostream.archive_tools import source_names
+from echostream.archive_tools.file_store import matches
 from echostream.archive_tools.store import Store
 from echostream.archive_tools.times import parse_time
 from echostream.errors import ArchiveError
@@ -88,12 +89,12 @@ def find(
     """
     query = replace(selection.query(now_us, oldest_first), here_only=here_only)
     known = store.sources() if selection.what else set()
-    names = tuple(one for one in selection.what if stores.is_pattern(one) or one in known)
+    names = tuple(one for one in selection.what if source_names.is_pattern(one) or one in known)
     single = {one.id: one for one in (one_of(store, what) for what in selection.what if what not in names)}
     if not single:
         yield from _of_sources(store, names, query)
         return
-    chosen = [one for one in single.values() if stores.matches(one, query)]
+    chosen = [one for one in single.values() if matches(one, query)]
     if names:
         chosen += [one for one in _of_sources(store, names, query) if one.id not in single]
     yield from sorted(chosen, key=lambda one: (one.start_us, one.id), reverse=not oldest_first)
@@ -101,9 +102,9 @@ def find(
 
 def _of_sources(store: Store, names: tuple[str, ...], query: Query) -> Iterator[Recording]:
     """A pattern, and a name as the command line says it, is compared here; the index knows plain ones."""
-    if not any(map(stores.is_pattern, names)):
-        query = replace(query, sources=tuple(dict.fromkeys(map(stores.plain_name, names))))
-    return (one for one in store.all(query) if stores.named(one, names))
+    if not any(map(source_names.is_pattern, names)):
+        query = replace(query, sources=tuple(dict.fromkeys(map(source_names.plain_name, names))))
+    return (one for one in store.all(query) if source_names.named(one, names))
 
 
 def one_of(store: Store, what: str) -> Recording:

@@ -11,11 +11,12 @@ from typing import Final, TextIO
 
 from echostream.archive.file_names import place_of
 from echostream.archive.recording import Gap, Recording
-from echostream.archive_tools import store as stores
+from echostream.archive_tools import source_names
 from echostream.archive_tools.listing import document
 from echostream.archive_tools.selection import Selection, find, one_of
 from echostream.archive_tools.sizes import bytes_shown
-from echostream.archive_tools.store import Store, source_name
+from echostream.archive_tools.source_names import source_name
+from echostream.archive_tools.store import Store
 from echostream.archive_tools.times import length_shown, shown, span_shown, zone_name
 
 MOST_ROWS: Final = 20
@@ -55,7 +56,7 @@ def show(
 def _chosen(store: Store, what: list[str]) -> Iterator[Recording]:
     known = store.sources()
     for name in what:
-        if name in known or stores.is_pattern(name):
+        if name in known or source_names.is_pattern(name):
             yield from islice(find(store, Selection(what=(name,)), 0), 1)
         else:
             yield one_of(store, name)

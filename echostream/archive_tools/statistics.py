@@ -12,7 +12,8 @@ from typing import Final, TextIO
 from echostream.archive.recording import Recording
 from echostream.archive_tools.listing import counted
 from echostream.archive_tools.sizes import bytes_shown
-from echostream.archive_tools.store import Store, Total, source_name
+from echostream.archive_tools.source_names import source_name
+from echostream.archive_tools.store import Store, Total
 from echostream.archive_tools.times import iso, shown, span_shown
 from echostream.console.tables import Column, write_table
 from echostream.index.query import Query

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from echostream.archive.recording import Gap, Recording
-from echostream.archive_tools.store import source_name
+from echostream.archive_tools.source_names import source_name
 from echostream.archive_tools.times import iso
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")

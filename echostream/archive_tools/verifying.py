@@ -18,9 +18,10 @@ from echostream.archive_tools.checks import (
     check_knowledge,
     unknown_sound,
 )
+from echostream.archive_tools.file_store import FileStore
 from echostream.archive_tools.listing import counted
 from echostream.archive_tools.selection import Selection, find
-from echostream.archive_tools.store import FileStore, Store
+from echostream.archive_tools.store import Store
 from echostream.archive_tools.times import length_shown
 from echostream.console.progress import Bar
 from echostream.errors import BrokenFile

@@ -13,8 +13,8 @@ from echostream.archive.file_names import place_of
 from echostream.archive.meta_files import read_meta
 from echostream.archive.recording import Recording
 from echostream.archive_tools.changing import DeleteOptions, delete
+from echostream.archive_tools.file_store import FileStore
 from echostream.archive_tools.selection import Selection
-from echostream.archive_tools.store import FileStore
 from echostream.cli import main
 from echostream.errors import ArchiveError
 from echostream.index.door import open_index

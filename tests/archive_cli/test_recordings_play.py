@@ -12,9 +12,9 @@ import pytest
 from archive_house import NOON, SECOND, ArchiveHouse, noise
 from pulse import card_bench, level_at, tone
 
+from echostream.archive_tools.file_store import FileStore
 from echostream.archive_tools.playing import PlayOptions, play
 from echostream.archive_tools.selection import Selection
-from echostream.archive_tools.store import FileStore
 from echostream.audio.format import RATE_HZ, TICK_SAMPLES, Samples
 from echostream.audio.ports import AudioSink, CardSpec
 from echostream.cli import main

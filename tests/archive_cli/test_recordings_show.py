@@ -17,9 +17,9 @@ from echostream.archive.file_names import place_of
 from echostream.archive.meta_files import write_meta
 from echostream.archive.peaks import Peaks, write_peaks
 from echostream.archive.recording import Gap, ToneMark
+from echostream.archive_tools.file_store import FileStore
 from echostream.archive_tools.spectrum import MOST_COLUMNS, look_at
 from echostream.archive_tools.statistics import LastDay, stats
-from echostream.archive_tools.store import FileStore
 from echostream.cli import main
 from echostream.index.door import open_index
 

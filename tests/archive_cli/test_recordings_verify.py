@@ -204,5 +204,5 @@ def test_a_recording_filed_while_it_is_verified(
         one = read_meta(path)
         return old if one.id == old.id else one
 
-    monkeypatch.setattr("echostream.archive_tools.store.read_meta", late)
+    monkeypatch.setattr("echostream.archive_tools.file_store.read_meta", late)
     assert verify(house, capsys) == (0, {}, [])
