@@ -40,7 +40,7 @@ def voice(seconds: float, rate_hz: int = 16_000, seed: int = 1) -> NDArray[np.in
 
 
 class ArchiveHouse:
-    """A directory with recordings in it. Ids count up, so that tests can name them."""
+    """A directory with recordings in it. Ids are the same in every run, and unlike those of another house."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -59,7 +59,7 @@ class ArchiveHouse:
         file.close()
         data = place.audio(form).read_bytes()
         about = Recording(
-            id=hashlib.md5(str(number).encode()).hexdigest(),
+            id=hashlib.md5(f"{self.directory} {number}".encode()).hexdigest(),
             path=place.path(form),
             form=form,
             gateway="station-7",
