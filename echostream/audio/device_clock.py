@@ -35,8 +35,8 @@ _NEAR_S: Final = 0.5
 _LOITERS: Final = 3.0
 """A shift must hold that many times longer than this path kept near the line, above it, and came back."""
 _HELD_LOOKS: Final = 3
-_HELD_AT_END: Final = 3
-"""Looks for which a shift must have held when the stream ends: 1.5 s."""
+_HELD_AT_END: Final = 2
+"""Looks for which a shift must have held when the stream ends. With one, catching up looks the same."""
 _SETTLES_S: Final = 2.0
 _LEAST_LOOKS: Final = 10
 _MOST_LOOKS: Final = 240
