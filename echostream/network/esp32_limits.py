@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 FLOOD_S: Final = 30.0
@@ -11,6 +12,7 @@ DOUBT_SPAN_S: Final = 10.0
 DOUBT_FAST: Final = 1.2
 DOUBT_SLOW: Final = 0.8
 """Times real time; no clock is off by so much, and no rates that are in use are nearer to each other."""
+COMINGS_SPAN_S: Final = 60.0
 PROGRESS_S: Final = 0.1
 """Audio that must have come for a connection to count as alive: one byte a second is silence."""
 
@@ -102,3 +104,23 @@ class RateDoubt:
             return None
         self._told = True
         return speed
+
+
+class Comings:
+    """How often strangers come, in spans of a minute: each time is a stream, a recording, lines of log."""
+
+    def __init__(self) -> None:
+        self._began_s = 0.0
+        self._by_address: Counter[str] = Counter()
+        self._all = 0
+
+    def one_more(self, address: str, most_per_address: int, most: int, now: float) -> bool:
+        """Whether one more is let in. What is counted is bounded by `most`."""
+        if now - self._began_s >= COMINGS_SPAN_S:
+            self._began_s, self._all = now, 0
+            self._by_address.clear()
+        if self._all >= most or self._by_address[address] >= most_per_address:
+            return False
+        self._all += 1
+        self._by_address[address] += 1
+        return True

@@ -11,7 +11,7 @@ from echostream.network.esp32_admission import Refused
 log = logging.getLogger(__name__)
 
 AGAIN_S: Final = 600.0
-"""Between two lines for one reason from one address: a device that is refused tries again every few seconds."""
+"""Between two lines for one reason from one address: who is refused tries again every few seconds."""
 SPAN_S: Final = 10.0
 LINES: Final = 20
 """Lines in a span, whoever they are about: the sender of a datagram can be forged."""

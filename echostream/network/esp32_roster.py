@@ -14,7 +14,7 @@ from echostream.config.esp32_models import DeviceDefaults, Esp32, Esp32Device, R
 from echostream.events import DeviceChange
 from echostream.network.esp32_admission import Admission, Admitted, Refused
 from echostream.network.esp32_device import DeviceStream, bytes_per_s
-from echostream.network.esp32_limits import SpeedLimit
+from echostream.network.esp32_limits import Comings, SpeedLimit
 from echostream.network.esp32_refusals import Refusals
 from echostream.network.esp32_status import DeviceStatus, RelayCounters
 from echostream.network.esp32_workers import RemoteStream, StreamWorker
@@ -32,6 +32,8 @@ REST_S: Final = 60.0
 """How long a device that flooded is refused."""
 QUIET_S: Final = 1.0
 """A flow of datagrams that is silent for so long may be one of a device that started anew."""
+COMINGS_EACH: Final = 4
+"""How often in a minute each place for strangers may change hands."""
 HALF_OPEN_S: Final = 3.0
 """A connection without a name that is silent for so long is one whose device lost its power, and connects."""
 QUARREL_S: Final = 60.0
@@ -63,6 +65,7 @@ class Roster:
         self._connections: Counter[str] = Counter()
         self._resting: dict[str, float] = {}
         self._refusals = Refusals(self.counters.refused)
+        self._comings = Comings()
         self._replaced: dict[str, tuple[float, int]] = {}
         self._streams = 0
         self.set_rules(esp32, relay, tokens)
@@ -172,9 +175,13 @@ class Roster:
             other.address == address and not stream.info.known and not self._is_before(name, admitted, now)
             for name, (stream, other) in self._live.items()
         )
-        if same < self._relay.max_per_address:
-            return None
-        return Refused("per_address", f"{same} unknown devices from there (relay.max_per_address)")
+        if same >= self._relay.max_per_address:
+            return Refused("per_address", f"{same} unknown devices from there (relay.max_per_address)")
+        relay = self._relay
+        most_per_address, most = COMINGS_EACH * relay.max_per_address, COMINGS_EACH * relay.max_connections
+        if not self._comings.one_more(address, most_per_address, most, now):
+            return Refused("too_often", "it has no entry and comes again and again; refused for a minute")
+        return None
 
     def _is_before(self, name: str, admitted: Admitted, now: float) -> bool:
         """Whether a live stream is one whose place the new one takes: half open, or of the same name."""

@@ -376,6 +376,20 @@ def test_one_address_has_few_places_for_strangers_and_any_number_for_those_with_
                 sock.close()
 
 
+def test_a_stranger_that_comes_again_and_again_makes_few_streams() -> None:
+    with running(relay=Relay(max_per_address=2)) as bench:
+        counters = bench.relay._roster.counters
+        for number in range(20):
+            with bench.device() as sock:
+                sock.sendall(b"ab")
+                sock.shutdown(socket.SHUT_WR)
+                assert closed_by_relay(sock)
+            over = number + 1
+            assert bench.until(lambda over=over: counters.ended + sum(counters.refused.values()) == over)  # type: ignore[misc]
+        assert refusals(bench, "too_often") == 12
+        assert len(bench.streams) == 8
+
+
 def test_a_taker_that_fails_costs_its_own_part_only(caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
         def audio(self, block: DeviceAudio) -> None:
