@@ -12,12 +12,13 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from echostream.archive.file_names import FORMS, META_FOLDER, Place
-from echostream.archive.meta_files import place_of_meta, read_meta
+from echostream.archive.meta_files import read_meta
 from echostream.archive.raw_file import FILE_MODE
 from echostream.archive.recording import Recording
 from echostream.errors import IndexUnavailable
@@ -121,16 +122,21 @@ class MetaFile:
     mtime_ns: int
 
 
-def read(meta: Path) -> MetaFile:
-    """A meta file, and how old it is. Raises BrokenFile, OSError."""
-    mtime_ns = meta.stat().st_mtime_ns
-    if meta.stat().st_size == 0:
-        return MetaFile(None, mtime_ns)
+def read(meta: Path, audio: Container[str] | None = None) -> MetaFile:
+    """A meta file, and how old it is. Raises BrokenFile, OSError.
+
+    audio: names of the audio files beside it, where they are known.
+    """
+    status = meta.stat()
+    if status.st_size == 0:
+        return MetaFile(None, status.st_mtime_ns)
     recording = read_meta(meta)
-    directory = place_of_meta(meta).directory
-    if recording.state != "open" and not (directory / recording.path).is_file():
-        return MetaFile(None, mtime_ns)
-    return MetaFile(recording, mtime_ns)
+    if recording.state != "open":
+        name = recording.path.rpartition("/")[2]
+        there = (meta.parents[1] / name).is_file() if audio is None else name in audio
+        if not there:
+            return MetaFile(None, status.st_mtime_ns)
+    return MetaFile(recording, status.st_mtime_ns)
 
 
 def paths_of(directory: Path, meta: Path) -> list[str]:

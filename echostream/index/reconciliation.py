@@ -126,14 +126,14 @@ class _Reconciliation:
         for at in range(0, max(len(wanted), 1), BATCH):
             if self._stopped():
                 return
-            self._read(wanted[at : at + BATCH], gone if at == 0 else [])
+            self._read(wanted[at : at + BATCH], listing.audio, gone if at == 0 else [])
         self._recover(day.name, listing)
 
-    def _read(self, metas: list[Path], gone: list[str]) -> None:
+    def _read(self, metas: list[Path], audio: set[str], gone: list[str]) -> None:
         entries = []
         for meta in metas:
             try:
-                found = folders.read(meta)
+                found = folders.read(meta, audio)
             except (BrokenFile, OSError) as error:
                 self._broken.append(str(error))
                 continue

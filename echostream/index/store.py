@@ -147,28 +147,53 @@ class Store:
             if device not in latest or recording.start_us >= latest[device].start_us:
                 latest[device] = recording
             longest[device] = max(longest[device], recording.duration_us)
-        for device, change in sums.items():
-            connection.execute(_changed(device, change, latest.get(device), longest[device]))
+        changes = [
+            {
+                "of_device": device,
+                "more_recordings": change.recordings,
+                "more_bytes": change.bytes,
+                "more_us": change.duration_us,
+                "longest": longest[device],
+                "newest_us": latest[device].start_us if device in latest else -1,
+                "newest_label": plain(latest[device].label) if device in latest else "",
+                "newest_ppm": latest[device].ppm if device in latest else None,
+            }
+            for device, change in sorted(sums.items())  # in an order that two gateways have in common
+        ]
+        if changes:
+            connection.execute(_CHANGED, changes)
 
 
-def _changed(device: int, change: _Sum, newest: Recording | None, longest_us: int) -> sa.Update:
-    of = sa.select(recordings.c.start_us).where(recordings.c.device == device)
-    values: dict[str, Any] = {
-        "recordings": devices.c.recordings + change.recordings,
-        "bytes": devices.c.bytes + change.bytes,
-        "duration_us": devices.c.duration_us + change.duration_us,
-        "first_us": sa.func.coalesce(of.order_by(recordings.c.number).limit(1).scalar_subquery(), 0),
-        "last_us": sa.func.coalesce(of.order_by(recordings.c.number.desc()).limit(1).scalar_subquery(), 0),
-    }
-    if newest is not None:
-        values["longest_us"] = sa.case(
-            (devices.c.longest_us < longest_us, longest_us), else_=devices.c.longest_us
+def _changed() -> sa.Update:
+    """A device's counters after a change. newest_us: start of the newest recording that came, -1: none."""
+    column, number = devices.c, sa.bindparam("of_device", type_=sa.BigInteger)
+
+    def given(name: str, kind: type[sa.types.TypeEngine[Any]] = sa.BigInteger) -> Any:
+        return sa.cast(sa.bindparam(name), kind)  # PostgreSQL wants to know what a NULL is
+
+    starts = sa.select(recordings.c.start_us).where(recordings.c.device == number)
+    oldest = starts.order_by(recordings.c.number).limit(1).scalar_subquery()
+    newest = starts.order_by(recordings.c.number.desc()).limit(1).scalar_subquery()
+    is_newest = column.last_us <= given("newest_us")
+    longest = given("longest")
+    ppm = sa.func.coalesce(given("newest_ppm", sa.Float), column.ppm)
+    return (
+        sa.update(devices)
+        .where(column.number == number)
+        .values(
+            recordings=column.recordings + given("more_recordings"),
+            bytes=column.bytes + given("more_bytes"),
+            duration_us=column.duration_us + given("more_us"),
+            first_us=sa.func.coalesce(oldest, 0),
+            last_us=sa.func.coalesce(newest, 0),
+            longest_us=sa.case((column.longest_us < longest, longest), else_=column.longest_us),
+            label=sa.case((is_newest, given("newest_label", sa.Text)), else_=column.label),
+            ppm=sa.case((is_newest, ppm), else_=column.ppm),
         )
-        is_newest = devices.c.last_us <= newest.start_us
-        values["label"] = sa.case((is_newest, plain(newest.label)), else_=devices.c.label)
-        if newest.ppm is not None:
-            values["ppm"] = sa.case((is_newest, newest.ppm), else_=devices.c.ppm)
-    return sa.update(devices).where(devices.c.number == device).values(**values)
+    )
+
+
+_CHANGED: Final = _changed()
 
 
 def _numbers(connection: Connection, wanted: Sequence[Recording]) -> dict[str, int]:

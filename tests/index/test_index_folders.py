@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import wave
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,9 +57,9 @@ def read_metas(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     seen: list[Path] = []
     real = folders.read
 
-    def watched(meta: Path) -> folders.MetaFile:
+    def watched(meta: Path, audio: Container[str] | None = None) -> folders.MetaFile:
         seen.append(meta)
-        return real(meta)
+        return real(meta, audio)
 
     monkeypatch.setattr(folders, "read", watched)
     return seen
