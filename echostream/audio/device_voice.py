@@ -136,5 +136,10 @@ class DeviceVoice:
             self.card.begin(now)
         return self._louder(self.card.pull(rate_hz, now))
 
+    def leave_card(self) -> None:
+        """Nobody asks for what the microphone hears."""
+        if self.card.position is not None:
+            self.card.leave()
+
     def _louder(self, samples: Float32 | None) -> Float32 | None:
         return samples if samples is None or self._gain is None else samples * self._gain

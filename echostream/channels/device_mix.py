@@ -108,6 +108,7 @@ class DeviceMix:
         self._filter = InputFilter()
         self._limiter = Limiter()
         self._on_air = False
+        self._captured = False
 
     # ---- any thread
 
@@ -133,6 +134,10 @@ class DeviceMix:
         if not self._sinks:
             return
         inhibited = playing and self._shy
+        if self.stands_for_card and not self._captured:
+            for sink in self._sinks:
+                sink.voice.leave_card()  # nobody asked for the last frame: the next one begins afresh
+        self._captured = False
         device = stream = ended = False
         for sink in self._sinks:
             sink.listen(now, inhibited)
@@ -194,6 +199,7 @@ class DeviceMix:
 
     def captured(self, now: float) -> Samples:
         """What a card would have captured: all that the microphones hear, one frame at 48 kHz."""
+        self._captured = True
         count = self._frame_ms * RATE_HZ // 1000
         parts: list[Float32] = []
         for sink in self._sinks:

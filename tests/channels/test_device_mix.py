@@ -313,7 +313,11 @@ def test_without_a_card_taps_and_meter_hear_the_microphones_and_only_for_who_ask
     channel.run(2.0)
     assert level_at(np.concatenate(taken[20:]), 500, 48_000) == pytest.approx(8000, rel=0.05)
     assert channel.path.meter.rms_dbfs == pytest.approx(-15.3, abs=0.5)
+    voice = channel.mix.sinks[0].voice
+    assert voice.card.position is not None
     channel.path.taps = ()
+    channel.run(0.04)
+    assert voice.card.position is None  # what waits for nobody is not late for the next
     channel.key(card_talks=False)
     channel.run(1.0)
     assert channel.path.meter.rms_dbfs == pytest.approx(-15.3, abs=0.5)
