@@ -35,6 +35,11 @@ class History:
         samples = parts[0][1] if len(parts) == 1 else np.concatenate([one for _, one in parts])
         return samples, parts[0][0]
 
+    @property
+    def begin(self) -> int:
+        """Position of the first sample that is there; 0 when nothing is."""
+        return self._parts[0][0] if self._parts else 0
+
     def forget(self) -> None:
         """The stream does not go on from here."""
         self._parts.clear()

@@ -241,7 +241,7 @@ class Recorder(Worker):
             for other in self._sources:
                 if other.source.key == one.source.key:
                     self._work_on(other, self._clock.now())  # its end comes before the new one's beginning
-                    other.superseded = not other.ended
+                    other.files.superseded = not other.ended
             if self._archive.last_end(one.source) is None:
                 last = self._left.last_end(one.source)
                 if last is not None:

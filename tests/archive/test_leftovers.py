@@ -30,8 +30,8 @@ def crash(directory: Path, names: list[str], seconds: float = 3.0) -> Stand:
     stand.now += seconds
     stand.serve()
     for one in stand.recorder._sources:
-        assert one._file is not None
-        one._file._file._file.close()  # type: ignore[attr-defined]
+        assert one.files.file is not None
+        one.files.file._file._file.close()  # type: ignore[attr-defined]
     for marker in (directory / ".open").glob("2*"):
         marker.write_text(DEAD)
     return stand
@@ -162,8 +162,8 @@ def test_a_file_whose_successor_was_begun_is_not_called_killed(tmp_path: Path) -
         marker.write_text(DEAD)
     assert len(stand.recorder._archive.closings) == 1
     for one in stand.recorder._sources:
-        assert one._file is not None
-        one._file._file._file.close()  # type: ignore[attr-defined]
+        assert one.files.file is not None
+        one.files.file._file._file.close()  # type: ignore[attr-defined]
     later = next_start(tmp_path)
     later.recorder._left.step(later.now, 10.0)
     first, second = later.recordings()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorder_stand import CONTINUOUS, UNIX_S, Device, Stand
 
-from echostream.archive import open_recording, source_recorder
+from echostream.archive import open_recording, segment_writer
 from echostream.archive.audio_file import AudioFile
 from echostream.archive.disk_room import Disk
 from echostream.archive.meta_files import read_meta, write_meta
@@ -157,6 +157,27 @@ def test_what_a_device_lost_last_is_told_at_the_end_of_its_stream(tmp_path: Path
     assert (one.samples, one.ended, one.gaps) == (4 * RATE, "device lost audio", [])
     assert two.gap_before is not None
     assert (two.gap_before.cause, two.gap_before.start_us) == ("device lost audio", one.end_us)
+
+
+def test_what_a_device_lost_before_the_border_moves_the_file_after_it(tmp_path: Path) -> None:
+    """It turns out when that file was begun already: its first sample is later than it seemed."""
+    stand = Stand(tmp_path, segment_s=60.0)
+    device = Device(stand, error_ms=20.0)
+    device.send(42)
+    device.miss(0.5)
+    device.send(3, cause="device lost audio", gap_at=39 * RATE)
+    device.miss(0.25)
+    device.send(1, cause="packets lost")
+    first, second = gone(stand, device)
+    assert first.samples == 40 * RATE
+    assert second.start_us == UNIX_US + 40_500_000
+    assert second.gap_before is not None
+    assert second.gap_before.cause == "device lost audio"
+    assert (second.gap_before.start_us, second.gap_before.end_us) == (UNIX_US + 40_000_000, second.start_us)
+    (gap,) = second.gaps
+    assert (gap.cause, gap.position) == ("packets lost", 5 * RATE)
+    assert gap.start_us == second.start_us + 5_000_000
+    assert second.samples == 6.25 * RATE
 
 
 def test_a_recorder_that_is_held_up_says_overload_and_keeps_the_time(tmp_path: Path) -> None:
@@ -477,7 +498,7 @@ def test_a_write_that_fails_costs_one_file_and_not_the_gateway(
     monkeypatch.setattr(WavFile, "write", refuse)
     both(1)
     monkeypatch.setattr(WavFile, "write", write)
-    both(source_recorder.RETRY_S + 5)
+    both(segment_writer.RETRY_S + 5)
     for device in (bad, good):
         device.sink.ended("stopped")
     stand.serve()
@@ -552,7 +573,7 @@ def test_a_bug_in_one_source_is_that_sources(tmp_path: Path, caplog: pytest.LogC
     (one,) = gone(stand, good)
     assert one.samples == 2 * RATE
     assert any(isinstance(event, WorkerFailed) and "bad" in event.error for event in stand.events)
-    bad.send(source_recorder.RETRY_S + 3)
+    bad.send(segment_writer.RETRY_S + 3)
     assert len([known for known in gone(stand, bad) if known.source == "bad"]) == 1
 
 
