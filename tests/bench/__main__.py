@@ -26,6 +26,7 @@ BENCHES = {
     "relay": "a hundred microphones and four radio channels: loss, CPU, memory, delay",
     "relay_capacity": "microphones recorded straight to FLAC before the first lost sample",
     "relay_cpu": "CPU of a second of a recorded microphone against ffmpeg",
+    "recorder_day": "a day of 104 streams on simulated time: files, index, retention, memory",
     "index": "a million recordings: a page and a search, in SQLite and in PostgreSQL",
     "soak": "four channels full duplex through real PortAudio (60 s; --long: 10 minutes)",
 }

@@ -1,9 +1,9 @@
 """CPU for each second of a microphone's audio, record-only, beside ffmpeg that does the same.
 
 The same: raw s16le at 16 kHz from TCP connections to FLAC files in segments. ffmpeg takes one connection a
-process (`tcp://...?listen`), so there is one for each of a few microphones; it keeps no index, no times and no gaps.
-One after the other, in turns; the least of several counts. Start and end are left out of both: CPU is read
-while audio flows.
+process (`tcp://...?listen`), so there is one for each of a few microphones; it keeps no index, no times and
+no gaps. One after the other, in turns; the least of several counts. Start and end are left out of both: CPU
+is read while audio flows.
 """
 
 from __future__ import annotations
