@@ -113,7 +113,7 @@ def test_every_device_is_heard_to_the_sample() -> None:
 def test_reconnects_power_cuts_and_stalls_are_told_to_the_sample() -> None:
     fate = {"reconnect_s": 1.0, "power_cut_s": 1.0, "stall_s": 1.0, "stalled_s": 0.2, "away_s": 0.1}
     with ear() as one:
-        fleet = play(one.port, 3.0, devices=6, chunk=700, **fate)
+        fleet = play(one.port, 2.0, devices=8, chunk=700, **fate)
     assert check(fleet, one.heard) > 12
     endings = {sent.ended for device in fleet.devices for sent in device.sent}
     assert endings >= {"disconnected", "power cut"}

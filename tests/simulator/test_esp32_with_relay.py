@@ -53,7 +53,7 @@ def test_reconnects_power_cuts_bursts_and_odd_chunks_arrive_to_the_sample() -> N
     with running(known(6), Relay(max_per_address=100)) as bench:
         fleet = play(
             bench,
-            6.0,
+            5.0,
             devices=6,
             name="mic",
             hello=True,
@@ -72,7 +72,7 @@ def test_reconnects_power_cuts_bursts_and_odd_chunks_arrive_to_the_sample() -> N
 @pytest.mark.parametrize("form", ["u8", "f32le"])
 def test_other_forms_arrive_whole(form: str) -> None:
     with running(Esp32(unknown="accept", defaults=DeviceDefaults(rate_hz=8000))) as bench:
-        fleet = play(bench, 1.0, devices=2, rate_hz=8000, format=form, hello=True, chunk=500, name="mic")
+        fleet = play(bench, 0.6, devices=2, rate_hz=8000, format=form, hello=True, chunk=500, name="mic")
         for device in fleet.devices:
             (sent,) = device.sent
             stream = bench.named(device.name)
@@ -82,7 +82,7 @@ def test_other_forms_arrive_whole(form: str) -> None:
 
 def test_headerless_devices_are_told_apart_by_their_addresses() -> None:
     with running() as bench:
-        fleet = play(bench, 1.0, devices=3, chunk=640, sources="127.0.7.1")
+        fleet = play(bench, 0.6, devices=3, chunk=640, sources="127.0.7.1")
         for device in fleet.devices:
             (sent,) = device.sent
             name = "esp32-" + sent.source.split(":")[0]
