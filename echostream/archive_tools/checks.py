@@ -116,7 +116,7 @@ def check_pair(before: Recording, after: Recording) -> Iterator[Finding]:
 
 
 def unknown_sound(directory: Path, known: set[str]) -> Iterator[Path]:
-    """Audio of which nothing is known. known: names of recordings without their form."""
+    """Audio without a meta file. known: names, without their form, that are not looked at."""
     for folder in sorted(directory.glob("????-??-??")):
         for path in sorted(folder.iterdir()):
             form = path.suffix[1:]

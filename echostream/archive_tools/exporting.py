@@ -59,6 +59,8 @@ def export(
 ) -> int:
     """Exit code 0; 1 where a recording could not be read whole. ArchiveError where nothing can be written."""
     check_place(options.output, options.force)
+    if str(options.output) == "-" and out.isatty():
+        raise ArchiveError("-o - writes a WAV, and there is a terminal: `... -o - | aplay`, or name a file")
     recordings = list(find(store, selection, now_us, oldest_first=True, here_only=True))
     if not recordings:
         raise ArchiveError("no recordings there: nothing to export; `echostream recordings list` shows some")

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
+from echostream.archive import filing
 from echostream.archive.conversion import hear, sha256_of
 from echostream.archive.file_names import Place, place_of
 from echostream.archive.leftovers import LeftOvers
@@ -135,10 +136,16 @@ def _one(directory: Path, one: Recording, options: RepairOptions, done: Done) ->
             one = replace(repair(audio, one), state="repaired")
             write_meta(directory, one)
         done.tell("repaired", one.path, f"made whole: {length_shown(one.duration_us)}")
-    if one.samples and not (one.sha256 and place.peaks.exists()):
+    if one.samples and not (one.sha256 and place.peaks.exists()) and not _is_being_filed(place):
         if not options.dry_run:
             _look_through(directory, one)
         done.tell("filed", one.path, "waveform, levels and hash")
+
+
+def _is_being_filed(place: Place) -> bool:
+    """A gateway that runs does it by itself, in its own time."""
+    waits = (place.directory / filing.FOLDER / place.stem).exists()
+    return waits and bool(being_written(place.directory))
 
 
 def _look_through(directory: Path, one: Recording) -> None:
@@ -218,6 +225,8 @@ def _try(done: Done, path: str, action: Callable[[], None]) -> None:
     """What goes wrong with one costs that one."""
     try:
         action()
+    except FileNotFoundError:
+        return  # deleted, or filed in another form, meanwhile
     except (ArchiveError, OSError) as error:
         done.failed.append((path, str(getattr(error, "strerror", None) or error)))
 

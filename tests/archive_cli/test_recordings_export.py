@@ -24,7 +24,12 @@ from numpy.typing import NDArray
 
 from echostream.archive.meta_files import write_meta
 from echostream.archive.recording import Gap, ToneMark
+from echostream.archive_tools.exporting import ExportOptions
+from echostream.archive_tools.exporting import export as run_export
+from echostream.archive_tools.file_store import FileStore
+from echostream.archive_tools.selection import Selection
 from echostream.cli import main
+from echostream.errors import ArchiveError
 
 RATE = 16_000
 Int16 = NDArray[np.int16]
@@ -305,3 +310,17 @@ def test_any_recordings_come_out_as_time_says(
     assert abs(got.size - count) <= 1, "62.5 µs are no whole number of them"
     same = min(got.size, count)
     assert np.count_nonzero(got[:same] != whole[first : first + same]) <= 2 * len(some)
+
+
+class Terminal(io.StringIO):
+    """Somebody looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_wav_is_not_written_to_a_terminal(house: ArchiveHouse) -> None:
+    segments(house, 1)
+    store, options = FileStore(house.directory), ExportOptions(Path("-"))
+    with pytest.raises(ArchiveError, match="aplay"):
+        run_export(store, Selection(), options, NOON, Terminal(), io.StringIO(), io.BytesIO())

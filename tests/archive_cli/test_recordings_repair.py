@@ -16,6 +16,7 @@ import soundfile
 from archive_house import NOON, SECOND, ArchiveHouse, noise
 
 from echostream.archive.file_names import place_of
+from echostream.archive.filing import mark_closed
 from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.open_marks import OpenMarks
 from echostream.archive.peaks import read_peaks
@@ -191,3 +192,14 @@ def test_root_leaves_nothing_that_the_service_cannot_change(others_archive: Arch
     owners = {path.stat().st_uid for path in others_archive.directory.rglob("*")}
     assert owners == {65534}
     assert os.geteuid() == 0
+
+
+def test_what_a_gateway_is_about_to_file_is_left_to_it(house: ArchiveHouse) -> None:
+    one = house.add("porch", NOON, SAMPLES, sha256="", bytes=0)
+    mark_closed(house.directory, Path(one.path).stem)
+    OpenMarks(house.directory).put("2024-11-21_1500_00_garage")
+    assert repair(house) == 0
+    assert not now(house, one).sha256
+    OpenMarks(house.directory).remove("2024-11-21_1500_00_garage")
+    assert repair(house) == 0
+    assert now(house, one).sha256
