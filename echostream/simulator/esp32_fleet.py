@@ -25,6 +25,7 @@ HELD_S: Final = 10.0
 """A connection that lasted so long begins the waiting times anew."""
 DRAIN_S: Final = 5.0
 MOST_GHOSTS: Final = 2000
+CLOSED: Final = "closed by the other side"
 _AT_ONCE: Final = 64
 """Writes of one device before the others have their turn."""
 _READ_BYTES: Final = 4096
@@ -87,14 +88,17 @@ class Esp32Fleet:
 
     @property
     def failures(self) -> dict[str, str]:
-        """Devices that never got through, or could not get rid of their last bytes, and why."""
-        never = {
-            line.device.name: line.last_failure or "never connected"
-            for line in self._lines
-            if not line.device.sent
-        }
-        stuck = {line.device.name: "the last bytes were not taken" for line in self._lines if line.unsent}
-        return never | stuck
+        """Devices that never got through, were turned away, or could not get rid of their last bytes."""
+        told: dict[str, str] = {}
+        for line in self._lines:
+            sent = line.device.sent
+            if not sent:
+                told[line.device.name] = line.last_failure or "never connected"
+            elif line.unsent:
+                told[line.device.name] = "the last bytes were not taken"
+            elif sent[-1].ended == CLOSED and not any(one.samples for one in sent):
+                told[line.device.name] = f"{CLOSED} {len(sent)} times before any sound: its log says why"
+        return told
 
     def stop(self) -> None:
         """End as if the time were over. Safe from any thread."""
@@ -320,7 +324,7 @@ class Esp32Fleet:
         if line.phase == "ending":
             self._over(line, "ended")  # the other side has closed too: all that was sent has reached it
         else:
-            self._failed(line, "closed by the other side", now)
+            self._failed(line, CLOSED, now)
 
     def _watch(self, line: _Line, for_room: bool) -> None:
         assert line.socket is not None

@@ -161,6 +161,20 @@ def test_one_that_nobody_listens_to_is_named() -> None:
     assert fleet.failures == {"esp32-1": "connection refused", "esp32-2": "connection refused"}
 
 
+def test_one_that_is_turned_away_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        plan = Esp32Plan("127.0.0.1", port, chunk=16_000, retry_s=0.1, retry_most_s=0.1)
+        fleet = Esp32Fleet(plan, Loop(NOISE, plan), 1.0)
+        thread = threading.Thread(target=fleet.run, name="devices")
+        thread.start()
+        for _ in range(3):
+            listening.accept()[0].close()
+    thread.join(5.0)
+    (why,) = fleet.failures.values()
+    assert why.startswith("closed by the other side 3 times before any sound")
+
+
 def test_a_reader_that_stands_still_is_not_told_as_having_heard() -> None:
     """The kernel takes some megabytes; what it did not take is not counted as sent."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
