@@ -100,9 +100,9 @@ def in_order(found: list[Recording], oldest_first: bool) -> bool:
 
 def test_any_question_gets_what_a_walk_through_all_would_give(index: ArchiveIndex) -> None:
     chance = random.Random(11)
-    everything = {one.id: one for one in (made(chance, number) for number in range(300))}
+    everything = {one.id: one for one in (made(chance, number) for number in range(200))}
     index.write([Entry(one) for one in everything.values()], [])
-    for _ in range(100):
+    for _ in range(60):
         query = asked(chance)
         expected = {key for key, one in everything.items() if fits(one, query)}
         found = list(index.all(query, batch=chance.choice([3, 50, 500])))
@@ -117,8 +117,8 @@ def test_many_devices_are_answered_another_way_and_the_same(
     index: ArchiveIndex, monkeypatch: pytest.MonkeyPatch, most: str
 ) -> None:
     chance = random.Random(5)
-    index.write([Entry(made(chance, number)) for number in range(120)], [])
-    queries = [asked(chance) for _ in range(60)]
+    index.write([Entry(made(chance, number)) for number in range(80)], [])
+    queries = [asked(chance) for _ in range(30)]
     few = [[one.id for one in index.all(query)] for query in queries]
     monkeypatch.setattr(reading, most, 1)
     assert [[one.id for one in index.all(query)] for query in queries] == few

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echostream.index.retention_plan import MARGIN, TRUSTED_AFTER_S, ClockTrust, Use, shares, to_free
@@ -14,6 +14,7 @@ uses_of = st.dictionaries(
 )
 
 
+@settings(max_examples=50)
 @given(uses_of, st.integers(1, 10**13))
 def test_enough_goes_and_nothing_that_must_stay(uses: dict[int, Use], free: int) -> None:
     given_up = shares(uses, free)
@@ -24,6 +25,7 @@ def test_enough_goes_and_nothing_that_must_stay(uses: dict[int, Use], free: int)
     assert sum(given_up.values()) <= free + len(uses)
 
 
+@settings(max_examples=50)
 @given(uses_of, st.integers(1, 10**13))
 def test_nobody_who_has_less_gives_what_another_could(uses: dict[int, Use], free: int) -> None:
     given_up = shares(uses, free)
