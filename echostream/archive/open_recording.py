@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import uuid
 from collections.abc import Callable
@@ -28,6 +27,8 @@ log = logging.getLogger(__name__)
 META_PERIOD_S: Final = 2.0
 """What is found out on the way (gaps, pages) is written down so often; a file with many gaps less often."""
 GAPS_PER_S: Final = 100
+REFRESH_S: Final = 60.0
+"""How long the recording is by now is written down so often."""
 _PORTION: Final = 1 << 16
 _ROUND_US: Final = 500
 """A name says the second: what begins a sample before a full one belongs to that."""
@@ -99,7 +100,7 @@ class OpenRecording:
         self._level = WholeLevel()
         self._peaks = PeakCounter(source.rate_hz)
         self._dirty = False
-        self._told_at_s = 0.0
+        self._told_at_s: float | None = None
         self._stamp: tuple[int, int] | None = None
         try:
             shelf.marks.put(self._place.stem)
@@ -138,7 +139,7 @@ class OpenRecording:
         _shift(self.meta, start_us)
         self.meta.start_error_ms = round(start_error_ms, 1)
         self._dirty = True
-        self._told_at_s = -math.inf
+        self._told_at_s = None
 
     def discard(self) -> None:
         """What was made ahead does not begin."""
@@ -178,8 +179,10 @@ class OpenRecording:
 
     def keep_up(self, now: float) -> None:
         """Write down what was found out since, now and then."""
-        period_s = max(META_PERIOD_S, len(self.meta.gaps) / GAPS_PER_S)
-        if self._dirty and now - self._told_at_s >= period_s:
+        if self._told_at_s is None and not self._dirty:
+            self._told_at_s = now  # its first word was just written
+        period_s = max(META_PERIOD_S, len(self.meta.gaps) / GAPS_PER_S) if self._dirty else REFRESH_S
+        if self._told_at_s is None or now - self._told_at_s >= period_s:
             self._told_at_s = now
             self._tell()
 

@@ -64,6 +64,18 @@ def test_a_recording_is_known_before_its_end_and_marked_as_being_written(tmp_pat
     stand.stop()
 
 
+def test_an_open_recording_says_each_minute_how_long_it_is(tmp_path: Path) -> None:
+    stand = Stand(tmp_path)
+    device = Device(stand, error_ms=10.0)
+    device.send(59)
+    assert len(stand.changed) == 1
+    device.send(5)
+    (one,) = stand.recordings()
+    assert 60 * RATE <= one.samples <= 61 * RATE
+    assert len(stand.changed) == 2
+    gone(stand, device)
+
+
 def test_segments_begin_at_multiples_in_utc_and_lose_nothing_between(tmp_path: Path) -> None:
     stand = Stand(tmp_path, segment_s=60.0)
     device = Device(stand)
