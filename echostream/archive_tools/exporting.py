@@ -28,6 +28,8 @@ from echostream.console.progress import Bar
 from echostream.errors import ArchiveError
 
 BLOCK: Final = 16_384
+_DAY_US: Final = 86_400_000_000
+_LONGEST_US: Final = 366 * _DAY_US
 OTHER_KINDS: Final = (".zip", ".csv")
 
 
@@ -127,6 +129,10 @@ def timelines(
     known = [as_far(directory, one) for one in recordings]
     start = min(one.start_us for one in known) if range_us[0] is None else range_us[0]
     end = max(map(end_us, known)) if range_us[1] is None else range_us[1]
+    if end - start > _LONGEST_US and options.squeeze_us is None:
+        raise ArchiveError(
+            f"{(end - start) / _DAY_US:.0f} days of sound: choose a shorter range, or --squeeze"
+        )
     by_source: dict[str, list[Recording]] = {}
     for one in known:
         by_source.setdefault(source_name(one), []).append(one)
