@@ -9,14 +9,19 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import queue
 import socket
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from echostream.coordinator.worker import Worker
 from echostream.events import Post
+from echostream.wire.strict_text import display_text
 
 if TYPE_CHECKING:
+    from zeroconf import ServiceInfo
     from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 log = logging.getLogger(__name__)
@@ -26,6 +31,9 @@ LOOK_AGAIN_S: Final = 30.0
 """How often the machine's addresses are looked at: Wi-Fi may come up after the gateway."""
 REGISTER_S: Final = 10.0
 GOODBYE_S: Final = 0.5
+_ANSWER_MS: Final = 1000
+_OTHERS_S: Final = 0.5
+"""After one gateway, the time that others have to answer."""
 _LABEL_BYTES: Final = 63
 """Longest label of a DNS name (RFC 1035)."""
 _SIOCGIFADDR: Final = 0x8915
@@ -165,6 +173,59 @@ class Announcement(Worker):
 async def _register(responder: AsyncZeroconf, info: AsyncServiceInfo) -> None:
     """Probe for the name, then announce it."""
     await (await responder.async_register_service(info, allow_name_change=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A gateway that announces itself. udp_port: None where it has none."""
+
+    gateway_id: str
+    host: str
+    port: int
+    udp_port: int | None
+
+
+def find_gateways(wait_s: float, interfaces: Sequence[str] | None = None) -> list[Found]:
+    """Those that answer, by id; waits no longer than for the first. For command lines: it blocks.
+
+    interfaces: own addresses to ask from; None: all. OSError where mDNS cannot be used at all.
+    """
+    from zeroconf import InterfaceChoice, IPVersion, ServiceBrowser, Zeroconf
+
+    heard: queue.Queue[str] = queue.Queue()
+
+    def changed(name: str, **_: object) -> None:
+        heard.put(name)
+
+    asking = Zeroconf(interfaces=interfaces or InterfaceChoice.All, ip_version=IPVersion.V4Only)
+    found: dict[str, Found] = {}
+    try:
+        browser = ServiceBrowser(asking, SERVICE, handlers=[changed])
+        try:
+            name = heard.get(timeout=wait_s)
+            while True:
+                info = asking.get_service_info(SERVICE, name, _ANSWER_MS)
+                if info is not None and info.port and info.parsed_addresses():
+                    found[name] = _found(info)
+                name = heard.get(timeout=_OTHERS_S)
+        except queue.Empty:
+            browser.cancel()
+    finally:
+        asking.close()
+    return sorted(found.values(), key=lambda one: (one.gateway_id, one.host))
+
+
+def _found(info: ServiceInfo) -> Found:
+    """What the network says is read with care: keys that are missing or no numbers are left out."""
+    told = {key: value or b"" for key, value in info.properties.items()}
+    udp = told.get(b"udp", b"")
+    name = told.get(b"id", b"").decode("utf-8", "replace") or info.name.removesuffix(f".{SERVICE}")
+    return Found(
+        display_text(name),
+        info.parsed_addresses()[0],
+        info.port or 0,
+        int(udp) if udp.isdigit() and 0 < int(udp) < 65_536 else None,
+    )
 
 
 def _check_ours(addresses: tuple[str, ...]) -> None:

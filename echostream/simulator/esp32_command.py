@@ -22,10 +22,12 @@ from echostream.errors import ConfigError
 from echostream.signals import Waker
 from echostream.simulator.esp32_device import Esp32Device, Sent
 from echostream.simulator.esp32_fleet import Esp32Fleet
+from echostream.simulator.esp32_options import MDNS
 from echostream.simulator.esp32_plan import MOST_UDP_BYTES, SAMPLE_BYTES, Esp32Plan, Loop
 from echostream.simulator.file_cards import read_wav
 
 SPEECH: Final = Path(__file__).parent / "speech" / "microphone.wav"
+FIND_S: Final = 3.0
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _SHOWN_SHA256: Final = 16
 
@@ -102,7 +104,7 @@ def _plan(args: argparse.Namespace, samples: int) -> Esp32Plan:
     if args.udp and args.hello:
         raise ConfigError("--hello: the datagram form has none; a device is known by its address there")
     token = read_secret(Secret(file=args.token_file), "--token-file") if args.token_file else None
-    host, port = args.to
+    host, port = args.to = _announced(args.udp) if args.to == MDNS else args.to
     return Esp32Plan(
         host=host,
         port=port,
@@ -132,6 +134,23 @@ def _plan(args: argparse.Namespace, samples: int) -> Esp32Plan:
         seed=args.seed,
         samples=samples if args.for_s is None and not args.loop else None,
     )
+
+
+def _announced(udp: bool) -> tuple[str, int]:
+    """The first gateway that answers. ConfigError where none does."""
+    from echostream.network.announcement import find_gateways
+
+    try:
+        found = find_gateways(FIND_S)
+    except OSError as error:
+        raise ConfigError(f"--to mdns: {error}") from None
+    usable = [one for one in found if not udp or one.udp_port is not None]
+    if not usable:
+        raise ConfigError("--to mdns: no gateway announces itself here (esp32.announce); give HOST:PORT")
+    for one in usable:
+        sys.stderr.write(f"gateway {one.gateway_id} at {one.host}:{one.port}\n")
+    first = usable[0]
+    return first.host, (first.udp_port or 0) if udp else first.port
 
 
 def account(fleet: Esp32Fleet) -> dict[str, object]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import Final
 
+MDNS: Final = ("mdns", 0)
+"""The target that stands for whichever gateway announces itself."""
 EXAMPLES = """\
 examples:
   echostream esp32 speech.wav --to 127.0.0.1:9000            one device, the file once, no hello
   echostream esp32 speech.wav --to 127.0.0.1:9000 --hello --name porch --token-file porch.token
   echostream esp32 speech.wav --to 127.0.0.1:9000 --devices 100 --hello --ppm=-300:300 --for 600 --json
   echostream esp32 speech.wav --to 127.0.0.1:9000 --devices 20 --burst 3 --power-cut 60 --for 600
+  echostream esp32 speech.wav --to mdns --hello              the gateway that announces itself
   echostream esp32 speech.wav --to 127.0.0.1:9001 --udp --chunk 1024 --drop 0.02 --for 60
   echostream esp32 --to 127.0.0.1:9000 --hello --devices 20 --for 60 --check /var/lib/echostream/recordings
 
@@ -30,7 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file", type=Path, nargs="?", help="16-bit PCM WAV of any rate (default: recorded speech)"
     )
     parser.add_argument(
-        "--to", type=_target, required=True, metavar="HOST:PORT", help="the gateway's port for devices"
+        "--to",
+        type=_target,
+        required=True,
+        metavar="HOST:PORT",
+        help="the gateway's port for devices, or mdns: it is looked for",
     )
     parser.add_argument("--devices", type=_whole(1, 4000), default=1, metavar="N", help="how many")
     length = parser.add_mutually_exclusive_group()
@@ -160,6 +168,8 @@ def _range(text: str) -> tuple[float, float]:
 
 
 def _target(text: str) -> tuple[str, int]:
+    if text == MDNS[0]:
+        return MDNS
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
         raise argparse.ArgumentTypeError(f"{text}: expected HOST:PORT, e.g. 127.0.0.1:9000")

@@ -13,7 +13,7 @@ from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
 from echostream.events import Event
 from echostream.network import announcement
-from echostream.network.announcement import SERVICE, Announcement, usable_addresses
+from echostream.network.announcement import SERVICE, Announcement, Found, find_gateways, usable_addresses
 
 LOOPBACK = "127.0.0.1"
 
@@ -57,6 +57,22 @@ def test_a_device_finds_address_port_and_what_is_spoken() -> None:
         assert info.parsed_addresses() == [LOOPBACK]
         assert info.port == 9000
         assert info.properties == {b"id": b"station-7", b"hello": b"1", b"udp": b"9001"}
+        assert Found("station-7", LOOPBACK, 9000, 9001) in find_gateways(3.0, [LOOPBACK])
+
+
+def test_nobody_there_is_no_gateway() -> None:
+    assert find_gateways(0.2, ["127.0.0.3"]) == []
+
+
+@pytest.mark.parametrize("udp", ["", "0", "65536", "x", "٣"])
+def test_rubbish_in_an_announcement_is_left_out(udp: str) -> None:
+    told = {"udp": udp, "id": b"\xff\x1b[2J", "more": None}
+    info = ServiceInfo(
+        SERVICE, f"odd.{SERVICE}", port=9, properties=told, addresses=[socket.inet_aton("192.0.2.1")]
+    )
+    one = announcement._found(info)
+    assert (one.host, one.port, one.udp_port) == ("192.0.2.1", 9, None)
+    assert "\x1b" not in one.gateway_id
 
 
 def test_two_gateways_of_one_name_are_both_found() -> None:
