@@ -11,8 +11,6 @@ from typing import Final, TextIO
 
 from echostream.archive_tools.index_store import open_store
 from echostream.archive_tools.store import Store
-from echostream.config.load import load_config
-from echostream.config.secrets import read_secret
 from echostream.errors import ArchiveError
 
 CONFIGURATIONS: Final = (Path("config.json"), Path("/etc/echostream/config.json"))
@@ -47,6 +45,10 @@ def resolve(place: Place) -> Found:
         path = next((one for one in CONFIGURATIONS if one.exists()), None)
     if path is None:
         return Found(place.directory or DEFAULT)
+    # Reading one takes longer than all else that `list` does.
+    from echostream.config.load import load_config
+    from echostream.config.secrets import read_secret
+
     config = load_config(path).config
     url = None
     if config.recording.database is not None and not place.by_files:
