@@ -12,7 +12,6 @@ from echostream.audio.sample_forms import SampleFormat
 from echostream.config.esp32_models import DeviceDefaults, Esp32
 from echostream.wire.esp32_hello import Hello
 
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NOBODY: Final = "nobody"
 
 
@@ -83,7 +82,8 @@ class Admission:
         self._defaults = esp32.defaults
         self._by_name = {device.name: device for device in esp32.devices}
         self._tokens = dict(tokens)
-        self._networks: list[tuple[_Network, str]] = []
+        self._networks: dict[tuple[int, int], dict[int, str]] = {}
+        """By version of IP and shift (bits behind the prefix): by prefix, the name."""
         self._by_address: dict[str, str] = {}
         for device in esp32.devices:
             if device.address is None:
@@ -92,8 +92,10 @@ class Admission:
             if network.num_addresses == 1:
                 self._by_address[str(network.network_address)] = device.name
             else:
-                self._networks.append((network, device.name))
-        self._networks.sort(key=lambda entry: -entry[0].prefixlen)  # the narrowest that fits
+                shift = network.max_prefixlen - network.prefixlen
+                same = self._networks.setdefault((network.version, shift), {})
+                same[int(network.network_address) >> shift] = device.name
+        self._networks = dict(sorted(self._networks.items()))  # the narrowest that fits comes first
 
     def judge(self, address: str, hello: Hello | None) -> Admitted | Refused:
         """address: as plain_address gives it. hello None: the stream is audio from its first byte on."""
@@ -152,7 +154,13 @@ class Admission:
             found = ipaddress.ip_address(address)
         except ValueError:
             return None
-        return next((name for network, name in self._networks if found in network), None)
+        # A look for each length of prefix, not for each entry: a forged sender may be anybody, at any rate.
+        for (version, shift), names in self._networks.items():
+            if version == found.version:
+                name = names.get(int(found) >> shift)
+                if name is not None:
+                    return name
+        return None
 
 
 def _admitted(

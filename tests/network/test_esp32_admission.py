@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from echostream.config.base import Secret
 from echostream.config.esp32_models import DeviceDefaults, Esp32, Esp32Device
@@ -69,6 +73,22 @@ def test_an_address_names_a_device_that_says_nothing() -> None:
 def test_the_devices_of_a_network_are_told_apart_and_the_narrowest_entry_holds() -> None:
     assert admitted("198.51.100.3", None).name == "barn-198.51.100.3"
     assert admitted("198.51.100.4", None).name == "stall"
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 31)), max_size=9)
+)
+def test_the_network_of_an_address_is_the_narrowest_that_holds_it(
+    number: int, given_networks: list[tuple[int, int]]
+) -> None:
+    address = ipaddress.IPv4Address(number)
+    networks = list(dict.fromkeys(ipaddress.ip_network(one, strict=False) for one in given_networks))
+    devices = tuple(Esp32Device(name=f"n{n}", address=str(network)) for n, network in enumerate(networks))
+    fitting = [(network.prefixlen, f"n{n}") for n, network in enumerate(networks) if address in network]
+    expected = f"{max(fitting)[1]}-{address}" if fitting else f"esp32-{address}"
+    verdict = Admission(Esp32(devices=devices), {}).judge(str(address), None)
+    assert isinstance(verdict, Admitted)
+    assert verdict.name == expected
 
 
 def test_no_stream_without_hello_becomes_a_device_with_a_token() -> None:
