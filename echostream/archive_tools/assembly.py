@@ -48,7 +48,15 @@ class Piece:
     @property
     def start_us(self) -> int:
         """When its first sample was taken: Unix microseconds."""
-        return self.recording.start_us + round(_SECOND * self.first / true_rate_hz(self.recording))
+        return self._time_of(self.first)
+
+    @property
+    def end_us(self) -> int:
+        """When its last sample was taken."""
+        return self._time_of(self.first + self.count)
+
+    def _time_of(self, sample: int) -> int:
+        return self.recording.start_us + round(_SECOND * sample / true_rate_hz(self.recording))
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,11 @@ def tell(path: Path, voices: dict[str, Timeline], zone: tzinfo | None, out: Text
     samples = max(timeline.samples for timeline in voices.values())
     length = _length(samples, first)
     pieces = [piece for timeline in voices.values() for piece in timeline.pieces]
-    begins = min((piece.start_us for piece in pieces), default=first.from_us)
-    out.write(f"{path}: {length}, {first.rate_hz} Hz, from {shown(min(begins, first.from_us), zone, 3)}")
-    out.write(f" {zone_name(begins, zone)}\n")
+    # Where silence at its beginning was cut, it begins later than it was asked for.
+    begins = next((piece.start_us for piece in pieces if not piece.at), first.from_us)
+    out.write(
+        f"{path}: {length}, {first.rate_hz} Hz, from {shown(begins, zone, 3)} {zone_name(begins, zone)}\n"
+    )
     for number, (name, timeline) in enumerate(voices.items(), 1):
         channel = f"channel {number}: " if len(voices) > 1 else ""
         count = counted(len({piece.recording.id for piece in timeline.pieces}), "recording")
@@ -84,13 +86,13 @@ def _missing(timeline: Timeline) -> str:
     """How long is silent, and why."""
     by_cause: dict[str, list[int]] = {}
     for one in silences(timeline):
-        by_cause.setdefault(one.cause, []).append(one.length)
+        by_cause.setdefault(one.cause, []).append(one.end_us - one.start_us)
     quiet = by_cause.pop(NOTHING_RECORDED, [])
     words = [
-        f"{_length(sum(lengths), timeline)} missing in {counted(len(lengths), 'gap')} ({cause})"
+        f"{length_shown(sum(lengths))} missing in {counted(len(lengths), 'gap')} ({cause})"
         for cause, lengths in sorted(by_cause.items())
     ]
-    words += [f"{_length(sum(quiet), timeline)} not recorded"] if quiet else []
+    words += [f"{length_shown(sum(quiet))} not recorded"] if quiet else []
     return "".join(f"; {word}" for word in words)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from pathlib import Path
+from typing import Final
 
 from echostream.archive.recording import Recording, SourceKind, Trigger
 from echostream.archive_tools import source_names
-from echostream.archive_tools.file_store import matches
+from echostream.archive_tools.file_store import SHORTEST_ID, matches
 from echostream.archive_tools.store import Store
 from echostream.archive_tools.times import parse_time
 from echostream.errors import ArchiveError
 from echostream.index.query import Query
+
+_ID_BEGINS: Final = re.compile(r"[0-9a-f]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,8 @@ def _of_sources(store: Store, names: tuple[str, ...], query: Query) -> Iterator[
 def one_of(store: Store, what: str) -> Recording:
     """One recording, by its id, the first digits of it, its path or its name. ArchiveError."""
     found = store.find(_inside(store.directory, what))
+    if not found and _ID_BEGINS.fullmatch(what):
+        raise ArchiveError(f'"{what}": of an id type {SHORTEST_ID} digits or more; there is no such source')
     if not found:
         raise ArchiveError(f'"{what}": no source and no recording of that name; `echostream recordings list`')
     if len(found) > 1:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from echostream.archive.recording import Recording
-from echostream.archive_tools.assembly import Timeline
+from echostream.archive_tools.assembly import Piece, Timeline
 
 NOTHING_RECORDED = "not recorded"
 """Nobody spoke, or it was not to be recorded: there was nothing that is missing."""
@@ -27,7 +27,7 @@ class Silence:
 
 def silences(timeline: Timeline) -> list[Silence]:
     """All of them, in order."""
-    found = [_between(timeline, begin, end, after) for begin, end, after in _holes(timeline)]
+    found = list(_holes(timeline))
     for piece in timeline.pieces:
         one = piece.recording
         share = piece.length / piece.count
@@ -46,24 +46,25 @@ def silences(timeline: Timeline) -> list[Silence]:
     return sorted(found, key=lambda one: one.at)
 
 
-def _holes(timeline: Timeline) -> list[tuple[int, int, Recording | None]]:
-    """Begin and end of what no piece covers, and the recording that follows."""
-    holes: list[tuple[int, int, Recording | None]] = []
+def _holes(timeline: Timeline) -> Iterator[Silence]:
+    """What no piece covers. Its times are those of the sound on both sides: the silence may be shortened."""
     at = 0
+    before: Piece | None = None
     for piece in timeline.pieces:
         if piece.at > at:
-            holes.append((at, piece.at, piece.recording))
-        at = piece.end
+            start_us = timeline.from_us if before is None else before.end_us
+            yield Silence(at, piece.at - at, start_us, piece.start_us, _cause(start_us, piece.recording))
+        before, at = piece, piece.end
     if timeline.samples > at:
-        holes.append((at, timeline.samples, None))
-    return holes
+        start_us = timeline.from_us if before is None else before.end_us
+        end_us = start_us + round((timeline.samples - at) * 1e6 / timeline.rate_hz)
+        yield Silence(at, timeline.samples - at, start_us, end_us, NOTHING_RECORDED)
 
 
-def _between(timeline: Timeline, begin: int, end: int, after: Recording | None) -> Silence:
-    start_us, end_us = timeline.time_of(begin), timeline.time_of(end)
-    gap = after.gap_before if after is not None else None
-    cause = gap.cause if gap is not None and gap.end_us > start_us else NOTHING_RECORDED
-    return Silence(begin, end - begin, start_us, end_us, cause)
+def _cause(start_us: int, after: Recording) -> str:
+    """Why there is nothing between a time and a recording."""
+    gap = after.gap_before
+    return gap.cause if gap is not None and gap.end_us > start_us else NOTHING_RECORDED
 
 
 def shortened(timelines: Sequence[Timeline], most: int) -> list[Timeline]:

@@ -154,14 +154,25 @@ def test_another_rate_keeps_time_and_pitch(
     assert np.sqrt(np.mean(error**2)) < 12_000 * 0.001, "60 dB below it, the seam in its middle included"
 
 
-def test_squeezed_silence_and_none_at_the_ends(house: ArchiveHouse, tmp_path: Path) -> None:
+def test_squeezed_silence_and_none_at_the_ends(
+    house: ArchiveHouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = [noise(RATE, seed) for seed in range(3)]
     for number, word in enumerate(words):
         house.add("porch", NOON + number * 60 * SECOND, word, trigger="vox", ended="pause")
-    assert export(house, tmp_path / "out.wav", "--from", "2024-11-21", "--squeeze", "0.5s") == 0
+    assert export(house, tmp_path / "out.wav", "--from", "2024-11-21", "--squeeze", "0.5s", "--json") == 0
     quiet = np.zeros(RATE // 2, np.int16)
     expected = np.concatenate([words[0], quiet, words[1], quiet, words[2]])
     assert np.array_equal(sound(tmp_path / "out.wav"), expected)
+    (source,) = json.loads(capsys.readouterr().out)["sources"]
+    assert [(one["at"], one["samples"], one["start"], one["end"]) for one in source["silences"]] == [
+        (RATE, RATE // 2, "2024-11-21T12:00:01.000000Z", "2024-11-21T12:01:00.000000Z"),
+        (5 * RATE // 2, RATE // 2, "2024-11-21T12:01:01.000000Z", "2024-11-21T12:02:00.000000Z"),
+    ]
+    assert export(house, tmp_path / "again.wav", "--from", "2024-11-21", "--squeeze", "0.5s") == 0
+    told = capsys.readouterr().out
+    assert "0:04.0, 16000 Hz, from 2024-11-21 12:00:00.000 UTC" in told
+    assert "porch: 0:03.0 of 3 recordings; 1:58.0 not recorded" in told
 
 
 def test_a_file_that_is_gone_or_cut_is_silence_and_told(
