@@ -60,6 +60,7 @@ class Stage:
         self._closers: list[Callable[[], object]] = []
         self._people: list[Callable[[], object]] = []
         self._renamed: dict[str, str] = {}
+        self._missing: list[str] = []
         self._pause = threading.Event()
         self.cards: Cards | None = None
         self.inputs: Inputs | None = None
@@ -68,7 +69,7 @@ class Stage:
         self._simulate_cards(config)
         self._simulate_lines(config)
         self._simulate_server(config)
-        self._devices = StageDevices(config)
+        self._devices = StageDevices(config, self._missing, everything)
         self._simulate_devices(config)
 
     def adapt(self, config: Config) -> Config:
@@ -103,7 +104,7 @@ class Stage:
 
     def _simulate_cards(self, config: Config) -> None:
         named = dict.fromkeys(c.card for c in config.channels if c.card != NO_CARD)
-        missing = [name for name in named if not self._there(name)]
+        self._missing = missing = [name for name in named if not self._there(name)]
         if not missing:
             return
         speech = read_wav(SPEECH / "microphone.wav")
@@ -198,7 +199,7 @@ class Stage:
     def _simulate_devices(self, config: Config) -> None:
         if not self._devices.there:
             return
-        self._people.append(lambda: self._child(*self._devices.arguments(config)))
+        self._people.append(lambda: self._child(*self._devices.arguments()))
         self._say(
             "ESP32 microphones",
             self._devices.names,
