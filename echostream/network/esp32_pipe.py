@@ -86,12 +86,13 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """A stream ended by itself. rest: it flooded, and is to be refused for a while."""
+    """A stream ended by itself. rest: it flooded, and is to be refused for a while. last: how it was."""
 
     number: int
     cause: GapCause
     detail: str
     rest: bool
+    last: DeviceStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,9 +116,10 @@ class WorkerPool:
 
     def _take(self, worker: StreamWorker, message: Message, now: float) -> None:
         match message:
-            case Over(number, cause, detail, rest):
+            case Over(number, cause, detail, rest, last):
                 stream = worker.streams.pop(number, None)
                 if stream is not None:
+                    stream.seen = last
                     if rest:
                         self._books.rest(stream, now)
                     self._books.end(stream, cause, detail, now)

@@ -146,11 +146,7 @@ class Roster:
         if len(self._resting) >= MAX_REMEMBERED:
             self._resting = {name: until for name, until in self._resting.items() if until > now}
         if len(self._resting) < MAX_REMEMBERED:
-            self._resting[stream.info.name] = now + REST_S
-
-    def streams(self) -> list[tuple[DeviceStream | RemoteStream, Carrier]]:
-        """Those that live."""
-        return list(self._live.values())
+            self._resting[stream.admitted.name] = now + REST_S
 
     def devices(self) -> list[DeviceStatus]:
         """Any thread: those with an entry first, in the order of the configuration, then the others."""
@@ -263,10 +259,7 @@ class Roster:
             return ()
 
     def _remember(self, status: DeviceStatus, detail: str, now: float) -> None:
-        fields = {name: getattr(status, name) for name in DeviceStatus.__slots__}
-        self._gone[status.name] = DeviceStatus(
-            **{**fields, "connected": False, "detail": detail, "since_s": now}
-        )
+        self._gone[status.name] = replace(status, connected=False, recorded=False, detail=detail, since_s=now)
         if len(self._gone) > MAX_REMEMBERED + len(self._esp32.devices):
             name, _ = self._gone.popitem(last=False)
             del self._connections[name]

@@ -95,7 +95,8 @@ class StreamServer:
         if self._by_number.pop(number, None) is None:
             return
         stream.end(cause)
-        self._pipe.send(Over(number, cause, detail, number in self._resting))
+        last = stream.status(now, 0)
+        self._pipe.send(Over(number, cause, detail, number in self._resting, last))
         self._resting.discard(number)
 
     def rest(self, stream: DeviceStream, now: float) -> None:

@@ -45,8 +45,6 @@ START_S: Final = 30.0
 """The same before its first word: a Pi under load imports for seconds."""
 RESTART_MIN_S: Final = 0.5
 RESTART_MAX_S: Final = 30.0
-STOP_S: Final = 5.0
-"""How long they may take to close their recordings."""
 
 
 def _nothing(path: Path) -> None:

@@ -99,6 +99,7 @@ def test_what_is_handed_over_is_recorded_to_the_sample(archive: Archive) -> None
         assert bench.until(lambda: len(archive.closed) == len(names), START_S)
         assert bench.streams == []
         assert sorted(change.name for change in bench.changes if not change.present) == names
+        assert {(one.connected, one.samples) for one in bench.relay.devices()} == {(False, 20_000)}
     for number, name in enumerate(names):
         (recorded,) = archive.samples_of(name)
         assert np.array_equal(recorded, noise(20_000, number))
