@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, get_args
 
-from echostream.archive.raw_file import FILE_MODE
+from echostream.archive.raw_file import FILE_MODE, leave_to_owner
 from echostream.archive.recording import AudioForm, SourceKind
 
 FORMS: Final[tuple[AudioForm, ...]] = get_args(AudioForm)
@@ -94,6 +94,7 @@ def _hold(meta: Path) -> None:
     for last in (False, False, True):
         try:
             os.close(os.open(meta, flags, FILE_MODE))
+            leave_to_owner(meta)
             return
         except FileNotFoundError:  # a new day; or the last recording of this one was just deleted
             if last:
@@ -145,3 +146,4 @@ def make_folder(folder: Path) -> None:
     """A folder and what is missing above it, for the service and its group. Raises OSError."""
     for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
         missing.mkdir(_FOLDER_MODE, exist_ok=True)
+        leave_to_owner(missing)

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 
 from echostream.archive.disk_sync import sync_folder
 from echostream.archive.file_names import Place, place_of
-from echostream.archive.raw_file import FILE_MODE
+from echostream.archive.raw_file import FILE_MODE, leave_to_owner
 from echostream.archive.recording import Gap, Recording, ToneMark
 from echostream.errors import BrokenFile
 
@@ -55,6 +55,7 @@ def update_meta(meta: Path, change: Callable[[Recording], Recording]) -> Recordi
     """Read, change and write one, in turn with others who do; what it is now. OSError, BrokenFile."""
     directory = place_of_meta(meta).directory
     lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    leave_to_owner(directory / _LOCK)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         recording = change(read_meta(meta))
@@ -88,6 +89,7 @@ def _write_new(meta: Path, recording: Recording, sync: bool) -> Path:
     new = meta.with_name(f".{meta.name}.{os.getpid()}-{threading.get_native_id()}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     number = os.open(new, flags, FILE_MODE)
+    leave_to_owner(new)
     try:
         with open(number, "wb", buffering=0) as file:
             file.write(text.encode(errors="replace"))

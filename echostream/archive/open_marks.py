@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from echostream.archive.file_names import make_folder, start_of
+from echostream.archive.raw_file import leave_to_owner
 from echostream.audio.device_ports import GapCause
 
 FOLDER: Final = ".open"
@@ -96,6 +97,7 @@ def one_at_a_time(directory: Path) -> Iterator[None]:
     """Held by whoever looks for what to repair: two that start at once take turns. Raises OSError."""
     make_folder(directory / FOLDER)
     handle = os.open(directory / FOLDER / _LOCK, os.O_RDWR | os.O_CREAT, _MODE)
+    leave_to_owner(directory / FOLDER / _LOCK)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from echostream.archive.raw_file import FILE_MODE
+from echostream.archive.raw_file import FILE_MODE, leave_to_owner
 from echostream.audio.format import Samples, silence
 from echostream.errors import BrokenFile
 
@@ -71,6 +71,7 @@ def write_peaks(path: Path, peaks: Peaks) -> None:
     head = _HEAD.pack(_MAGIC, _VERSION, peaks.pairs_per_s, peaks.rate_hz, 0)
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+    leave_to_owner(new)
     with open(number, "wb") as file:
         file.write(head + peaks.pairs.astype("<i2", copy=False).tobytes())
     os.replace(new, path)

@@ -5,12 +5,25 @@ What was accepted is in the kernel's hands: a process that is killed loses nothi
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final
 
 FILE_MODE: Final = 0o640
 """The service's own, and its group's: what was said is not for everybody on the machine."""
+
+
+def leave_to_owner(made: Path, folder: Path | None = None) -> None:
+    """What root made (`sudo echostream recordings protect ...`) belongs to whom its folder belongs to.
+
+    The service could not read it otherwise. A file system without owners is left as it is.
+    """
+    if os.geteuid() != 0:
+        return
+    with contextlib.suppress(OSError):
+        owner = (folder or made.parent).stat()
+        os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 class RawFile:
@@ -21,6 +34,7 @@ class RawFile:
         self.path = path
         self.size = 0
         self._number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        leave_to_owner(path)
 
     @property
     def closed(self) -> bool:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from echostream.archive.raw_file import FILE_MODE
+from echostream.archive.raw_file import FILE_MODE, leave_to_owner
 from echostream.errors import IndexCorrupt, IndexUnavailable
 
 if TYPE_CHECKING:
@@ -90,5 +90,6 @@ def _touch(path: Path) -> None:
     """Who spoke when is for the service and its group."""
     try:
         path.touch(FILE_MODE)
+        leave_to_owner(path)
     except OSError as error:
         raise IndexUnavailable(f"{path}: {error.strerror}: the folder must be writable") from None

@@ -19,7 +19,7 @@ from typing import Final
 
 from echostream.archive.file_names import FORMS, META_FOLDER, Place
 from echostream.archive.meta_files import read_meta
-from echostream.archive.raw_file import FILE_MODE
+from echostream.archive.raw_file import FILE_MODE, leave_to_owner
 from echostream.archive.recording import Recording
 from echostream.errors import IndexUnavailable
 
@@ -47,6 +47,7 @@ def archive_id(directory: Path) -> str:
         for _ in range(2):
             try:
                 number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+                leave_to_owner(path)
                 with open(number, "w", encoding="ascii") as file:
                     file.write(secrets.token_hex(16) + "\n")
                     file.flush()
