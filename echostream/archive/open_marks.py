@@ -71,6 +71,7 @@ class OpenMarks:
             os.write(handle, words)
         finally:
             os.close(handle)
+        leave_to_owner(self._folder / stem)
 
     def remove(self, stem: str) -> None:
         """It is whole, or is not there at all."""
