@@ -101,8 +101,9 @@ class Esp32Fleet:
         return told
 
     def stop(self) -> None:
-        """End as if the time were over. Safe from any thread."""
-        os.write(self._wake_write, b"\0")
+        """End as if the time were over. Safe from any thread, and when it has ended."""
+        if self._wake_write >= 0:
+            os.write(self._wake_write, b"\0")
 
     def run(self, on_up: Callable[[int], None] | None = None) -> None:
         """Play. `on_up(n)` whenever the number of connected devices rose to a new height."""
@@ -365,5 +366,6 @@ class Esp32Fleet:
         for ghost in self._ghosts:
             ghost.close()
         self._selector.close()
+        wake_write, self._wake_write = self._wake_write, -1
         os.close(self._wake_read)
-        os.close(self._wake_write)
+        os.close(wake_write)
