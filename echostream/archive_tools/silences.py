@@ -85,7 +85,8 @@ def shortened(timelines: Sequence[Timeline], most: int) -> list[Timeline]:
             replace(piece, at=piece.at - shifts[bisect_right(begins, piece.at) - 1])
             for piece in timeline.pieces
         )
-        moved.append(replace(timeline, samples=before - shift, pieces=tuple(pieces)))
+        from_us = timeline.time_of(spans[0][0])
+        moved.append(replace(timeline, from_us=from_us, samples=before - shift, pieces=tuple(pieces)))
     return moved
 
 
