@@ -61,7 +61,7 @@ class _Reconciliation:
         for name in sorted(known.keys() - {day.name for day in found}):
             self._day(Day(name, 0, 0), everything)
             self._remember(Day(name, 0, 0), seen_ns)
-        for day in found:
+        for day in reversed(found):  # what is asked for first
             if self._stopped():
                 break
             if known.get(day.name) != day or day.name >= recent:

@@ -96,6 +96,7 @@ class IndexWriter(Worker):
         except IndexCorrupt as error:
             move_aside(self._directory, str(error))
             self._compare = True
+            self._stopping.wait(RETRY_MIN_S)  # a disk that spoils everything is not kept busy with it
         except (IndexUnavailable, OSError) as error:
             if str(error) != self.error:
                 log.error("index: %s; trying again until it works. Recording goes on", error)
