@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 JOIN_S: Final = 4.0
 MAX_LINES: Final = 1000
 """Lines that wait for the gateway; what it does not take is not worth more."""
+MAX_TEXT: Final = 8000
+"""Characters of one line with its traceback."""
 DESCRIPTORS: Final = 16_384
 """Four thousand devices at most, each with its socket and its recording."""
 
@@ -76,7 +78,7 @@ class WorkerRecorder:
 
     def _post(self, event: Event) -> None:
         if isinstance(event, WorkerFailed):
-            self._pipe.send(Failed(event.name, event.error))
+            self._pipe.send(Failed(event.name, event.error[:MAX_TEXT]))
 
 
 class PipeHandler(logging.Handler):
@@ -88,7 +90,7 @@ class PipeHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._pipe.waiting < MAX_LINES:
-            self._pipe.send(Said(record.name, record.levelno, self.format(record)))
+            self._pipe.send(Said(record.name, record.levelno, self.format(record)[:MAX_TEXT]))
 
 
 def main() -> int:

@@ -155,6 +155,8 @@ class Pipe:
     def send(self, message: Message, along: socket.socket | None = None) -> None:
         """In order, at once or with a later `flush`. The socket that goes along is closed here after that."""
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"a message of {len(data)} bytes: expected at most {MAX_BYTES}")
         with self._lock:
             self._waiting.append((data, along))
             self._flush()
@@ -170,7 +172,7 @@ class Pipe:
         found: list[tuple[Message, socket.socket | None]] = []
         while True:
             try:
-                data, handles, _, _ = socket.recv_fds(self.sock, MAX_BYTES, 1)
+                data, handles, _, _ = socket.recv_fds(self.sock, MAX_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return found
             except OSError as error:
