@@ -88,6 +88,7 @@ class Day:
         quality = ClockQuality("synchronised", 1.0)
         clock = WallClock(lambda: self.now, self.unix_s, lambda: quality)
         self.index = open_index(folder)
+        self.index.reconcile()
         self.filing = Filing(folder, "flac", lambda event: None, self.changed.append)
         self.recorder = Recorder(
             settings, "day", lambda event: None, self.changed.append, self.filing.closed, clock=clock

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 from echostream.archive.meta_files import read_meta
 from echostream.archive.recording import Recording
 from echostream.archive.sound_library import AudioReader
+from echostream.errors import BrokenFile
 from tests.bench._processes import cpu_s, rss_mb
 from tests.bench._relay_process import Job
 
@@ -44,7 +46,8 @@ class Sent:
 
 @dataclass(slots=True)
 class Compared:
-    """samples_lost: sent and not recorded. wrong: recordings that are not what was sent, or have a gap."""
+    """samples_lost: sent and not recorded. wrong: recordings that are not what was sent, or have a gap.
+    gaps: how many of which cause."""
 
     sent: int = 0
     recorded: int = 0
@@ -52,6 +55,7 @@ class Compared:
     files: int = 0
     bytes: int = 0
     wrong: list[str] = field(default_factory=list)
+    gaps: Counter[str] = field(default_factory=Counter)
 
 
 class GatewayProcess:
@@ -178,10 +182,14 @@ def free_port() -> int:
 def compare(directory: Path, sent: Sequence[Sent]) -> Compared:
     """Each device's recordings, in order and without the silence in gaps, against what it sent (s16le)."""
     by_source: dict[str, list[Recording]] = {}
-    for meta in directory.glob("*/.meta/*.json"):
-        recording = read_meta(meta)
-        by_source.setdefault(recording.source, []).append(recording)
     result = Compared()
+    for meta in directory.glob("*/.meta/*.json"):
+        try:
+            recording = read_meta(meta)
+        except BrokenFile as error:
+            result.wrong.append(str(error))
+            continue
+        by_source.setdefault(recording.source, []).append(recording)
     by_name: dict[str, list[Sent]] = {}
     for one in sent:
         by_name.setdefault(one.name, []).append(one)
@@ -202,7 +210,9 @@ def _compare(
         for samples in _sound(audio, piece):
             digest.update(samples.astype("<i2").tobytes())
             count += samples.size
-        gaps += len(piece.gaps)
+        told = [*piece.gaps, *([] if piece.gap_before is None else [piece.gap_before])]
+        result.gaps.update(gap.cause for gap in told)
+        gaps += len(told)
     sent = sum(one.samples for one in connections)
     result.sent += sent
     result.recorded += count

@@ -93,7 +93,7 @@ def _hold(devices: int, workers: int, hold_s: float) -> _Held:
         words
         for words, bad in (
             (f"{compared.samples_lost} samples lost", compared.samples_lost),
-            (f"{len(compared.wrong)} wrong, {compared.wrong[:1]}", compared.wrong),
+            (f"{len(compared.wrong)} devices not as sent, gaps {dict(compared.gaps)}", compared.wrong),
             (f"the simulator was {late_ms:.0f} ms late", late_ms > LATE_MS),
             (f"{devices - len(sent)} did not connect", len(sent) < devices),
             (f"{dropped_s:.1f} s dropped", dropped_s),
