@@ -3,7 +3,8 @@
 A page is found by the numbers of its recordings first, along one index that is in their order already, and
 only these rows are read whole. Which index that is depends on what is asked for:
 
-    words, tones, triggers    the full-text index, with the devices as marks in the same expression
+    words, tones, triggers,   the full-text index, with the devices as marks in the same expression
+    repaired
     protected, open           an index of these few alone
     a few devices             the newest of each device, merged
     anything else             the recordings themselves, from one end
@@ -134,8 +135,12 @@ class _Asked:
             groups.append(AnyOf(tuple(mark("g", trigger) for trigger in query.triggers)))
         if query.tones:
             groups.append(AnyOf(tuple(mark("t", tone) for tone in query.tones)))
+        if query.state == "repaired":
+            groups.append(AnyOf((mark("s", "repaired"),)))
         if not groups:
             return []
+        if query.state == "open":
+            groups.append(AnyOf((mark("s", "open"),)))
         if query.protected:
             groups.append(AnyOf((PROTECTED,)))
         if self._devices is not None and len(self._devices) <= MARKED:

@@ -56,6 +56,8 @@ def marks_of(recording: Recording, device: int) -> list[str]:
         marks.append(PROTECTED)
     if recording.trigger != "continuous":  # which nearly all are
         marks.append(mark("g", recording.trigger))
+    if recording.state != "closed":
+        marks.append(mark("s", recording.state))
     for tone in recording.tones:
         marks += [mark("t", tone.tone_id), mark("t", tone.name)]
     return list(dict.fromkeys(marks))
