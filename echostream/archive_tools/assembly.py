@@ -22,6 +22,7 @@ _SEAM_US: Final = 500_000
 """Recordings whose end and start differ by no more than this, by their times, may be one stream."""
 _CLOSE_US: Final = 50_000
 """By time, what follows at once is joined without a seam as long as it is off by no more than this."""
+_MOST_DOUBT_US: Final = 250_000
 _ROUNDING_US: Final = 20_000
 """What two times of one stream may differ by though nothing overlaps."""
 
@@ -92,6 +93,11 @@ def true_rate_hz(recording: Recording) -> float:
 def end_us(recording: Recording) -> int:
     """When its last sample was taken, by the device's own clock error."""
     return recording.start_us + round(_SECOND * recording.samples / true_rate_hz(recording))
+
+
+def doubt_us(recording: Recording) -> float:
+    """How far its start may be off beside another one's: a wall clock that is wrong is so for both."""
+    return min(_MOST_DOUBT_US, 1000 * recording.start_error_ms)
 
 
 def overlaps(recording: Recording, from_us: int, to_us: int) -> bool:
@@ -210,7 +216,7 @@ def _nearest(recording: Recording, at_us: int) -> int:
 
 def _doubt_us(recording: Recording) -> float:
     """How far its times may be off, so that what follows it only seems to begin before its end."""
-    return min(_SEAM_US, 1000 * recording.start_error_ms + _ROUNDING_US)
+    return doubt_us(recording) + _ROUNDING_US
 
 
 def _into_holes(laid: Sequence[Piece], others: Iterable[Piece]) -> tuple[list[Piece], int]:

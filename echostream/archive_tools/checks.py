@@ -11,7 +11,7 @@ from typing import Final, get_args
 from echostream.archive.file_names import FORMS, Place, place_of, start_of
 from echostream.archive.recording import Recording
 from echostream.archive.sound_library import AudioReader
-from echostream.archive_tools.assembly import end_us
+from echostream.archive_tools.assembly import doubt_us, end_us
 from echostream.archive_tools.source_names import source_name
 from echostream.archive_tools.times import iso, span_shown
 from echostream.audio.device_ports import GapCause
@@ -21,6 +21,8 @@ _READ: Final = 1 << 18
 _HASH_BLOCK: Final = 1 << 20
 _SEAM_US: Final = 250_000
 """Two segments that follow each other at once may seem to be apart by this: start times are that exact."""
+_LONG_AGO_US: Final = 86_400_000_000
+"""After so long a source begins anew: that it was gone stands at the end of its last recording."""
 _NAME_OFF_US: Final = 5_000_000
 """The start in a name is that of the first word written; the exact one is known when the file is closed."""
 _GAP_CAUSES: Final = get_args(GapCause)
@@ -102,14 +104,14 @@ def check_pair(before: Recording, after: Recording) -> Iterator[Finding]:
     if before.trigger != "continuous" or after.trigger != "continuous":
         return
     apart_us = after.start_us - end_us(before)
-    doubt_us = _SEAM_US + 1000 * (before.start_error_ms + after.start_error_ms)
+    allowed_us = _SEAM_US + doubt_us(before) + doubt_us(after)
     length = span_shown(abs(apart_us))
     name = before.path.rpartition("/")[2]
-    if apart_us < -doubt_us:
+    if apart_us < -allowed_us:
         yield Finding("overlap", f"begins {length} before {name} ends")
-    if apart_us <= doubt_us or after.gap_before is not None:
+    if apart_us <= allowed_us or after.gap_before is not None:
         return
-    if before.ended in _GAP_CAUSES:
+    if before.ended in _GAP_CAUSES and apart_us < _LONG_AGO_US:
         yield Finding("gap", f"{length} after {name} are missing ({before.ended}), and no gap says so")
     elif before.ended == "segment":
         yield Finding("hole", f"{length} after {name} are not there: deleted, or lost", fault=False)

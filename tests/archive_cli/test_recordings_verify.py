@@ -99,6 +99,13 @@ def overlapping(house: ArchiveHouse) -> None:
     change(house, 2, start_us=house.recordings[2].start_us - SECOND)
 
 
+def unsynchronised(house: ArchiveHouse) -> None:
+    """The wall clock is wrong by nobody knows how much, and by as much for both."""
+    for number in range(3):
+        change(house, number, start_error_ms=16_000.0, clock="unsynchronised")
+    unexplained(house)
+
+
 def renamed(house: ArchiveHouse) -> None:
     change(house, 0, start_us=NOON - 60 * SECOND)
 
@@ -117,6 +124,7 @@ def impossible_gap(house: ArchiveHouse) -> None:
         (miscount, {1: ["count"]}),
         (crash, {2: ["half-written"]}),
         (unexplained, {2: ["gap"]}),
+        (unsynchronised, {2: ["gap"]}),
         (overlapping, {2: ["overlap"]}),
         (renamed, {0: ["name"]}),
         (impossible_gap, {0: ["gap"]}),
@@ -134,6 +142,14 @@ def test_a_gap_that_says_why_is_no_fault(house: ArchiveHouse, capsys: pytest.Cap
     change(house, 1, ended="device gone")
     gap = Gap(start_us, start_us + 3 * SECOND, "device gone")
     change(house, 2, start_us=start_us + 3 * SECOND, gap_before=gap)
+    assert verify(house, capsys) == (0, {}, [])
+
+
+def test_a_device_that_comes_back_after_days_begins_anew(
+    house: ArchiveHouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(house, 2, ended="device gone")
+    house.add("porch", NOON + 9 * 86_400 * SECOND, SAMPLES)
     assert verify(house, capsys) == (0, {}, [])
 
 
