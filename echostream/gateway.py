@@ -173,7 +173,10 @@ class Gateway:
             self._replace_signalling(now)
 
     def stop(self) -> None:
-        """In reverse: say goodbye, end the workers, then the network. Bounded to about two seconds."""
+        """In reverse: say goodbye, end the workers, then the network; a second or two.
+
+        Last the recordings: they take what a thousand files need, within bounds of their own.
+        """
         began_s = time.monotonic()
         self.coordinator.stop()
         self.stall_watch.stop()

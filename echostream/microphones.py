@@ -19,7 +19,7 @@ from echostream.network.esp32_relay import Esp32Relay
 log = logging.getLogger(__name__)
 
 JOIN_S = 1.0
-STOP_S = 6.0
+STOP_S = 30.0
 """For the relay: its processes close what they record, and tell of it."""
 
 

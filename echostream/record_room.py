@@ -21,7 +21,8 @@ from echostream.index.writer import IndexWriter
 
 log = logging.getLogger(__name__)
 
-JOIN_S = 1.0
+STOP_S = 30.0
+"""A thousand files take seconds to close, more on a memory card. By then no line is keyed any more."""
 
 
 class RecordRoom:
@@ -63,5 +64,5 @@ class RecordRoom:
         """Who makes things first: what they close is still filed and indexed."""
         for worker in reversed(self.workers):
             worker.request_stop()
-            if not worker.join(JOIN_S):
-                log.error("worker %s has not ended after %.1f s", worker.name, JOIN_S)
+            if not worker.join(STOP_S):
+                log.error("worker %s has not ended after %.1f s", worker.name, STOP_S)
