@@ -123,23 +123,44 @@ def _begun_only(place: Place, options: RepairOptions, done: Done) -> None:
 def _one(directory: Path, one: Recording, options: RepairOptions, done: Done) -> None:
     place = place_of(directory, one.path)
     audio = directory / one.path
-    if not audio.exists():
+    if _is_being_filed(place):
+        return
+    if not audio.exists() and one.state != "open":
         done.failed.append((one.path, "its sound is gone; `echostream recordings delete` forgets it"))
         return
-    size = audio.stat().st_size
-    if one.state != "open" and one.bytes and size != one.bytes:
-        # No crash does this to a recording that was closed: it is not for us to say that it is right now.
+    if one.sha256 and one.bytes and audio.stat().st_size != one.bytes:
+        # No crash does this to a recording that was hashed: it is not for us to say that it is right now.
+        size = audio.stat().st_size
         done.failed.append((one.path, f"has {size} bytes, {one.bytes} were written: left as it is"))
         return
-    if one.state == "open":
-        if not options.dry_run:
-            one = replace(repair(audio, one), state="repaired")
-            write_meta(directory, one)
-        done.tell("repaired", one.path, f"made whole: {length_shown(one.duration_us)}")
-    if one.samples and not (one.sha256 and place.peaks.exists()) and not _is_being_filed(place):
+    if not one.sha256:
+        whole = _made_whole(directory, one, options, done)
+        if whole is None:
+            return
+        one = whole
+    if one.samples and not (one.sha256 and place.peaks.exists()):
         if not options.dry_run:
             _look_through(directory, one)
         done.tell("filed", one.path, "waveform, levels and hash")
+
+
+def _made_whole(directory: Path, one: Recording, options: RepairOptions, done: Done) -> Recording | None:
+    """What a power cut took from its end is gone; then what is known of it fits. None: it holds nothing."""
+    audio = directory / one.path
+    if options.dry_run:
+        if one.state == "open" or audio.stat().st_size != one.bytes:
+            done.tell("repaired", one.path, "made whole")
+        return one
+    found = repair(audio, one)
+    if not found.samples:
+        place_of(directory, one.path).delete()
+        done.tell("removed", one.path, "held no sound: removed")
+        return None
+    if found is not one:
+        found = replace(found, state="repaired")
+        write_meta(directory, found)
+        done.tell("repaired", one.path, f"made whole: {length_shown(found.duration_us)}")
+    return found
 
 
 def _is_being_filed(place: Place) -> bool:

@@ -129,6 +129,27 @@ def test_missing_waveforms_levels_and_hashes_are_made(house: ArchiveHouse) -> No
     assert peaks.pairs.max() == SAMPLES.max()
 
 
+def test_what_a_power_cut_took_of_a_closed_recording(house: ArchiveHouse) -> None:
+    """It was closed and not yet hashed: its last second had not reached the disk."""
+    one = house.add("porch", NOON, SAMPLES, sha256="")
+    path = house.directory / one.path
+    path.write_bytes(path.read_bytes()[:-10_000])
+    assert repair(house) == 0
+    known = now(house, one)
+    assert (known.state, known.samples) == ("repaired", SAMPLES.size - 5_000)
+    assert main(["recordings", "verify", "--directory", str(house.directory)]) == 0
+
+
+def test_what_holds_no_sound_is_removed(house: ArchiveHouse) -> None:
+    nothing = house.add("porch", NOON, noise(0), state="open", sha256="", bytes=0)
+    gone = house.add("garage", NOON, SAMPLES, state="open", sha256="", bytes=0)
+    (house.directory / gone.path).unlink()
+    assert repair(house) == 0
+    for one in (nothing, gone):
+        assert not place_of(house.directory, one.path).meta.exists()
+    assert not (house.directory / nothing.path).exists()
+
+
 def test_a_recording_that_somebody_changed_stays_as_it_is(
     house: ArchiveHouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,7 +216,7 @@ def test_root_leaves_nothing_that_the_service_cannot_change(others_archive: Arch
 
 
 def test_what_a_gateway_is_about_to_file_is_left_to_it(house: ArchiveHouse) -> None:
-    one = house.add("porch", NOON, SAMPLES, sha256="", bytes=0)
+    one = house.add("porch", NOON, SAMPLES, sha256="")
     mark_closed(house.directory, Path(one.path).stem)
     OpenMarks(house.directory).put("2024-11-21_1500_00_garage")
     assert repair(house) == 0
