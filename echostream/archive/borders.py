@@ -34,6 +34,8 @@ class Closings:
     def __init__(self) -> None:
         self._waiting: deque[tuple[OpenRecording, LastWords]] = deque()
         self.refused: Callable[[OpenRecording, OSError], None] = lambda file, error: None
+        self.closed: Callable[[OpenRecording], None] = OpenRecording.let_go
+        """Told each file whose last word is written, and which is still to be let go of."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -57,6 +59,7 @@ class Closings:
         file, words = self._waiting.popleft()
         try:
             file.close(words)
+            self.closed(file)
         except OSError as error:
             file.abandon(words)
             self.refused(file, error)

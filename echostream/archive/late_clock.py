@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from echostream.archive.meta_files import update_meta
-from echostream.archive.recording import Gap, Recording
+from echostream.archive.recording import ClockState, Gap, Recording
 from echostream.archive.wall_clock import ClockQuality
 from echostream.errors import BrokenFile
 
@@ -38,9 +38,9 @@ class LateClock:
     def pending(self) -> int:
         return len(self._to_move)
 
-    def closed(self, meta_path: Path, quality: ClockQuality) -> None:
+    def closed(self, meta_path: Path, clock: ClockState) -> None:
         """A recording is whole, by this clock."""
-        if quality.state == "unsynchronised":
+        if clock == "unsynchronised":
             self._closed.append(meta_path)
 
     def correct(self, by_s: float, quality: ClockQuality) -> None:

@@ -14,8 +14,8 @@ from typing import Final, get_args
 from echostream.archive.file_names import FORMS, META_FOLDER, place_of, source_of, start_of, stem_of
 from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.open_marks import HalfWritten
-from echostream.archive.open_recording import Shelf
-from echostream.archive.recording import Recording
+from echostream.archive.open_recording import Shelf, sync_file
+from echostream.archive.recording import Gap, Recording
 from echostream.archive.repair import recover, repair
 from echostream.archive.source import LastEnd, Source
 from echostream.audio.device_ports import GapCause
@@ -107,6 +107,7 @@ class LeftOvers:
             if recording is None:
                 place.delete()
             else:
+                sync_file(self._shelf.directory / recording.path)
                 write_meta(self._shelf.directory, recording)
             self._shelf.marks.remove(half.stem)
         except OSError as error:
@@ -135,10 +136,10 @@ class LeftOvers:
                 return None
             recording = recover(audio, self._shelf.directory, self._shelf.gateway_id)
             return replace(recording, state="repaired", ended=recording.ended or half.cause)
-        closed = recording.state == "closed"  # its last word was written, and only the marker stayed
+        told = recording
         recording = repair(self._shelf.directory / recording.path, recording)
-        if closed:
-            return recording
+        if told.state == "closed":  # its last word was written; its last second may not be
+            return _cut_short(recording, told, half.cause)
         ended = "segment" if self._went_on(half, recording) else half.cause
         return replace(recording, state="repaired", ended=ended)
 
@@ -152,6 +153,13 @@ class LeftOvers:
                     if audio.stat().st_size > EMPTY_BYTES:
                         return True
         return False
+
+
+def _cut_short(recording: Recording, told: Recording, cause: GapCause) -> Recording:
+    """What is there of a recording whose end was told already; what is not is a gap after it."""
+    if recording.samples >= told.samples:
+        return recording
+    return replace(recording, gaps=[*recording.gaps, Gap(recording.end_us, told.end_us, cause)])
 
 
 def _cause(last: Recording) -> GapCause | None:

@@ -99,7 +99,7 @@ class OpenRecording:
         self.meta = _first_word(shelf, source, beginning, self._place)
         self._level = WholeLevel()
         self._peaks = PeakCounter(source.rate_hz)
-        self._dirty = False
+        self._dirty = self._removed = False
         self._told_at_s: float | None = None
         self._stamp: tuple[int, int] | None = None
         try:
@@ -148,6 +148,10 @@ class OpenRecording:
         self._remove()
 
     @property
+    def meta_path(self) -> Path:
+        return self._place.meta
+
+    @property
     def samples(self) -> int:
         return self._file.samples
 
@@ -191,7 +195,7 @@ class OpenRecording:
         self._file.close()
 
     def close(self, words: LastWords) -> None:
-        """The end, and the last word about it."""
+        """The end, and the last word about it; `let_go` follows."""
         self._file.close()
         self._last_word(words)
         if not self.meta.samples:
@@ -201,6 +205,14 @@ class OpenRecording:
         self.meta.state = "closed"
         self.meta.bytes = self._file.path.stat().st_size
         self._tell()
+
+    def let_go(self, sync: bool = False) -> None:
+        """After `close`, and when all of it is on the disk itself; sync: bring it there."""
+        if self._removed:
+            return
+        if sync:
+            sync_file(self._file.path)
+            sync_file(self._place.meta)
         self._shelf.marks.remove(self._place.stem)
         self._shelf.closed(self._place.meta)
 
@@ -241,11 +253,21 @@ class OpenRecording:
     def _remove(self) -> None:
         """Nothing was recorded: no file says that something was. What the disk does not let go of stays
         marked."""
+        self._removed = True
         with contextlib.suppress(OSError):
             self._place.delete()
             self._shelf.marks.remove(self._place.stem)
         if self._told:
             self._shelf.journal(self._place.meta)
+
+
+def sync_file(path: Path) -> None:
+    """All of it is on the disk itself. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fdatasync(handle)
+    finally:
+        os.close(handle)
 
 
 def _first_word(shelf: Shelf, source: Source, beginning: Beginning, place: Place) -> Recording:

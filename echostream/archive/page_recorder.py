@@ -337,6 +337,7 @@ class PageRecorder(Worker):
                 tail = recording.resampler.latency_samples * RATE_HZ // RECORD_HZ
                 self._put(recording, silence(tail))
                 file.close(words)
+                file.let_go(sync=True)
         except OSError as refused:
             error = refused.strerror or str(refused)
         if error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from echostream.archive.gates import gate_of
 from echostream.archive.late_clock import LateClock
 from echostream.archive.leftovers import LeftOvers
 from echostream.archive.open_marks import OpenMarks
-from echostream.archive.open_recording import Journal, Shelf, nobody
+from echostream.archive.open_recording import Journal, OpenRecording, Shelf, nobody
 from echostream.archive.recording import SourceKind, ToneMark, Trigger
+from echostream.archive.settling import Settler
 from echostream.archive.source import Source
 from echostream.archive.source_recorder import SourceRecorder
 from echostream.archive.source_tap import ChannelTap, DeviceTap, SourceTap
@@ -82,7 +84,6 @@ class Recorder(Worker):
     ) -> None:
         super().__init__("recorder", post)
         directory = Path(settings.directory)
-        self._on_closed = closed
         self._settings = settings
         self.clock = self._clock = clock or WallClock()
         self._room = DiskRoom(directory)
@@ -92,16 +93,16 @@ class Recorder(Worker):
             gateway_id,
             OpenMarks(directory),
             journal,
-            self._closed_now,
+            closed,
             written,
             opus_bitrate_bps=settings.opus_bitrate_bps,
         )
         self._left = LeftOvers(shelf)
         self._late = LateClock(journal)
-        self._quality = self._clock.quality
-        """Of the clock by which what is closed now was recorded."""
+        self._settler: Settler | None = None
         shelf.abandoned = self.mend
         self._archive = Archive(shelf, self._clock, self._room, settings.segment_s)
+        self._archive.closings.closed = self._closed_now
         self._new: deque[SourceRecorder] = deque()
         self._sources: list[SourceRecorder] = []
         self._by_channel: dict[str, SourceTap] = {}
@@ -177,6 +178,22 @@ class Recorder(Worker):
             for one in (*self._sources, *self._new)
         ]
 
+    def start(self) -> None:
+        """And the thread that lets go of what is closed."""
+        self._settler = Settler(self.shelf.directory, self._post)
+        self._settler.start()
+        super().start()
+
+    def join(self, timeout_s: float) -> bool:
+        """As Worker.join; what was closed last is let go of."""
+        deadline_s = time.monotonic() + timeout_s
+        if not super().join(timeout_s):
+            return False
+        if self._settler is None:
+            return True
+        self._settler.request_stop()
+        return self._settler.join(max(0.0, deadline_s - time.monotonic()))
+
     # ---- on its own thread
 
     def _unblock(self) -> None:
@@ -207,9 +224,12 @@ class Recorder(Worker):
         self._new.append(one)
         self._wake.set()
 
-    def _closed_now(self, meta_path: Path) -> None:
-        self._late.closed(meta_path, self._quality)
-        self._on_closed(meta_path)
+    def _closed_now(self, file: OpenRecording) -> None:
+        self._late.closed(file.meta_path, file.meta.clock)
+        if self._settler is None:
+            file.let_go()
+        else:
+            self._settler.add(file)
 
     def _closed_by(self, tap: ChannelTap, cause: GapCause) -> None:
         for channel_id, known in list(self._by_channel.items()):
@@ -259,7 +279,6 @@ class Recorder(Worker):
         step = self._clock.look()
         if step is not None:
             self._clock_stepped(step)
-        self._quality = self._clock.quality
         if self._sources:
             self._archive.shelf.written()
 

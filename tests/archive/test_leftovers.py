@@ -108,6 +108,28 @@ def test_a_recording_whose_last_word_was_written_stays_as_it_is(tmp_path: Path) 
     assert later.recordings() == [before]
 
 
+def test_a_closed_recording_whose_last_second_the_power_took_says_so(tmp_path: Path) -> None:
+    stand = Stand(tmp_path)
+    device = Device(stand)
+    device.send(4)
+    device.sink.ended("device gone")
+    stand.serve()
+    (before,) = stand.recordings()
+    audio = tmp_path / before.path
+    with audio.open("r+b") as file:
+        file.truncate(44 + 2 * 3 * RATE)
+    OpenMarks(tmp_path).put(audio.stem)
+    (tmp_path / ".open" / audio.stem).write_text(DEAD)
+    later = next_start(tmp_path)
+    later.recorder._left.step(later.now, 10.0)
+    (one,) = later.recordings()
+    assert (one.state, one.ended, one.samples) == ("repaired", "device gone", 3 * RATE)
+    (gap,) = one.gaps
+    assert (gap.cause, gap.position) == ("power cut", None)
+    assert (gap.start_us, gap.end_us) == (one.end_us, before.end_us)
+    np.testing.assert_array_equal(later.samples(one), device.all_sent[: 3 * RATE])
+
+
 @pytest.mark.parametrize("name", ["notes", "2023-99-99_2213_20_porch", ".new"])
 def test_a_marker_of_another_make_does_no_harm(tmp_path: Path, name: str) -> None:
     crash(tmp_path, ["porch"])
@@ -117,7 +139,7 @@ def test_a_marker_of_another_make_does_no_harm(tmp_path: Path, name: str) -> Non
     assert [one.state for one in later.recordings()] == ["repaired"]
 
 
-def test_a_hundred_are_repaired_in_a_second_and_in_small_steps(tmp_path: Path) -> None:
+def test_a_hundred_are_repaired_in_ten_seconds_and_in_small_steps(tmp_path: Path) -> None:
     crash(tmp_path, [f"d{number}" for number in range(100)], seconds=2.0)
     left = LeftOvers(Shelf(tmp_path, "wav", "gw", OpenMarks(tmp_path)))
     left.find()
@@ -128,7 +150,7 @@ def test_a_hundred_are_repaired_in_a_second_and_in_small_steps(tmp_path: Path) -
     left.step(0.0, 60.0)
     assert left.pending == 0
     assert left.repaired == 100
-    assert time.perf_counter() - began_s < 5.0  # on a Pi 10 s are allowed
+    assert time.perf_counter() - began_s < 10.0
 
 
 def test_a_process_that_died_between_two_segments_leaves_a_gap_all_the_same(tmp_path: Path) -> None:

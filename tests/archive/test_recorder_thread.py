@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from echostream.archive import settling
 from echostream.archive.meta_files import read_meta
 from echostream.archive.open_marks import OpenMarks, half_written
 from echostream.archive.recorder import Recorder
@@ -139,6 +141,48 @@ def test_a_marker_tells_why_its_writer_is_gone(tmp_path: Path, words: str, cause
     claimed = OpenMarks(tmp_path).claim()
     assert [half.cause for half in claimed] == [cause]
     assert half_written(tmp_path) == []  # this process repairs it
+
+
+def test_a_marker_goes_only_after_the_disk_has_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut may take the end of a file and leave the news of it."""
+    may_sync = threading.Event()
+    synced: list[set[str]] = []
+
+    def sync(directory: Path) -> None:
+        synced.append({path.name for path in (directory / ".open").glob("2*")})
+        if not may_sync.is_set():
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(settling, "sync_folder", sync)
+    monkeypatch.setattr(settling, "GATHER_S", 0.02)
+    monkeypatch.setattr(settling, "RETRY_S", 0.05)
+    closed: list[Path] = []
+    recorder = Recorder(settings_for(tmp_path), "gw", lambda event: None, closed=closed.append)
+    recorder.start()
+    try:
+        info = StreamInfo("porch", "", RATE, "192.0.2.7", 1)
+        tap = recorder.open_device(info, RecordPolicy(mode="continuous"))
+        assert tap is not None
+        tap.audio(DeviceAudio(np.ones(RATE, np.int16), 0, time.monotonic()))
+        tap.ended("device gone")
+        deadline_s = time.monotonic() + 5
+        while len(synced) < 3:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        assert [one.state for one in known(tmp_path)] == ["closed"]
+        assert len(synced[-1]) == 1
+        assert closed == []
+        may_sync.set()
+        while not closed:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        assert not list((tmp_path / ".open").glob("2*"))
+    finally:
+        may_sync.set()
+        recorder.request_stop()
+        assert recorder.join(3)
 
 
 def test_a_stop_joins_within_two_seconds_and_closes_what_is_open(tmp_path: Path) -> None:
