@@ -22,7 +22,7 @@ from echostream.archive.meta_files import read_meta
 from echostream.archive.recording import Recording
 from echostream.archive.sound_library import AudioReader
 from echostream.errors import BrokenFile
-from tests.bench._processes import cpu_s, rss_mb
+from tests.bench._processes import cpu_s, rss_mb, waited_s
 from tests.bench._relay_process import Job
 
 READY_S = 15.0
@@ -100,6 +100,9 @@ class GatewayProcess:
 
     def cpu_s(self) -> float:
         return sum(cpu_s(pid) for pid in self.family)
+
+    def waited_s(self) -> float:
+        return sum(waited_s(pid) for pid in self.family)
 
     def rss_mb(self) -> float:
         return sum(rss_mb(pid) for pid in self.family)

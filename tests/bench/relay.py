@@ -21,7 +21,6 @@ from echostream.simulator.file_cards import FileCards, Voice
 from echostream.simulator.member import Member, MemberIdentity
 from echostream.simulator.server_loop import ControlServer
 from tests.bench._on_air import OnAir, marked_file
-from tests.bench._processes import waited_s
 from tests.bench._relay_bench import Compared, Fleet, compare, delays_ms, gateway, job
 from tests.bench._relay_process import TALK_CHANNEL, TALKER
 from tests.bench._speech import speech
@@ -84,13 +83,13 @@ def run(long: bool = False) -> list[Row]:
             task.port, str(marks), "--name", TALKER, "--chunk", str(TALKER_CHUNK_BYTES), "--for", lasts
         )
         time.sleep(SETTLE_S)
-        began_s, busy_s, ready_s = time.monotonic(), process.cpu_s(), waited_s(process.pid)
+        began_s, busy_s, ready_s = time.monotonic(), process.cpu_s(), process.waited_s()
         peak_mb = 0.0
         while (left_s := began_s + duration_s - 1.0 - time.monotonic()) > 0:
             time.sleep(min(5.0, left_s))
             peak_mb = max(peak_mb, process.rss_mb())
         took_s = time.monotonic() - began_s
-        busy, ready = (process.cpu_s() - busy_s) / took_s, (waited_s(process.pid) - ready_s) / took_s
+        busy, ready = (process.cpu_s() - busy_s) / took_s, (process.waited_s() - ready_s) / took_s
         here = process.ask()["here"]
         sent, late_ms = fleet.sent(60.0)
         spoken, _ = talker.sent(60.0)

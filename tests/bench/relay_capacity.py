@@ -20,7 +20,9 @@ GOAL = 1000
 LEVELS = (100, 200, 300, 450, 600, 800, 1000, 1250, 1500)
 HOLD_S, LONG_S = 10.0, 30.0
 SPREAD_S = 2.0
+SETTLE_S = 3.0
 CHUNK_BYTES = 8192
+WAITED = 0.5
 LATE_MS = 500.0
 """A simulator that is so late does not send what it should."""
 TRIES = 2
@@ -29,11 +31,13 @@ TRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """why: what was wrong; "" when nothing was. busy: cores that the gateway took."""
+    """why: what was wrong; "" when nothing was. busy: cores that the gateway took; waited: seconds a second
+    that its threads were ready and got none."""
 
     devices: int
     why: str
     busy: float
+    waited: float
     rss_mb: float
     late_ms: float
 
@@ -61,6 +65,8 @@ def _row(workers: int, hold_s: float) -> Row:
         note += f"; at {carried.devices}: {carried.busy:.2f} cores, {carried.rss_mb:.0f} MB"
     if failed is not None:
         note += f"; at {failed.devices}: {failed.why}"
+        if failed.waited > WAITED:
+            note += f" (its threads waited {failed.waited:.1f} s a second for a core: others were busy)"
     count = 0 if carried is None else carried.devices
     all_cores = workers == len(os.sched_getaffinity(0))
     return Row(
@@ -81,11 +87,13 @@ def _hold(devices: int, workers: int, hold_s: float) -> _Held:
             options = ["--devices", str(devices), "--chunk", str(CHUNK_BYTES), "--spread", str(SPREAD_S)]
             fleet = Fleet(task.port, *options, "--for", str(hold_s + SPREAD_S))
             time.sleep(SPREAD_S + 1.5)
-            began_s, busy_s = time.monotonic(), process.cpu_s()
+            began_s, busy_s, ready_s = time.monotonic(), process.cpu_s(), process.waited_s()
             time.sleep(hold_s - 2.0)
-            busy = (process.cpu_s() - busy_s) / (time.monotonic() - began_s)
+            took_s = time.monotonic() - began_s
+            busy, waited = (process.cpu_s() - busy_s) / took_s, (process.waited_s() - ready_s) / took_s
             rss_mb = process.rss_mb()
             sent, late_ms = fleet.sent(120.0)
+            time.sleep(SETTLE_S)  # what is counted is what comes in, not how a stop is survived
             dropped_s = process.ask()["lost_s"]
             ended = process.close()
         compared = compare(Path(task.directory), sent)
@@ -101,4 +109,4 @@ def _hold(devices: int, workers: int, hold_s: float) -> _Held:
         )
         if bad
     )
-    return _Held(devices, why, busy, rss_mb, late_ms)
+    return _Held(devices, why, busy, waited, rss_mb, late_ms)

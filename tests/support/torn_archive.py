@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -177,22 +178,32 @@ class Lane:
         return torn
 
     def wait_whole(self, within_s: float, torn: dict[str, str]) -> bool:
-        """Until what was half-written is repaired and indexed as it lies there; the time is noted."""
+        """Until what was half-written is repaired and indexed as it lies there; the time is noted. Time in
+        which the machine gave it no core, because others were busy, is not the gateway's."""
         unfinished: list[str] = []
         began_s = self.rounds[-1].began_s
-        while time.monotonic() - began_s < within_s:
-            if self.process is not None and self.process.poll() is not None:
+        assert self.process is not None
+        while self._own_s(began_s) < within_s:
+            if self.process.poll() is not None:
                 self.fault(f"the gateway ended by itself with {self.process.returncode}")
                 return False
             unfinished = self._unfinished(torn)
             if not unfinished:
-                self.verdict.whole_s.append(time.monotonic() - began_s)
+                self.verdict.whole_s.append(self._own_s(began_s))
                 return True
             time.sleep(0.1)
-        self.fault(
-            f"{len(unfinished)} of {len(torn)} not whole and indexed in {within_s:.0f} s: {unfinished[:3]}"
-        )
+        some = f"{len(unfinished)} of {len(torn)} ({'; '.join(unfinished[:2])})"
+        self.fault(f"not whole and indexed in {within_s:.0f} s: {some}")
         return False
+
+    def _own_s(self, began_s: float) -> float:
+        assert self.process is not None
+        now = time.monotonic()
+        waited_ns = [0]
+        with contextlib.suppress(OSError, ValueError):  # it ended, or the kernel does not say
+            for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+                waited_ns.append(int((task / "schedstat").read_text().split()[1]))
+        return now - began_s - max(waited_ns) / 1e9
 
     def _unfinished(self, torn: dict[str, str]) -> list[str]:
         """Those that are not yet as they shall be."""
@@ -225,8 +236,8 @@ class Lane:
 
     def settle(self, torn: dict[str, str]) -> None:
         """What was torn is whole in time, and then what is there is judged."""
-        self.wait_whole(WHOLE_S, torn)
-        self.judge()
+        if self.wait_whole(WHOLE_S, torn):
+            self.judge()
 
     def judge(self) -> None:
         """All connections that have ended, against the recordings of them."""
@@ -240,6 +251,7 @@ class Lane:
                 if not one.began_s < connection.first_s + connection.firmware.kept_s < one.struck_s:
                     continue
                 self._judge(connection, one, recordings, offset_us, number > 0)
+            self._judge_channel(one, recordings, offset_us)
 
     def _judge(
         self,
@@ -286,6 +298,27 @@ class Lane:
                 self.fault(f"{where}: the gap before it ends {gap.end_us - pieces[0].start_us} us off")
         elif later and not connection.firmware.kept_s and self._heard_before(name, pieces[0], recordings):
             self.fault(f"{where}: no gap row before {pieces[0].path}")
+
+    def _judge_channel(self, one: Round, recordings: dict[str, Recording], offset_us: int) -> None:
+        """The channel is recorded from its first frame on; nobody but the clock knows how much that is."""
+        began_us, struck_us = (round(at * 1e6) + offset_us for at in (one.began_s, one.struck_s))
+        pieces = [
+            recording
+            for recording in recordings.values()
+            if recording.source == CHANNEL and began_us < recording.start_us < struck_us
+        ]
+        if not pieces:
+            return
+        pieces.sort(key=lambda piece: piece.start_us)
+        lost_s = (struck_us - pieces[-1].end_us) / 1e6
+        self.verdict.lost_s.append(lost_s)
+        if lost_s > LOST_S:
+            self.fault(f"{CHANNEL}: {lost_s:.2f} s lost")
+        for before, after in pairwise(pieces):
+            if abs(after.start_us - before.end_us) > 1000 and after.gap_before is None:
+                self.fault(
+                    f"{after.path} begins {after.start_us - before.end_us} us after {before.path} ends"
+                )
 
     def _heard_before(self, name: str, piece: Recording, recordings: dict[str, Recording]) -> bool:
         return any(one.source == name and one.start_us < piece.start_us for one in recordings.values())
