@@ -35,7 +35,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> ArchiveHouse:
     return house
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(COMMANDS, st.lists(WORDS, max_size=6))
 def test_any_call_is_answered(house: ArchiveHouse, command: str, words: list[str]) -> None:
     before = {path: path.read_bytes() for path in house.directory.rglob("*") if path.is_file()}
