@@ -139,7 +139,7 @@ class DeviceClock:
         Without it a device that loses audio and goes soon afterwards would leave less audio than time.
         """
         doubt = self._doubt
-        if len(doubt) <= _HELD_AT_END or not self.settled:
+        if len(doubt) <= _HELD_AT_END:
             return []
         newest = doubt[-_HELD_AT_END:]
         level_s = _least(newest)

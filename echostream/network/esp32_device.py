@@ -111,11 +111,12 @@ class DeviceStream:
     def end(self, cause: GapCause) -> None:
         """The stream is over: what it lost just before is known now."""
         missing = self._clock.finish() if self.began else []
-        if missing:
-            clock = self._clock
-            position = self._samples + self._lost + clock.missing
+        clock, later = self._clock, sum(one.samples for one in missing)
+        for one in missing:  # each with its own place, and none so long that it would end the recording
+            later -= one.samples
+            position = self._samples + self._lost + clock.missing - later
             nothing = DeviceAudio(silence(0), position, clock.time_of(position), ppm=clock.ppm)
-            self._mark_gap(nothing, missing)
+            self._mark_gap(nothing, [one])
             self._hand_to_sinks(nothing)
         self.end_sinks(cause)
 

@@ -423,3 +423,21 @@ def test_a_stream_that_ends_while_it_catches_up_has_lost_nothing() -> None:
         sent += RATE // 10 if number < 30 else RATE // 10 + RATE // 15
         assert clock.arrived(sent, now_s) == []
     assert clock.finish() == []
+
+
+@pytest.mark.parametrize(("first_s", "second_s"), [(1.1, 5.0), (5.6, 9.7), (2.6, 9.3)])
+def test_two_losses_are_told_each_in_its_place_when_the_stream_ends(first_s: float, second_s: float) -> None:
+    """Also where the first came before the burst could be known to be over."""
+    clock = DeviceClock(RATE)
+    told: list[Missing] = []
+    sent = kept = 0
+    for number in range(139):
+        now_s = number / 10
+        if any(at <= now_s < at + 2 for at in (first_s, second_s)):
+            kept = min(kept + RATE // 10, RATE)  # what its memory holds: a second
+            continue
+        sent, kept = sent + kept + RATE // 10, 0
+        told += clock.arrived(sent, now_s)
+    told += clock.finish()
+    assert [one.samples / RATE for one in told] == pytest.approx([1.0, 1.0], abs=0.1)
+    assert [one.at / RATE for one in told] == pytest.approx([first_s, second_s], abs=0.15)
