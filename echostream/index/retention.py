@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ from echostream.errors import BrokenFile, IndexUnavailable
 from echostream.events import Post, RecordingAtRisk
 from echostream.index import folders
 from echostream.index.door import FILE_NAME, open_index
+from echostream.index.reserve import SIZE, Reserve
 from echostream.index.retention_plan import ClockTrust, shares, to_free
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class Retention(Worker):
         self._clock = clock
         self._disk = disk
         self._quality = quality
+        self._reserve = Reserve(directory)
         self._trust = ClockTrust()
         self._told_s: dict[str, float] = {}
         self.deleted = 0
@@ -80,11 +83,26 @@ class Retention(Worker):
         self._settings = recording
 
     def _work(self) -> None:
+        self._keep_reserve()
         while not self._stopping.wait(EVERY_S):
             try:
-                self.tick(self._clock())
+                self._round()
             except (IndexUnavailable, OSError) as error:
                 self._tell("failed", logging.ERROR, f"nothing can be deleted now: {error}")
+
+    def _round(self) -> None:
+        try:
+            self.tick(self._clock())
+        except IndexUnavailable:
+            # Without a free byte the index cannot be opened, and so nothing be deleted.
+            if self._disk(self._directory).free >= SIZE or not self._reserve.give_up():
+                raise
+            self.tick(self._clock())
+        self._keep_reserve()
+
+    def _keep_reserve(self) -> None:
+        with suppress(OSError):
+            self._reserve.keep(self._disk(self._directory).free)
 
     def tick(self, now_s: float, index: ArchiveIndex | None = None) -> RetentionReport:
         """One round. now_s: Unix seconds. Raises IndexUnavailable, OSError."""

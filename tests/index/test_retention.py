@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.recording import Recording
 from echostream.archive.wall_clock import ClockQuality
 from echostream.config.recording_models import Recording as Settings
+from echostream.errors import IndexUnavailable
 from echostream.events import Event, RecordingAtRisk
 from echostream.index import folders
+from echostream.index import reserve as reserve_module
 from echostream.index import retention as retention_module
+from echostream.index.archive_index import ArchiveIndex
 from echostream.index.door import open_index
 from echostream.index.retention import GRACE_S, Retention
 from echostream.index.retention_plan import BYTES_A_RECORDING
@@ -35,6 +38,7 @@ class House:
         self.directory = directory
         self.url = url
         self.events: list[Event] = []
+        self.now_s = NOW_S
         self.disk = LARGE
         self.quality = ClockQuality("synchronised", 1.0)
         self.index = open_index(directory, url)
@@ -50,6 +54,7 @@ class House:
             Settings.model_validate({"min_free_percent": 5.0, **settings}),
             self.events.append,
             self.url,
+            clock=lambda: self.now_s,
             disk=lambda _: self.disk,
             quality=lambda: self.quality,
         )
@@ -225,6 +230,42 @@ def test_a_day_of_a_hundred_sources_keeps_its_bound_and_shares_it(house: House) 
     left = house.index.stats().sources
     assert {one.recordings for one in left} <= {3, 4}
     assert len(left) == 50
+
+
+def test_a_disk_without_a_free_byte_recovers_by_itself(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite cannot be opened there: the reserve is given up for it, and made again afterwards."""
+    house.record(many(5, "porch"))
+    reserve = house.directory / reserve_module.FILE_NAME
+
+    def opens(directory: Path, url: str | None) -> ArchiveIndex:
+        if reserve.exists() and house.disk.free == 0:
+            raise IndexUnavailable("disk I/O error")
+        return open_index(directory, url)
+
+    monkeypatch.setattr(retention_module, "open_index", opens)
+    monkeypatch.setattr(retention_module, "EVERY_S", 0.02)
+    house.now_s = NOON_US / 1e6  # nothing is too old yet
+    retention = house.retention(keep_days=1.0, min_free_percent=0.0)
+    retention.start()
+    try:
+        wait_until(reserve.exists)
+        assert reserve.stat().st_blocks * 512 >= reserve_module.SIZE  # no hole: the space is really taken
+        house.disk = Disk(free=0, total=1000 * 10**9)
+        house.now_s = NOW_S
+        wait_until(lambda: not list(house.directory.glob("20*/*.wav")))
+        assert not reserve.exists()
+        house.disk = LARGE
+        wait_until(reserve.exists)
+    finally:
+        retention.request_stop()
+        assert retention.join(5.0)
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 15.0) -> None:
+    end_s = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
 
 
 def test_it_stops_at_once_in_the_middle(house: House) -> None:
