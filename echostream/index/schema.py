@@ -37,7 +37,10 @@ def upgrade(engine: Engine) -> None:
                 "update this one"
             )
         migrate(connection, "head")
-        log.info("index: tables %s made of %s", REVISION, found or "nothing")
+        if found is None:
+            log.info("index: tables made (%s)", REVISION)
+        else:
+            log.info("index: tables brought from %s to %s", found, REVISION)
 
 
 def revision_of(connection: Connection) -> str | None:
