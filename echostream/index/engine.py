@@ -65,7 +65,7 @@ def make_engine(url: sa.URL) -> Engine:
             "keepalives_count": 2,
             "tcp_user_timeout": 15_000,
         },
-        pool_size=4,
+        pool_size=1,  # of a site's many gateways each holds one connection
         max_overflow=8,
         pool_pre_ping=True,
     )
