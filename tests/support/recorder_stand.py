@@ -167,7 +167,12 @@ class Device:
         """Samples, samples that are missing before them, and whether the recorder looks afterwards; `covered`
         and `whole` are what is to be found of it."""
         parts: list[Samples] = []
+        waiting = 0
         for count, missing, look in plan:
+            waiting += count
+            if waiting > 4 * self.rate_hz:  # before the queue is full
+                self.stand.serve()
+                waiting = count
             gap = missing if self.sent else 0
             self.position += gap
             self.stand.now += (gap + count) / self.rate_hz
