@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import json
+import math
 import socket
 import threading
 import time
@@ -58,6 +59,11 @@ class Connection:
         """Samples that the network had taken at that moment."""
         index = bisect.bisect_right(self.handed_s, at_s)
         return self.handed[index - 1] if index else 0
+
+    def handed_at(self, position: int) -> float:
+        """Monotonic seconds at which the network had taken that sample; infinite when it never did."""
+        index = bisect.bisect_right(self.handed, position)
+        return self.handed_s[index] if index < len(self.handed_s) else math.inf
 
 
 class KnownDevices(threading.Thread):

@@ -47,17 +47,17 @@ FIRMWARES = (
 
 @dataclass(slots=True)
 class Round:
-    """One life of a gateway. Times: monotonic seconds. recorded: (samples, offered) of each connection."""
+    """One life of a gateway. Times: monotonic seconds."""
 
     began_s: float
     struck_s: float
     judged: bool = False
-    worst_lost_s: float = 0.0
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What a lane has found. whole_s: start of a gateway until all before it was repaired and indexed."""
+    """What a lane has found. lost_s: how long before the blow the oldest sample that is lost had been handed
+    over. whole_s: start of a gateway until all before it was repaired and indexed."""
 
     rounds: int = 0
     recordings: int = 0
@@ -271,13 +271,15 @@ class Lane:
         ]
         pieces = sorted(pieces, key=lambda piece: piece.start_us)
         heard, silent = self._heard(pieces)
-        lost_s = (handed - heard.size) / rate_hz
-        one.worst_lost_s = max(one.worst_lost_s, lost_s)
+        lost_s = max(0.0, one.struck_s - connection.handed_at(heard.size))
         self.verdict.connections += 1
         self.verdict.lost_s.append(lost_s)
         where = f"{name} connection {connection.number}"
         if lost_s > LOST_S:
-            self.fault(f"{where}: {lost_s:.2f} s lost of {handed / rate_hz:.2f} s handed over")
+            had_s, kept_s = handed / rate_hz, heard.size / rate_hz
+            self.fault(
+                f"{where}: lost what came {lost_s:.2f} s before; {kept_s:.2f} of {had_s:.2f} s are there"
+            )
         if heard.size > connection.position:
             self.fault(f"{where}: {heard.size} samples recorded, {connection.position} sent")
         elif heard.size:
@@ -288,7 +290,10 @@ class Lane:
             return
         self.verdict.start_error_ms.append(abs(pieces[0].start_us - first_us) / 1000)
         if handed > 2.5 * rate_hz and self.verdict.start_error_ms[-1] > START_ERROR_MS:
-            self.fault(f"{where}: starts {(pieces[0].start_us - first_us) / 1000:+.0f} ms off")
+            off_ms, told_ms = (pieces[0].start_us - first_us) / 1000, pieces[0].start_error_ms
+            self.fault(
+                f"{where}: starts {off_ms:+.0f} ms off, told {told_ms:.0f}; {handed / rate_hz:.1f} s long"
+            )
         gap = pieces[0].gap_before
         if gap is not None:
             self.verdict.gap_rows += gap.cause == self.cause

@@ -37,7 +37,7 @@ def tell(blow: str, verdicts: dict[Form, Verdict], took_s: float) -> bool:
     outcome = "FAILED" if faults else "passed"
     say(
         f"{blow}: {outcome}, {rounds} rounds in {took_s:.0f} s; "
-        f"at most {most_s:.2f} s lost (limit {LOST_S:.0f} s), "
+        f"what came {most_s:.2f} s before the blow is lost at most (limit {LOST_S:.0f} s), "
         f"whole and indexed {whole_s:.1f} s after the start (limit {WHOLE_S:.0f} s), "
         f"starts {off_ms[len(off_ms) // 2]:.0f} ms off in the middle, {gaps} gap rows, {len(faults)} faults"
     )

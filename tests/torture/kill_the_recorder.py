@@ -4,8 +4,8 @@
 
 Three real gateways at once, one that writes WAV, one FLAC, one Opus, each with five devices of different
 rates, formats and firmware, and a channel. Each is killed (SIGKILL) again and again, also while it starts and
-repairs what the kill before left. Of every connection: at most two seconds lost of what the device had handed
-over, the rest bit for bit what it sent; every file opens in libsndfile, ffprobe and sox (where they are);
+repairs what the kill before left. Of every connection: all is there that the device had handed over two
+seconds before, bit for bit as it was sent; every file opens in libsndfile, ffprobe and sox (where they are);
 ten seconds after the next start all is repaired and indexed, with a gap that says "killed". At the end the
 index is thrown away and made again of the files. Ends with status 1 if anything of that was not so.
 """

@@ -6,7 +6,7 @@ A file system (ext4, with its defaults) in an image of its own is mounted over a
 devices and a channel are recorded on it. At a moment of chance the file system is shut down by ext4's own
 ioctl, which drops everything that was not synchronised, the journal's last steps as well: what a power cut
 leaves. Then the image is mounted again and a gateway started that believes the machine has booted. Of every
-connection: at most two seconds lost of what the device had handed over, the rest what it sent; every file
+connection: all is there that the device had handed over two seconds before, as it was sent; every file
 opens; ten seconds after the start all is repaired and indexed, with a gap that says "power cut". At the end
 the index is thrown away and made again of the files.
 
