@@ -24,6 +24,7 @@ from echostream.archive.meta_files import read_meta, update_meta
 from echostream.archive.peaks import write_peaks
 from echostream.archive.raw_file import FILE_MODE
 from echostream.archive.recording import AudioForm, Recording
+from echostream.archive.repair import cut_short, repair
 from echostream.coordinator.worker import Worker
 from echostream.errors import BrokenFile, LibraryMissing
 from echostream.events import Post, RecordingFiled, RecordingsFiled
@@ -39,6 +40,9 @@ STOP_S: Final = 0.7
 """After it was asked to stop: for what the recorder closed last."""
 _MOST_TOLD: Final = 500
 _NICE: Final = 15
+_CHANGED_BY_REPAIR: Final = (
+    *("samples", "bytes", "sha256", "state", "peak_dbfs", "rms_dbfs", "gaps", "tones"),
+)
 _REFUSED_IN_A_ROW: Final = 3
 _MOST_UNMARKED: Final = 4096
 _SWEPT_DAYS: Final = 2
@@ -178,6 +182,9 @@ class Filing(Worker):
             return  # it was deleted
         if recording.state == "open":
             return
+        recording = _made_whole(place, recording)
+        if not recording.samples:
+            raise BrokenFile(f"{place.audio(recording.form)}: there is no sound in it")
         heard = self._converted(place, recording)
         form = recording.form if heard is None else self._kept_form
         audio = place.audio(form)
@@ -219,6 +226,22 @@ class Filing(Worker):
         """It was deleted while it was filed."""
         if not place.meta.exists():
             place.delete()
+
+
+def _made_whole(place: Place, told: Recording) -> Recording:
+    """A header may be older than what was told of its file: power was cut between the two. OSError."""
+    audio = place.audio(told.form)
+    if not audio.exists():
+        return told
+    found = repair(audio, told)
+    if found is told:
+        return told
+    found = cut_short(found, told, "power cut")
+    missing_s = (told.samples - found.samples) / told.rate_hz
+    if missing_s > 0:
+        log.error("%s: the last %.2f s are missing; what is there is kept", told.path, missing_s)
+    news = {name: getattr(found, name) for name in _CHANGED_BY_REPAIR}
+    return update_meta(place.meta, lambda known: replace(known, **news))
 
 
 def _told(place: Place, recording: Recording) -> RecordingFiled:

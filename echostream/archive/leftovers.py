@@ -15,8 +15,8 @@ from echostream.archive.file_names import FORMS, META_FOLDER, place_of, source_o
 from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.open_marks import HalfWritten
 from echostream.archive.open_recording import Shelf, sync_file
-from echostream.archive.recording import Gap, Recording
-from echostream.archive.repair import recover, repair
+from echostream.archive.recording import Recording
+from echostream.archive.repair import cut_short, recover, repair
 from echostream.archive.source import LastEnd, Source
 from echostream.audio.device_ports import GapCause
 from echostream.errors import BrokenFile
@@ -139,7 +139,7 @@ class LeftOvers:
         told = recording
         recording = repair(self._shelf.directory / recording.path, recording)
         if told.state == "closed":  # its last word was written; its last second may not be
-            return _cut_short(recording, told, half.cause)
+            return cut_short(recording, told, half.cause)
         ended = "segment" if self._went_on(half, recording) else half.cause
         return replace(recording, state="repaired", ended=ended)
 
@@ -153,13 +153,6 @@ class LeftOvers:
                     if audio.stat().st_size > EMPTY_BYTES:
                         return True
         return False
-
-
-def _cut_short(recording: Recording, told: Recording, cause: GapCause) -> Recording:
-    """What is there of a recording whose end was told already; what is not is a gap after it."""
-    if recording.samples >= told.samples:
-        return recording
-    return replace(recording, gaps=[*recording.gaps, Gap(recording.end_us, told.end_us, cause)])
 
 
 def _cause(last: Recording) -> GapCause | None:

@@ -14,6 +14,7 @@ from echostream.archive.file_end import find_end
 from echostream.archive.file_names import FORMS, Place, place_of, source_of, start_of
 from echostream.archive.meta_files import read_meta
 from echostream.archive.recording import AudioForm, Gap, Recording, SourceKind
+from echostream.audio.device_ports import GapCause
 from echostream.errors import BrokenFile
 
 _OF_ITS_SOURCE: Final = ("source", "kind", "trigger", "label", "channel_id", "priority", "keep_days")
@@ -56,6 +57,13 @@ def repair(audio: Path, recording: Recording) -> Recording:
     result.gaps = _gaps_until(recording.gaps, result)
     result.tones = [tone for tone in recording.tones if tone.start_us <= result.end_us]
     return result
+
+
+def cut_short(recording: Recording, told: Recording, cause: GapCause) -> Recording:
+    """What is there of a recording whose end was told already; what is not is a gap after it."""
+    if recording.samples >= told.samples:
+        return recording
+    return replace(recording, gaps=[*recording.gaps, Gap(recording.end_us, told.end_us, cause)])
 
 
 def recover(audio: Path, directory: Path, gateway: str) -> Recording:

@@ -19,10 +19,12 @@ from echostream.archive.audio_file import new_audio_file
 from echostream.archive.conversion import sha256_of
 from echostream.archive.file_names import Place, take_place
 from echostream.archive.filing import FOLDER, Filing, mark_closed
+from echostream.archive.flac_frames import COUNT_AT, sample_count
 from echostream.archive.meta_files import read_meta, update_meta, write_meta
 from echostream.archive.peaks import read_peaks
 from echostream.archive.recording import AudioForm, Recording
 from echostream.archive.sound_library import AudioReader
+from echostream.archive.wav_file import wav_header
 from echostream.audio.format import Samples
 from echostream.events import Event, RecordingsFiled
 
@@ -234,6 +236,47 @@ def test_one_file_that_cannot_be_read_keeps_nobody_waiting(
         desk.filing.closed(place.meta)
     desk.run_until(lambda: desk.told == [good.meta])
     assert bad.audio("wav").exists()
+
+
+@pytest.mark.parametrize("form", ["wav", "flac"])
+def test_a_header_that_is_older_than_the_last_word_costs_nothing(form: AudioForm, tmp_path: Path) -> None:
+    """A power cut may take a header's last change, and leave all of the sound and the news of its end."""
+    place, desk = closed(tmp_path, form), Desk(tmp_path)
+    data = bytearray(place.audio(form).read_bytes())
+    if form == "wav":
+        data[:44] = wav_header(RATE_HZ, 20_000)
+    else:
+        data[COUNT_AT : COUNT_AT + 5] = sample_count(20_480)
+    place.audio(form).write_bytes(data)
+    desk.filing.closed(place.meta)
+    desk.run_until(lambda: bool(desk.told))
+    check_filed(place, "flac")
+    assert np.array_equal(read(place.audio("flac")), sound())
+
+
+def test_an_end_that_the_power_took_is_a_gap(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place, desk = closed(tmp_path), Desk(tmp_path)
+    update_meta(place.meta, lambda known: replace(known, peak_dbfs=-1.0, rms_dbfs=-2.0))
+    place.audio("wav").write_bytes(place.audio("wav").read_bytes()[: 44 + 2 * 40_000])
+    desk.filing.closed(place.meta)
+    desk.run_until(lambda: bool(desk.told))
+    recording = read_meta(place.meta)
+    assert (recording.form, recording.state, recording.samples) == ("flac", "repaired", 40_000)
+    (gap,) = recording.gaps
+    assert (gap.start_us, gap.cause, gap.position) == (START_US + 2_500_000, "power cut", None)
+    assert gap.end_us == START_US + 3_300_000
+    assert np.array_equal(read(place.audio("flac")), sound()[:40_000])
+    assert recording.rms_dbfs == pytest.approx(20 * np.log10(2000 / 32768), abs=0.2)
+    assert "the last 0.80 s are missing" in caplog.text
+
+
+def test_a_file_of_nothing_is_told_and_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place, desk = closed(tmp_path, "flac"), Desk(tmp_path)
+    place.audio("flac").write_bytes(bytes(5000))
+    desk.filing.closed(place.meta)
+    desk.run_until(lambda: not desk.filing.waiting)
+    assert "there is no sound in it" in caplog.text
+    assert place.audio("flac").stat().st_size == 5000
 
 
 def test_a_recording_that_is_deleted_meanwhile_leaves_nothing(tmp_path: Path) -> None:
