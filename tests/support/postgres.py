@@ -28,9 +28,7 @@ def binaries() -> Path | None:
 def server() -> Iterator[str]:
     """The address of an empty server: postgresql://echostream:...@127.0.0.1:PORT/postgres."""
     where = binaries()
-    assert where is not None, (
-        "PostgreSQL is missing: scripts/setup.sh dev installs it"
-    )
+    assert where is not None, "PostgreSQL is missing: scripts/setup.sh dev installs it"
     folder = Path(tempfile.mkdtemp(prefix="echostream-pg-", dir="/tmp"))
     port = _free_port()
     try:
