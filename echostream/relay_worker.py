@@ -21,7 +21,7 @@ from echostream.network.esp32_stream_server import StreamServer
 
 log = logging.getLogger(__name__)
 
-JOIN_S: Final = 4.0
+JOIN_S: Final = 20.0
 MAX_LINES: Final = 1000
 """Lines that wait for the gateway; what it does not take is not worth more."""
 MAX_TEXT: Final = 8000

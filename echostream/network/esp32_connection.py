@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -167,7 +168,9 @@ class Connection:
         if not stream.began:
             data = bytes(data)
             data += self._rest_of_burst(min(BURST_BYTES, stream.limit.room_bytes(now) - len(data)))
-        stream.feed(data, now)
+        # Not the time at which the round began: bytes may have come since, and none may seem to have come
+        # before it was taken up.
+        stream.feed(data, time.monotonic())
 
     def _rest_of_burst(self, left: int) -> bytes:
         parts: list[bytes] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections import OrderedDict
 from typing import Any, Final
 
@@ -122,7 +123,7 @@ class Datagrams:
             if flow.stream is not None and not self._roster.keeps(flow.stream, None, now):
                 self._end(flow, "its settings changed", now, "stopped")
 
-    def read(self, sock: socket.socket, now: float) -> None:
+    def read(self, sock: socket.socket) -> None:
         """Take what is there."""
         for _ in range(BURST):
             try:
@@ -136,7 +137,7 @@ class Datagrams:
             if not data or len(data) > MAX_DATAGRAM_BYTES:
                 self._roster.counters.datagrams_bad += 1
                 continue
-            self._take(sender, data, now)
+            self._take(sender, data, time.monotonic())  # a round may take long
 
     def check(self, now: float) -> None:
         """What time alone decides."""

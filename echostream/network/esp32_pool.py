@@ -17,7 +17,7 @@ from echostream.network.esp32_workers import RecordJob, RemoteStream, StreamWork
 
 log = logging.getLogger(__name__)
 
-STOP_S: Final = 5.0
+STOP_S: Final = 25.0
 """How long they may take to close their recordings."""
 
 

@@ -175,7 +175,7 @@ class Esp32Relay(Worker):
 
     def _read_datagrams(self, now: float) -> None:
         if self._udp.sock is not None:
-            self._datagrams.read(self._udp.sock, now)
+            self._datagrams.read(self._udp.sock)
 
     def _accept(self, now: float) -> None:
         listener = self._tcp.sock

@@ -18,6 +18,8 @@ from echostream.audio.device_ports import DeviceAudio, GapCause, StreamInfo
 from echostream.config.base import Secret
 from echostream.config.esp32_models import DeviceDefaults, Esp32, Esp32Device, Relay
 from echostream.events import DevicesChanged
+from echostream.network.esp32_connection import Connection
+from echostream.network.esp32_rounds import Rounds
 
 PORCH = Esp32Device(name="porch", label="Porch")
 GARAGE = Esp32Device(name="garage", address="127.0.0.7")
@@ -114,6 +116,33 @@ def test_the_first_block_is_the_whole_burst_of_what_a_device_kept() -> None:
         first = bench.streams[0].blocks[0]
         assert first.samples.size > 20_000
         assert first.ends_at_s - first.samples.size / 16_000 < before_s
+
+
+def test_no_sample_seems_to_have_come_before_it_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread may lose its core between the beginning of a round and a read: more bytes come meanwhile."""
+    before = Rounds.read
+
+    def late(rounds: Rounds, connection: Connection) -> None:
+        time.sleep(0.15)
+        before(rounds, connection)
+
+    monkeypatch.setattr(Rounds, "read", late)
+    receive = Connection._receive
+
+    def later(connection: Connection, room: int, now: float) -> int:
+        time.sleep(0.15)
+        return receive(connection, room, now)
+
+    monkeypatch.setattr(Connection, "_receive", later)
+    with running() as bench, bench.device(hello={"device": "d"}) as sock:
+        began_s = time.monotonic()
+        for step in range(1, 16):
+            time.sleep(max(0.0, began_s + 0.1 * step - time.monotonic()))
+            sock.sendall(noise(1600).tobytes())
+        assert came(bench, "d", 15 * 1600)
+        for block in bench.streams[0].blocks:
+            taken_up_s = began_s + (block.position + block.samples.size) / 16_000
+            assert block.ends_at_s > taken_up_s - 0.02
 
 
 def test_a_block_says_when_its_last_sample_was_taken_up() -> None:
