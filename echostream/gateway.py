@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from echostream.channels.channel_manager import ChannelManager
 from echostream.channels.channel_runtime import ChannelRuntime, Hardware
 from echostream.channels.device_mix import DeviceMix
 from echostream.channels.media_session import MediaSession
+from echostream.channels.page_desk import nobody
 from echostream.channels.tone_worker import ToneWorker
 from echostream.config.changes import Changes
 from echostream.config.models import Channel, Config
@@ -103,7 +105,7 @@ class Gateway:
         self.records = self._new_records()
         self.microphones = self._new_microphones()
         self.manager.pages.ears = self.tones
-        self.manager.pages.set_recorder(None if self.records is None else self.records.pages)
+        self._tell_pages()
         self.manager.pages.set_plans(config.tones)
         self._observers = observers
         self.signalling = self._new_signalling()
@@ -111,6 +113,7 @@ class Gateway:
             lambda: [worker for runtime in self.channels for worker in runtime.workers]
         )
         self._retired: list[ChannelRuntime] = []
+        self._retiring: list[threading.Thread] = []
 
     @property
     def channels(self) -> list[ChannelRuntime]:
@@ -155,9 +158,9 @@ class Gateway:
         self.config, self._secrets = config, secrets
         gone = set(changes.channels_removed) | set(changes.channels_changed)
         for channel_id in gone & set(self.manager.channels):
-            if self.microphones is not None:
-                self.microphones.channel_went(channel_id)
             self._retired.append(self.manager.remove_channel(channel_id, now))
+            if self.microphones is not None:  # now, that no stream finds it any more
+                self.microphones.channel_went(channel_id)
         self._reap(wait_s=0.3)
         self.manager.pages.set_plans(config.tones)
         self._replace_records(changes, before)
@@ -190,6 +193,10 @@ class Gateway:
         self._reap(wait_s=JOIN_S)
         if self.records is not None:
             self.records.stop()  # last: whatever was still said is on the disk
+        for thread in self._retiring:
+            thread.join(STOP_S)
+            if thread.is_alive():
+                log.error("%s has not ended after %.1f s", thread.name, STOP_S)
         log.info("stopped in %.2f s", time.monotonic() - began_s)
 
     @property
@@ -218,7 +225,7 @@ class Gateway:
         if "recording" not in changes.global_changes and same_place:
             return
         old, self.records = self.records, self._new_records()
-        self.manager.pages.set_recorder(None if self.records is None else self.records.pages)
+        self._tell_pages()
         if self.records is not None:
             self.records.start()
         for runtime in self.manager.channels.values():
@@ -226,7 +233,21 @@ class Gateway:
         if self.microphones is not None:
             self._record_microphones(self.microphones)
         if old is not None:
-            old.stop()
+            self._retire("records", old.stop)
+
+    def _retire(self, what: str, stop: Callable[[], None]) -> None:
+        """On a thread of its own: on a disk that hangs it takes as long as that, and here the time-out timers
+        and the buttons of all channels would wait."""
+        self._retiring = [thread for thread in self._retiring if thread.is_alive()]
+        thread = threading.Thread(target=stop, name=f"retire-{what}")
+        self._retiring.append(thread)
+        thread.start()
+
+    def _tell_pages(self) -> None:
+        """Who records pages, and notes them in whatever else is being recorded of their channel."""
+        pages, records = self.manager.pages, self.records
+        pages.set_recorder(None if records is None else records.pages)
+        pages.mark = nobody if records is None else records.recorder.mark
 
     def _record(self, runtime: ChannelRuntime) -> None:
         """A channel's own side and what others say there, as their policies ask."""
@@ -285,9 +306,10 @@ class Gateway:
             old.reconfigure(config.esp32, config.relay, self._secrets.device_tokens)
             return
         if old is not None:
-            for worker in old.workers:
+            workers = old.workers
+            for worker in workers:
                 worker.request_stop()
-            self._join(old.workers, STOP_S)
+            self._retire("microphones", lambda: self._join(workers, STOP_S))
         self.microphones = self._new_microphones()
         if self.microphones is not None:
             self._start_microphones(self.microphones)

@@ -345,7 +345,6 @@ class ChannelManager:
             log.warning("control server lost: %s", reason)
         self._offer = None
         self._draining = False
-        self._device_log = DeviceLog()
         self._last_refusal = ("", "")
         self._deadlines.cancel(KEEP_ALIVE)
         self._deadlines.cancel(BEAT)
@@ -408,7 +407,6 @@ class ChannelManager:
     def _server_refused(self, code: str, message: str) -> None:
         # It comes again with every keep-alive.
         level = logging.DEBUG if (code, message) == self._last_refusal else logging.ERROR
-        self._device_log = DeviceLog()
         self._last_refusal = (code, message)
         log.log(level, "control server refused: %s (%s)", message, code)
 

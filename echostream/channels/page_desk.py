@@ -99,7 +99,7 @@ class PageDesk:
         self._in_force: dict[str, TonePlan | None] = {}
         self.ears: Ears | None = None
         self._recorder: PageRecorder | None = None
-        self.mark: Callable[[str, ToneMark], None] = lambda channel_id, tone: None
+        self.mark: Callable[[str, ToneMark], None] = nobody
         """Told each page, for whatever else is being recorded of its channel."""
         self.passages = through.Passages()
         self.heard: dict[str, ChannelPages] = {}
@@ -364,6 +364,10 @@ def _way_on(plan: TonePlan | None) -> tuple[object, ...] | None:
         plan.passthrough_key,
         plan.passthrough_end_tone,
     )
+
+
+def nobody(channel_id: str, tone: ToneMark) -> None:
+    """Nothing is recorded in which a page could be noted."""
 
 
 def tone_mark(event: ToneDetected) -> ToneMark:
