@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--form", choices=FORMS, action="append", help="default: all of them at once")
     parser.add_argument("--size-mb", type=int, default=400)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--keep", type=Path, help="leave the logs there")
+    parser.add_argument("--keep", type=Path, help="leave recordings and logs there")
     options = parser.parse_args()
     why = hindrance()
     if why:
@@ -70,6 +70,8 @@ def main() -> int:
             lanes.append(lane_on(disks[form], form, work, options.seed))
         say(f"{options.rounds} power cuts of {len(lanes)} recording gateways, each on a disk of its own")
         in_threads(lanes, lambda lane: torture(lane, disks[lane.form], options.rounds))
+        for lane in lanes if options.keep is not None else ():
+            shutil.copytree(lane.archive, work / f"{lane.form}-recordings")
     verdicts = {lane.form: lane.verdict for lane in lanes}
     good = tell("power cut", verdicts, time.monotonic() - began_s)
     if options.json is not None:
