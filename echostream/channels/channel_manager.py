@@ -259,7 +259,8 @@ class ChannelManager:
         if runtime.state.latched:
             what = f"latched until {_names(runtime.state.active)} is released"
         elif runtime.state.barred:
-            what = "no microphone opens it again before it was quiet"
+            what = "the microphones that held it open are not sent before they were quiet"
+            runtime.devices.bar()
         timer = "channel %s: time-out timer (%.0f s): transmission ended, %s"
         log.warning(timer, runtime.config.id, runtime.config.tot_s, what)
 

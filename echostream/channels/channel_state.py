@@ -331,10 +331,10 @@ def _tick(state: ChannelState, now: float) -> Stepped:
 
 def _timed_out(state: ChannelState) -> ChannelState:
     """Whoever held the valve for too long holds it no more."""
-    if not state.local and Opener.PASSTHROUGH in state.active:
+    if Opener.PASSTHROUGH in state.active and not state.watched(state.active - state._inhibited):
         # A passthrough that outlasts the timer is over on this channel; nobody has to release anything.
         return replace(state, active=state.active - {Opener.PASSTHROUGH})
-    held = state.active - {Opener.STREAM}
+    held = _own(state.active) - {Opener.STREAM}
     latched = state.latched or bool(held - {Opener.DEVICE}) or not held
     return replace(state, latched=latched, barred=state.barred | (held & {Opener.DEVICE}))
 

@@ -46,13 +46,15 @@ def voice_settings(rate_hz: int, device: DeviceDefaults) -> VoiceSettings:
 
 
 class MixSink:
-    """DeviceSink of one stream. `dropped`: blocks that nobody took in time."""
+    """DeviceSink of one stream. `dropped`: blocks that nobody took in time. `barred`: not sent until it was
+    quiet."""
 
     def __init__(self, info: StreamInfo, voice: DeviceVoice) -> None:
         self.info = info
         self.voice = voice
         self.dropped = 0
         self.gone = False
+        self.barred = False
         self._inbox: deque[DeviceAudio] = deque(maxlen=INBOX_BLOCKS)
 
     def audio(self, block: DeviceAudio) -> None:
@@ -109,8 +111,14 @@ class DeviceMix:
         self._limiter = Limiter()
         self._on_air = False
         self._captured = False
+        self._bar_wanted = False
 
     # ---- any thread
+
+    def bar(self) -> None:
+        """The time-out timer: those whose voice opened the valve are not sent before they were quiet. Beside a
+        pump that never is, another one's voice opens it again."""
+        self._bar_wanted = True
 
     @property
     def sinks(self) -> tuple[MixSink, ...]:
@@ -138,11 +146,13 @@ class DeviceMix:
             for sink in self._sinks:
                 sink.voice.leave_card()  # nobody asked for the last frame: the next one begins afresh
         self._captured = False
+        bar, self._bar_wanted = self._bar_wanted, False
         device = stream = ended = False
         for sink in self._sinks:
             sink.listen(now, inhibited)
             voice = sink.voice
-            if not voice.active:
+            sink.barred = voice.active and (sink.barred or (bar and not voice.settings.always))
+            if sink.barred or not voice.active:
                 if voice.reading:
                     voice.leave()
                 ended |= voice.ended
@@ -175,7 +185,7 @@ class DeviceMix:
         before position `not_before`.
         """
         now = frame.complete_at_s
-        voices = [sink.voice for sink in self._sinks if sink.voice.active]
+        voices = [sink.voice for sink in self._sinks if sink.voice.active and not sink.barred]
         if card_talks and (self.stands_for_card or not voices):
             self._on_air = True  # a key at a channel without a card sends them all: nobody twice
             return [frame]

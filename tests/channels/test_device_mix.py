@@ -264,6 +264,33 @@ def test_while_nobody_may_talk_the_voice_waits_and_its_last_second_is_kept() -> 
     assert channel.wire.ticks[-1] == channel.index
 
 
+def test_a_microphone_beside_a_pump_that_timed_out_bars_no_other_microphone() -> None:
+    channel = Channel()
+    channel.add(tone(16_000, 500, 30.0))
+    channel.run(3.0)
+    channel.mix.bar()  # the time-out timer
+    channel.run(1.0)
+    assert channel.drained == [1]
+    packets = len(channel.wire.packets)
+    channel.add(tone(16_000, 1500, 1.0))
+    channel.run(4.0)
+    assert channel.drained == [1, 2]
+    heard = channel.wire.heard[packets * 960 :]
+    assert level_at(heard[9600:38_400], 1500, 48_000) > 2000
+    assert level_at(heard[9600:38_400], 500, 48_000) < 100
+
+
+def test_a_microphone_that_timed_out_is_heard_again_after_it_was_quiet() -> None:
+    channel = Channel()
+    channel.add(np.concatenate((tone(16_000, 500, 5.0), silence(48_000), tone(16_000, 500, 2.0))))
+    channel.run(3.0)
+    channel.mix.bar()
+    channel.run(4.0)
+    assert channel.drained == [1]
+    channel.run(2.0)
+    assert channel.told[-1][:2] == (Opener.DEVICE, True)
+
+
 def test_our_own_loudspeaker_opens_no_valve_of_a_microphone_near_it() -> None:
     for shy in (True, False):
         channel = Channel(obeys=False)

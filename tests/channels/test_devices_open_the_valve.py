@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -149,6 +150,17 @@ INPUTS = st.one_of(
     st.builds(PlayingChanged, st.booleans()),
     st.sampled_from([SourceLost(), SourceBack(), Tick()]),
 )
+
+
+@pytest.mark.parametrize("microphone", [DEVICE, STREAM])
+def test_a_microphone_that_spoke_over_a_passthrough_for_too_long_latches_no_button(
+    microphone: Opener,
+) -> None:
+    state, _ = run(online(), on(PASS), Announced(1, True), on(microphone))
+    state, _ = run(state, Tick(), now=70.0)
+    assert not state.latched
+    state, _ = run(state, on(BUTTON), now=80.0)
+    assert state.card_talks
 
 
 @given(st.lists(st.tuples(INPUTS, st.floats(0, 100)), max_size=40), st.booleans())
