@@ -138,7 +138,7 @@ def test_a_device_that_booted_is_heard_from_its_new_port() -> None:
 
 
 def test_a_flow_that_stops_ends() -> None:
-    with running(KNOWN, Relay(silence_s=2)) as bench, microphone(bench) as sock:
+    with running(KNOWN, Relay().model_copy(update={"silence_s": 0.6})) as bench, microphone(bench) as sock:
         send(sock, noise(BLOCK * 20), list(range(20)))
         assert bench.until(lambda: bool(bench.streams) and bench.streams[0].causes == ["device gone"])
 

@@ -284,7 +284,7 @@ def test_strangers_are_refused_or_kept_apart(unknown: str) -> None:
 
 
 def test_a_hello_that_never_ends_and_one_that_never_begins_are_given_up() -> None:
-    relay = Relay(hello_wait_ms=50, silence_s=2)
+    relay = Relay(hello_wait_ms=50).model_copy(update={"silence_s": 0.6})
     with running(relay=relay) as bench, bench.device() as mute, bench.device() as half:
         half.sendall(b'{"hel')
         assert came(bench, "esp32-127.0.0.1", 2)  # audio, by then
@@ -293,7 +293,7 @@ def test_a_hello_that_never_ends_and_one_that_never_begins_are_given_up() -> Non
 
 
 def test_a_device_that_dribbles_is_as_good_as_silent() -> None:
-    with running(relay=Relay(silence_s=2)) as bench, bench.device() as sock:
+    with running(relay=Relay().model_copy(update={"silence_s": 0.6})) as bench, bench.device() as sock:
         stop = threading.Event()
 
         def dribble() -> None:

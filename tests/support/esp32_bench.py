@@ -114,6 +114,7 @@ def running(
     bench.relay.start()
     try:
         assert bench.until(lambda: bench.relay.tcp_port != 0)
+        assert bench.until(lambda: (bench.relay.udp_port != 0) == (esp32.udp_port is not None))
         yield bench
     finally:
         began_s = time.monotonic()
