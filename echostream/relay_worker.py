@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -36,10 +37,16 @@ class WorkerRecorder:
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self._recorder: Recorder | None = None
+        self._ending: list[Recorder] = []
 
     def record_with(self, record: Record) -> None:
-        """Every stream of the recorder before was ended: close its files, then begin anew."""
-        self.stop()
+        """Every stream of the recorder before was ended: it closes its files, and nobody waits for it here.
+        On a slow disk that takes longer than the gateway lets this process be silent."""
+        self._ending = [one for one in self._ending if not one.join(0)]
+        old, self._recorder = self._recorder, None
+        if old is not None:
+            old.request_stop()
+            self._ending.append(old)
         if record.recording is None or not record.recording.enabled:
             return
         self._recorder = Recorder(
@@ -70,8 +77,11 @@ class WorkerRecorder:
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             recorder.request_stop()
-            if not recorder.join(JOIN_S):
-                log.error("worker %s has not ended after %.1f s", recorder.name, JOIN_S)
+            self._ending.append(recorder)
+        until_s = time.monotonic() + JOIN_S
+        for one in self._ending:
+            if not one.join(max(0.0, until_s - time.monotonic())):
+                log.error("worker %s has not ended after %.1f s", one.name, JOIN_S)
 
     def _tell(self, word: Literal["changed", "closed"], path: Path) -> None:
         self._pipe.send(Told(word, path))
@@ -103,6 +113,9 @@ def main() -> int:
     recorder = WorkerRecorder(pipe)
     try:
         StreamServer(pipe, Relay(), recorder).run()
+    except Exception:
+        log.exception("the process that serves streams has failed")
+        return 1
     finally:
         recorder.stop()
         pipe.drain()

@@ -165,7 +165,7 @@ class StreamServer:
             sock, take.address, self, self._relay, self._buffer, self._rounds.forget, now, take.opening
         )
         self._by_number[take.number] = connection
-        stream.set_sinks(self._recorders.open(info, admitted.settings))
+        stream.set_sinks(self._sinks_of(stream))
         connection.begin(stream, take.audio, now)
         self._rounds.add(connection)
 
@@ -179,7 +179,15 @@ class StreamServer:
 
     def _open_anew(self, stream: DeviceStream) -> None:
         stream.end_sinks("stopped")
-        stream.set_sinks(self._recorders.open(stream.info, stream.admitted.settings))
+        stream.set_sinks(self._sinks_of(stream))
+
+    def _sinks_of(self, stream: DeviceStream) -> Sequence[DeviceSink]:
+        try:
+            return self._recorders.open(stream.info, stream.admitted.settings)
+        except Exception:  # what is wrong with one device is no matter of the others
+            self.counters.sink_errors += 1
+            log.exception("device %s: nobody takes its audio", stream.info.name)
+            return ()
 
     def _tell_seen(self, now: float) -> None:
         recorded = self._recorders.lost_s()
