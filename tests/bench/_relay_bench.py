@@ -165,7 +165,7 @@ class Fleet:
                 one["samples"],
                 one["lost_samples"],
                 one["sha256"],
-                one["first_at_s"] - unix_s,
+                (one["first_at_s"] or one["began_s"]) - unix_s,
                 told["rate_hz"] * (1 + device["ppm"] / 1e6),
                 one["latest_ms"],
             )
