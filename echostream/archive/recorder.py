@@ -221,8 +221,12 @@ class Recorder(Worker):
                 self._left.step(self._clock.now(), REPAIR_S)
         finally:
             # Asked to stop, or tripped over a bug: what is on disk is whole.
-            self._take_new()
-            self._finish_all()
+            try:
+                self._take_new()
+                self._finish_all()
+            finally:
+                if self._stopping.is_set() and self._settler is not None:
+                    self._settler.request_stop()  # here: whoever joins may have given up on a slow disk
 
     def _add(self, one: SourceRecorder) -> None:
         self._new.append(one)

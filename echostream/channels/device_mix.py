@@ -116,8 +116,8 @@ class DeviceMix:
     # ---- any thread
 
     def bar(self) -> None:
-        """The time-out timer: those whose voice opened the valve are not sent before they were quiet. Beside a
-        pump that never is, another one's voice opens it again."""
+        """The time-out timer: those whose voice opened the valve are not sent before they were quiet. Beside
+        a pump that never is, another one's voice opens it again."""
         self._bar_wanted = True
 
     @property

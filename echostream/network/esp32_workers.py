@@ -43,6 +43,8 @@ SILENT_S: Final = 15.0
 """A process that says nothing for so long hangs: it speaks once a second."""
 START_S: Final = 30.0
 """The same before its first word: a Pi under load imports for seconds."""
+KILLED_S: Final = 0.5
+"""For the end of one that was killed; the microphones that are on the air wait meanwhile."""
 RESTART_MIN_S: Final = 0.5
 RESTART_MAX_S: Final = 30.0
 
@@ -195,7 +197,10 @@ class StreamWorker:
         self._selector.unregister(running.pipe.sock)
         running.pipe.close()
         running.process.kill()
-        code = running.process.wait()
+        try:
+            code = str(running.process.wait(KILLED_S))
+        except subprocess.TimeoutExpired:  # a thread of it hangs in the disk: the kernel ends it when it can
+            code = "not yet: its disk hangs"
         self._past = sum_of((self._past, self.counters))
         self.counters = RelayCounters()
         self._start_at_s = now + self._pause_s

@@ -202,3 +202,24 @@ def test_a_stop_joins_within_two_seconds_and_closes_what_is_open(tmp_path: Path)
     assert [(one.state, one.ended, one.samples) for one in known(tmp_path)] == [
         ("closed", "stopped", RATE)
     ] * 20
+
+
+def test_nothing_runs_on_after_a_stop_that_gave_up_on_a_slow_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    recorder = Recorder(settings_for(tmp_path), "gw", lambda event: None)
+    finish_all = recorder._finish_all
+
+    def hang() -> None:
+        assert answers.wait(5)
+        finish_all()
+
+    monkeypatch.setattr(recorder, "_finish_all", hang)
+    recorder.start()
+    recorder.request_stop()
+    assert not recorder.join(0.05)
+    answers.set()
+    assert recorder._settler is not None
+    assert recorder._settler.join(5)  # it was told by the recorder, as nobody joins again
+    assert recorder.join(5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import selectors
 import signal
 import socket
 import subprocess
@@ -25,7 +26,8 @@ from echostream.config.recording_models import Recording
 from echostream.events import WorkerFailed
 from echostream.network.esp32_admission import Admitted
 from echostream.network.esp32_pipe import Pipe, Record, Take, Told
-from echostream.network.esp32_workers import RecordJob
+from echostream.network.esp32_workers import RecordJob, StreamWorker
+from echostream.relay_worker import WorkerRecorder
 from echostream.wire.esp32_hello import Opening
 
 TWO = Relay(workers=2, max_per_address=100)
@@ -190,6 +192,43 @@ def test_a_process_that_hangs_is_killed_and_started_again(
         assert bench.until(lambda: f"{worker.name}: it hangs" in caplog.text)
         assert bench.until(lambda: len(pids(bench)) == 2 and pid not in pids(bench), START_S)
         assert bench.until(lambda: bench.changes[-1].detail == "its process ended")
+
+
+def test_a_process_that_a_hanging_disk_keeps_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that reads every microphone must not wait for it."""
+
+    class Kept:
+        def kill(self) -> None:
+            return
+
+        def wait(self, timeout: float | None = None) -> int:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired("relay_worker", timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **more: Kept())
+    with selectors.DefaultSelector() as selector:
+        worker = StreamWorker(1, selector, lambda worker, now: None)
+        worker.keep_up(TWO, Record(None, ""), 0.0)
+        assert worker.running
+        assert "hangs" in worker.end("it hangs", 1.0)
+        assert not worker.running
+
+
+def test_a_new_recorder_does_not_wait_for_the_one_before(archive: Archive) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pipe, answers = Pipe(ours), threading.Event()
+    recorder = WorkerRecorder(pipe)
+    recorder.record_with(Record(archive.recording, "site"))
+    old = recorder._recorder
+    assert old is not None
+    old._finish_all = lambda: answers.wait(5)  # type: ignore[method-assign,assignment]
+    recorder.record_with(Record(archive.recording, "site"))  # comes back
+    assert recorder._recorder not in (None, old)
+    answers.set()
+    recorder.stop()
+    assert old.join(0)
+    pipe.close()
+    theirs.close()
 
 
 def test_the_end_of_the_gateway_is_the_end_of_its_processes_and_every_recording_is_whole(
