@@ -34,7 +34,7 @@ BENCHES = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benches that are named (default: all); 1 when a goal was missed."""
-    listing = "\n".join(f"  {name:11} {what}" for name, what in BENCHES.items())
+    listing = "\n".join(f"  {name:14} {what}" for name, what in BENCHES.items())
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description=f"EchoStream's benchmarks:\n{listing}",
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], metavar="NAME")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    parser.add_argument("--long", action="store_true", help="the ten-minute soak")
+    parser.add_argument("--long", action="store_true", help="longer runs: soak and relay ten minutes, a day three")
     args = parser.parse_args(argv)
     sys.path.insert(0, str(SUPPORT))
     rows: list[Row] = []
