@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], metavar="NAME")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    parser.add_argument("--long", action="store_true", help="longer runs: soak and relay ten minutes, a day three")
+    parser.add_argument("--long", action="store_true", help="ten minutes of soak and relay, three days")
     args = parser.parse_args(argv)
     sys.path.insert(0, str(SUPPORT))
     rows: list[Row] = []
