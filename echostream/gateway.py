@@ -288,7 +288,7 @@ class Gateway:
                 self.config.recording,
                 self.config.gateway.id,
                 records.index.changed,
-                records.filing.closed,
+                records.filing.told,
                 records.sync.written,
             )
         microphones.record_with(None if records is None else records.recorder)

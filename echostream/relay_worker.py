@@ -4,6 +4,7 @@ input: `python -m echostream.relay_worker`. Like main it knows every room; nobod
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
+from echostream.archive.filing import mark_closed
 from echostream.archive.recorder import Recorder
 from echostream.audio.device_ports import DeviceSink, StreamInfo
 from echostream.config.esp32_models import DeviceDefaults, Relay
@@ -54,7 +56,7 @@ class WorkerRecorder:
             record.gateway_id,
             self._post,
             lambda path: self._tell("changed", path),
-            lambda path: self._tell("closed", path),
+            self._closed,
             lambda: self._pipe.send(Told("written")),
         )
         self._recorder.start()
@@ -82,6 +84,11 @@ class WorkerRecorder:
         for one in self._ending:
             if not one.join(max(0.0, until_s - time.monotonic())):
                 log.error("worker %s has not ended after %.1f s", one.name, JOIN_S)
+
+    def _closed(self, path: Path) -> None:
+        with contextlib.suppress(OSError):  # a full disk: then only a restart of the gateway forgets it
+            mark_closed(path.parents[2], path.stem)
+        self._tell("closed", path)
 
     def _tell(self, word: Literal["changed", "closed"], path: Path) -> None:
         self._pipe.send(Told(word, path))

@@ -87,6 +87,12 @@ class Filing(Worker):
             self._unmarked.append(meta.stem)  # a full disk; only a restart forgets it now
         self._wake.set()
 
+    def told(self, meta: Path) -> None:
+        """The same of another process, which has marked it. From any thread; does not touch the disk, which
+        may hang, while whoever tells reads microphones."""
+        self._unmarked.append(meta.stem)
+        self._wake.set()
+
     @property
     def waiting(self) -> int:
         """Recordings that are still to be filed."""

@@ -169,7 +169,16 @@ class Datagrams:
             flow = None
         if flow is None:
             flow = self._begin(source, data, now)
-        if flow is not None and not flow.feed(data, self._roster, now):
+        if flow is None:
+            return
+        try:
+            goes_on = flow.feed(data, self._roster, now)
+        except Exception:
+            # A bug of ours in the stream of one device must not end those of all others.
+            log.exception("datagrams of %s: reading them failed, the stream is ended", flow.address)
+            self._end(flow, "a bug of the gateway", now, "overload")
+            return
+        if not goes_on:
             self._end(flow, f"{BAD_IN_A_ROW} datagrams in a row were no audio", now)
 
     def _begin(self, source: _Source, data: bytes, now: float) -> Flow | None:

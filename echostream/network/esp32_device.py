@@ -110,6 +110,14 @@ class DeviceStream:
 
     def end(self, cause: GapCause) -> None:
         """The stream is over: what it lost just before is known now."""
+        try:
+            self._tell_missing()
+        except Exception:
+            # A bug in the one clock; without an end its recording would stay open.
+            log.exception("device %s: what it lost last is not known", self.info.name)
+        self.end_sinks(cause)
+
+    def _tell_missing(self) -> None:
         missing = self._clock.finish() if self.began else []
         clock, later = self._clock, sum(one.samples for one in missing)
         for one in missing:  # each with its own place, and none so long that it would end the recording
@@ -118,17 +126,12 @@ class DeviceStream:
             nothing = DeviceAudio(silence(0), position, clock.time_of(position), ppm=clock.ppm)
             self._mark_gap(nothing, [one])
             self._hand_to_sinks(nothing)
-        self.end_sinks(cause)
 
     def end_sinks(self, cause: GapCause) -> None:
         """No more of this stream, for all who take it now."""
         sinks, self._sinks = self._sinks, []
         for sink in sinks:
-            try:
-                sink.ended(cause)
-            except Exception:
-                self._counters.sink_errors += 1
-                log.exception("device %s: %s failed at the end", self.info.name, type(sink).__name__)
+            self._tell_ended(sink, cause)
 
     def status(self, now: float, connections: int) -> DeviceStatus:
         """Any thread."""
@@ -176,6 +179,7 @@ class DeviceStream:
         self._hand_to_sinks(block)
 
     def _hand_to_sinks(self, block: DeviceAudio) -> None:
+        failed: list[DeviceSink] = []
         for sink in self._sinks:
             try:
                 sink.audio(block)
@@ -183,7 +187,17 @@ class DeviceStream:
                 # One taker's bug must cost neither the other takers nor the other devices.
                 log.exception("device %s: %s failed and is left out", self.info.name, type(sink).__name__)
                 self._counters.sink_errors += 1
-                self._sinks = [other for other in self._sinks if other is not sink]
+                failed.append(sink)
+        for sink in failed:
+            self._sinks.remove(sink)
+            self._tell_ended(sink, "overload")  # else what it has open stays open
+
+    def _tell_ended(self, sink: DeviceSink, cause: GapCause) -> None:
+        try:
+            sink.ended(cause)
+        except Exception:
+            self._counters.sink_errors += 1
+            log.exception("device %s: %s failed at the end", self.info.name, type(sink).__name__)
 
     def _mark_gap(self, block: DeviceAudio, missing: Sequence[Missing]) -> None:
         samples = self._pending + sum(one.samples for one in missing)

@@ -6,12 +6,15 @@ a second: rounds are what lets one core serve a thousand devices.
 
 from __future__ import annotations
 
+import logging
 import selectors
 import time
 from math import inf
 from typing import Final
 
 from echostream.network.esp32_connection import Connection
+
+log = logging.getLogger(__name__)
 
 OFTEN_S: Final = 0.025
 SELDOM_S: Final = 0.05
@@ -73,7 +76,12 @@ class Rounds:
         """It has something."""
         if not connection.open:
             return  # another one took its place within this round
-        goes_on = connection.read(time.monotonic())  # a round may take long: of each its own time
+        try:
+            goes_on = connection.read(time.monotonic())  # a round may take long: of each its own time
+        except Exception:
+            # A bug of ours in the stream of one device must not end those of all others.
+            log.exception("device at %s: reading it failed, it is closed", connection.address)
+            connection.close("a bug of the gateway", time.monotonic(), "overload")
         if not connection.open:
             return
         if goes_on:

@@ -366,3 +366,11 @@ def test_a_broken_meta_file_stops_nobody(tmp_path: Path) -> None:
     desk.run_until(lambda: not desk.filing.waiting)
     assert desk.told == [place.meta]
     assert desk.filing.failed == 2
+
+
+def test_what_another_process_closed_is_filed_without_a_look_at_the_disk_by_who_tells(tmp_path: Path) -> None:
+    place = closed(tmp_path)
+    desk = Desk(tmp_path)
+    with patch.object(os, "open", side_effect=AssertionError):
+        desk.filing.told(place.meta)
+    assert desk.filing.waiting == 1

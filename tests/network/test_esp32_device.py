@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from esp32_bench import Taken, noise
 
-from echostream.audio.device_ports import StreamInfo
+from echostream.audio.device_ports import DeviceAudio, StreamInfo
 from echostream.config.esp32_models import DeviceDefaults
 from echostream.network.esp32_admission import Admitted
 from echostream.network.esp32_device import DeviceStream, bytes_per_s
@@ -82,6 +82,20 @@ def test_the_end_before_the_first_sample_is_an_end() -> None:
     device.feed(b"\x01", 0.1)
     device.end("device gone")
     assert (taken.blocks, taken.causes) == ([], ["device gone"])
+
+
+def test_a_taker_that_fails_is_told_that_it_is_over_and_leaves_nothing_behind() -> None:
+    class Broken(Taken):
+        def audio(self, block: DeviceAudio) -> None:
+            raise ZeroDivisionError
+
+    device, taken = stream()
+    broken = Broken(taken.info)
+    device.set_sinks([broken, taken])
+    feed(device, 3, 0.0)
+    assert broken.causes == ["overload"]
+    device.end("device gone")
+    assert (broken.causes, taken.causes) == (["overload"], ["device gone"])
 
 
 def test_a_block_is_memory_of_its_own() -> None:

@@ -19,6 +19,7 @@ from echostream.config.base import Secret
 from echostream.config.esp32_models import DeviceDefaults, Esp32, Esp32Device, Relay
 from echostream.events import DevicesChanged
 from echostream.network.esp32_connection import Connection
+from echostream.network.esp32_device import DeviceStream
 from echostream.network.esp32_rounds import Rounds
 
 PORCH = Esp32Device(name="porch", label="Porch")
@@ -439,6 +440,31 @@ def test_a_taker_that_fails_costs_its_own_part_only(caplog: pytest.LogCaptureFix
         assert bench.until(lambda: bench.streams[0].causes == ["device gone"])
         assert np.array_equal(bench.streams[0].samples, sent)
     assert caplog.text.count("RuntimeError: the one bug") == 1
+
+
+def test_a_bug_in_the_stream_of_one_device_ends_no_other_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = DeviceStream.feed
+
+    def broken(stream: DeviceStream, data: bytes, now: float) -> None:
+        if stream.info.name == "bad":
+            raise ZeroDivisionError("the one bug")
+        feed(stream, data, now)
+
+    monkeypatch.setattr(DeviceStream, "feed", broken)
+    sent = noise(3000)
+    with running() as bench, bench.device(hello={"device": "good"}) as good:
+        good.sendall(sent[:1000].tobytes())
+        assert came(bench, "good", 1000)
+        with bench.device(hello={"device": "bad"}) as bad:
+            bad.sendall(sent.tobytes())
+            assert closed_by_relay(bad)
+        good.sendall(sent[1000:].tobytes())
+        assert came(bench, "good", sent.size)
+        assert [stream.causes for stream in bench.streams] == [[], ["overload"]]
+        assert bench.relay.restarts == 0
+    assert caplog.text.count("ZeroDivisionError: the one bug") == 1
 
 
 def test_a_device_without_power_is_noticed_by_the_kernel_within_half_a_minute() -> None:

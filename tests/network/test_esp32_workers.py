@@ -106,6 +106,8 @@ def test_what_is_handed_over_is_recorded_to_the_sample(archive: Archive) -> None
         (recorded,) = archive.samples_of(name)
         assert np.array_equal(recorded, noise(20_000, number))
     assert set(archive.closed) <= archive.changed
+    marked = {path.name for path in (archive.directory / ".closed").iterdir()}
+    assert marked == {path.stem for path in archive.closed}  # the gateway's thread `esp32` touches no disk
 
 
 def test_those_that_talk_stay_with_the_gateway(archive: Archive) -> None:
