@@ -6,6 +6,7 @@ one after the other, each into files of its own. Files, times and gaps of one so
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -51,6 +52,8 @@ CLOSING_S: Final = 0.015
 """Of last words about closed files in a turn."""
 REPAIR_S: Final = 0.1
 """Of half-written recordings at a time, so that what is recorded meanwhile does not wait."""
+MOST_NEW: Final = 2048
+"""Streams that wait for a recorder whose disk hangs; each holds the seconds of its tap."""
 _TRIGGERS: Final[dict[str, Trigger]] = {
     "continuous": "continuous",
     "vox": "vox",
@@ -115,6 +118,8 @@ class Recorder(Worker):
         self._tell_failure_at_s = 0.0
         self.failures = 0
         """Times that a bug ended a recording."""
+        self.given_up = 0
+        """Streams that found no place while the disk hung."""
 
     # ---- from any thread
 
@@ -229,8 +234,16 @@ class Recorder(Worker):
                     self._settler.request_stop()  # here: whoever joins may have given up on a slow disk
 
     def _add(self, one: SourceRecorder) -> None:
+        if len(self._new) >= MOST_NEW:
+            self._make_room()
         self._new.append(one)
         self._wake.set()
+
+    def _make_room(self) -> None:
+        """The disk hangs, and devices come and go meanwhile: the oldest stream that is over gives way."""
+        with contextlib.suppress(ValueError, RuntimeError, IndexError):  # the recorder goes on at this moment
+            self._new.remove(next((old for old in self._new if old.tap.over), self._new[0]))
+            self.given_up += 1
 
     def _closed_now(self, file: OpenRecording) -> None:
         self._late.closed(file.meta_path, file.meta.clock)

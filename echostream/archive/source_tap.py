@@ -54,6 +54,7 @@ class SourceTap:
         self.rate_hz = rate_hz
         self._bound = int(BOUND_S * rate_hz)
         self._came = self._went = 0
+        self._over = False
         self.dropped = 0
         """Samples that found the queue full."""
 
@@ -71,6 +72,11 @@ class SourceTap:
                 self._went += len(item.samples)
             items.append(item)
         return items
+
+    @property
+    def over(self) -> bool:
+        """Its end is in the queue. Any thread."""
+        return self._over
 
     def mark(self, tone: ToneMark) -> None:
         """A page was heard. Any thread."""
@@ -104,6 +110,7 @@ class DeviceTap(SourceTap):
 
     def ended(self, cause: GapCause) -> None:
         """Never refused: without it a recording would not end."""
+        self._over = True
         self._items.append(Ended(cause))
 
 
@@ -142,5 +149,6 @@ class ChannelTap(SourceTap):
 
     def close(self, cause: GapCause = "stopped") -> None:
         """The channel is gone, or is recorded no more. Any thread."""
+        self._over = True
         self._items.append(Ended(cause))
         self._on_close(self, cause)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from echostream.archive import recorder as recorder_module
 from echostream.archive import settling
 from echostream.archive.meta_files import read_meta
 from echostream.archive.open_marks import OpenMarks, half_written
@@ -223,3 +224,18 @@ def test_nothing_runs_on_after_a_stop_that_gave_up_on_a_slow_disk(
     assert recorder._settler is not None
     assert recorder._settler.join(5)  # it was told by the recorder, as nobody joins again
     assert recorder.join(5)
+
+
+def test_a_device_that_comes_and_goes_while_the_disk_hangs_costs_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "MOST_NEW", 10)
+    recorder = Recorder(settings_for(tmp_path), "gw", lambda event: None)  # not started: it takes nothing
+    policy = RecordPolicy(mode="continuous")
+    recorder.open_device(StreamInfo("goes on", "", RATE, "192.0.2.8", 1), policy)
+    for number in range(100):
+        tap = recorder.open_device(StreamInfo("porch", "", RATE, "192.0.2.7", 2 + number), policy)
+        assert tap is not None
+        tap.ended("device gone")
+    assert [one.name for one in recorder.sources] == ["goes on"] + ["porch"] * 9
+    assert recorder.given_up == 91
