@@ -54,6 +54,7 @@ class DeviceVoice:
         """What is sent."""
         self.card = DeviceReader(self._stream, frame_ms)
         """What stands for the card of a channel without one: all that the microphone hears."""
+        self._sent_until = 0
         self._gate = DeviceGate(
             settings.rate_hz, settings.threshold_dbfs, settings.attack_ms, settings.hang_ms, settings.gain_db
         )
@@ -118,11 +119,18 @@ class DeviceVoice:
 
     def begin(self, now: float) -> None:
         """It goes on the air now."""
-        self.air.begin(now, None if self.settings.always else self._gate.opened_at - self._stream.spare)
+        start = max(self._gate.opened_at - self._stream.spare, self._sent_until)
+        self.air.begin(now, None if self.settings.always else start)
 
     def leave(self) -> None:
         """Off the air; the valve stays as it is."""
         self.air.leave()
+
+    def sent_as_card(self) -> None:
+        """What the microphone hears goes out as what a card captured: as a voice it goes on behind that."""
+        self.air.leave()
+        if self.card.position is not None:
+            self._sent_until = self.card.position
 
     def pull(self, rate_hz: int, now: float, ahead: bool = False) -> Float32 | None:
         """The next frame for the air; see DeviceReader.pull."""

@@ -188,6 +188,8 @@ class DeviceMix:
         voices = [sink.voice for sink in self._sinks if sink.voice.active and not sink.barred]
         if card_talks and (self.stands_for_card or not voices):
             self._on_air = True  # a key at a channel without a card sends them all: nobody twice
+            for sink in self._sinks:
+                sink.voice.sent_as_card()
             return [frame]
         for voice in voices:
             if not voice.reading:

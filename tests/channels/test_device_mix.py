@@ -362,6 +362,29 @@ def test_without_a_card_a_button_sends_every_microphone_once() -> None:
     assert level_at(channel.wire.heard[-4800:], 500, 48_000) == pytest.approx(4010, rel=0.05)
 
 
+@pytest.mark.parametrize("began", ["the button", "the voice"])
+def test_without_a_card_nothing_is_said_again_after_a_button_is_released(began: str) -> None:
+    """What went out as what a card hears goes out no second time as what a microphone says."""
+    channel = Channel(obeys=False)
+    channel.mix = DeviceMix(20, 0.0, channel._opener, channel._first, stands_for_card=True)
+    frequencies = [300 + 100 * step for step in range(20)]  # each a quarter of a second
+    channel.add(np.concatenate([tone(16_000, f, 0.25) for f in frequencies]))
+    channel.run(0.3)
+    channel.key(card_talks=began == "the button")
+    channel.run(0.7)
+    channel.path.card_talks(True)
+    channel.run(1.0)
+    channel.path.card_talks(False)
+    channel.run(2.5)
+    heard = channel.wire.heard
+    loudest = []
+    for at in range(0, heard.size - 4800, 2400):
+        spectrum = np.abs(np.fft.rfft(heard[at : at + 4800] * np.hanning(4800)))
+        if spectrum.max() > 1e5:
+            loudest.append(round(int(spectrum.argmax()) * 10 / 100))
+    assert loudest == sorted(loudest)
+
+
 ACTIONS = st.sampled_from(
     ["run", "run", "run", "key", "card", "release", "abort", "add", "gone", "stall", "lost"]
 )
