@@ -16,6 +16,7 @@ from echostream.archive.recording import Recording
 from echostream.archive.wall_clock import ClockQuality
 from echostream.audio.device_ports import DeviceAudio, DeviceSink, GapCause, StreamInfo
 from echostream.audio.format import Samples
+from echostream.config.recording_models import RecordPolicy
 
 RATE = 8000
 WRAP = 32_767
@@ -26,7 +27,10 @@ CAUSES: list[GapCause] = ["device lost audio", "packets lost", "overload"]
 class Ordeal:
     """One device, and what happens to it and around it."""
 
-    def __init__(self, directory: Path, seed: int, unsteady: bool = True) -> None:
+    def __init__(
+        self, directory: Path, seed: int, unsteady: bool = True, policy: RecordPolicy = CONTINUOUS
+    ) -> None:
+        self.policy = policy
         self.unsteady = unsteady
         self.chance = random.Random(seed)
         self.stand = Stand(directory, segment_s=20.0)
@@ -45,7 +49,7 @@ class Ordeal:
             self.stand.now += self.chance.choice([0.0, 0.5, 30.0])
         self.stream += 1
         info = StreamInfo("porch", "", RATE, "192.0.2.7", self.stream)
-        self.sink = self.stand.recorder.open_device(info, CONTINUOUS)
+        self.sink = self.stand.recorder.open_device(info, self.policy)
         self.position = self.chance.choice([0, 12_345])
         self.began = self.position
         self.settled = self.chance.random() < 0.5
@@ -157,6 +161,19 @@ def test_every_sample_is_in_a_file_once_and_in_order(tmp_path: Path, seed: int) 
         gap = one.gap_before
         if gap is not None and one.clock == "synchronised":
             assert gap.start_us <= gap.end_us
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_loud_is_in_one_piece_too(tmp_path: Path, seed: int) -> None:
+    policy = RecordPolicy(mode="vox", threshold_dbfs=-12, pre_roll_ms=300, post_roll_ms=200)
+    ordeal = Ordeal(tmp_path, seed, policy=policy)
+    steps = [ordeal.talk] * 4 + [ordeal.short_gap, ordeal.long_gap, ordeal.late_gap, ordeal.connect]
+    recordings = ordeal.run(steps)
+    assert ordeal.stand.recorder.failures == 0
+    held = [places(ordeal, one) for one in recordings]
+    assert all(follow(values) for values in held)
+    assert 0 < sum(map(len, held)) <= ordeal.sent
+    assert not list((tmp_path / ".open").glob("2*"))
 
 
 def test_without_steps_of_the_clock_files_never_overlap_and_gaps_fill_what_is_between(tmp_path: Path) -> None:
