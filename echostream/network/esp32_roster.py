@@ -34,6 +34,8 @@ QUIET_S: Final = 1.0
 """A flow of datagrams that is silent for so long may be one of a device that started anew."""
 COMINGS_EACH: Final = 4
 """How often in a minute each place for strangers may change hands."""
+RETURNS: Final = 120
+"""How often in a minute a device with an entry may come; each time is a recording of its own."""
 HALF_OPEN_S: Final = 3.0
 """A connection without a name that is silent for so long is one whose device lost its power, and connects."""
 QUARREL_S: Final = 60.0
@@ -66,6 +68,7 @@ class Roster:
         self._resting: dict[str, float] = {}
         self._refusals = Refusals(self.counters.refused)
         self._comings = Comings()
+        self._returns = Comings()
         self._replaced: dict[str, tuple[float, int]] = {}
         self._streams = 0
         self.set_rules(esp32, relay, tokens)
@@ -90,6 +93,10 @@ class Roster:
         old = self._live.get(name)
         if old is not None and not _may_replace(verdict, over, old[0], now):
             self.refuse(carrier.address, Refused("taken", f"{name} is heard elsewhere at this moment"), now)
+            return None
+        if verdict.known and not self._returns.one_more(name, RETURNS, RETURNS * MAX_REMEMBERED, now):
+            often = f"{name} came {RETURNS} times within a minute: look at its power and its network"
+            self.refuse(carrier.address, Refused("too_often", often), now)
             return None
         if old is not None:
             self._replace(*old, now)

@@ -46,6 +46,23 @@ class Carrier:
         self.open = False
 
 
+def test_a_device_that_comes_ten_times_a_second_makes_a_bounded_number_of_recordings() -> None:
+    taken: list[Taken] = []
+
+    def open_sinks(info: StreamInfo, settings: DeviceDefaults) -> list[Taken]:
+        taken.append(Taken(info))
+        return taken[-1:]
+
+    roster = Roster(rules_of("refuse", 16_000), RELAY, {}, open_sinks)
+    for number in range(1200):
+        roster.admit(Carrier("192.0.2.3", None, "tcp"), None, 100.0 + number / 10)
+    garage = len(taken)
+    assert garage == 2 * 120  # in two minutes
+    assert roster.counters.refused["too_often"] == 1200 - garage
+    hello = Hello("porch")
+    assert roster.admit(Carrier("192.0.2.9", hello, "tcp"), hello, 219.9) is not None
+
+
 class Books(RuleBasedStateMachine):
     """Devices come, talk, go, flood and are replaced while the rules change."""
 
