@@ -2,15 +2,17 @@
 
 Arguments: folder, hours. The recorder is served as its thread does, each time a few seconds of every stream
 have come; what it closes is filed, indexed and deleted by the same code as in the gateway, one after the
-other on one thread. Only the coder is left out: a file takes its samples, counts them, and holds a little at
-its end, because a day of 104 streams is 9 million seconds of FLAC. Prints a line of JSON.
+other on one thread. Only the coder's work is left out: a file takes its samples, counts them, and holds as
+much silence at its end, because a day of 104 streams is 9 million seconds of FLAC. Prints a line of JSON.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from unittest.mock import patch
@@ -19,10 +21,11 @@ import numpy as np
 
 from echostream.archive.disk_room import Disk
 from echostream.archive.filing import Filing
+from echostream.archive.flac_file import FlacFile
 from echostream.archive.recorder import Recorder
 from echostream.archive.wall_clock import ClockQuality, WallClock
 from echostream.audio.device_ports import DeviceAudio, StreamInfo
-from echostream.audio.format import Samples
+from echostream.audio.format import Samples, silence
 from echostream.config.recording_models import AudioForm, RecordPolicy
 from echostream.config.recording_models import Recording as Settings
 from echostream.index.door import open_index
@@ -37,7 +40,8 @@ SEGMENT_S = 600.0
 START_S = 1000.0
 UNIX_S = 1_700_006_400.0
 """2023-11-15 00:00:00 UTC."""
-FILE_BYTES = 20_000
+FILE_BYTES = 14_000
+"""About what a file of silence takes."""
 KEPT_FILES = 4000
 SHORT_DAYS = 2 / 24
 ROUND_S, HOUR_S = 600.0, 3600.0
@@ -45,7 +49,7 @@ LEVEL = np.random.default_rng(3).integers(-3000, 3001, round(STEP_S * RATE_HZ)).
 
 
 class HollowFile:
-    """An AudioFile without sound."""
+    """An AudioFile that forgets what it is given."""
 
     full = False
 
@@ -67,7 +71,17 @@ class HollowFile:
 
     def close(self) -> None:
         if not self.path.stat().st_size:
-            self.path.write_bytes(os.urandom(FILE_BYTES))
+            self.path.write_bytes(_silent(self.samples, self.rate_hz))
+
+
+@functools.lru_cache(maxsize=8)
+def _silent(samples: int, rate_hz: int) -> bytes:
+    """A whole FLAC file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = FlacFile(Path(folder) / "silent.flac", rate_hz)
+        file.write(silence(samples))
+        file.close()
+        return file.path.read_bytes()
 
 
 class Day:
