@@ -72,6 +72,8 @@ class Filing(Worker):
         self._wake = threading.Event()
         self._unmarked: deque[str] = deque(maxlen=_MOST_UNMARKED)
         self._refused = set[str]()
+        self._left: int | None = None
+        self._fresh = 0
         self._why = ""
         self._untold: list[RecordingFiled] = []
         self._told_at_s = 0.0
@@ -85,18 +87,21 @@ class Filing(Worker):
             mark_closed(self._directory, meta.stem)
         except OSError:
             self._unmarked.append(meta.stem)  # a full disk; only a restart forgets it now
+        self._fresh += 1
         self._wake.set()
 
     def told(self, meta: Path) -> None:
         """The same of another process, which has marked it. From any thread; does not touch the disk, which
         may hang, while whoever tells reads microphones."""
         self._unmarked.append(meta.stem)
+        self._fresh += 1
         self._wake.set()
 
     @property
     def waiting(self) -> int:
-        """Recordings that are still to be filed."""
-        return len(self._stems())
+        """Recordings that are still to be filed. Who asks does not wait for a disk that hangs."""
+        left = self._left
+        return len(self._stems()) if left is None else left + self._fresh
 
     # ---- on its own thread
 
@@ -131,11 +136,14 @@ class Filing(Worker):
 
     def _stems(self) -> list[str]:
         """What there is to do, oldest first."""
+        self._fresh = 0
         try:
             marked = set(os.listdir(self._directory / FOLDER))
         except OSError:
             marked = set()
-        return sorted((marked | set(self._unmarked)) - self._refused)
+        every = marked | set(self._unmarked)
+        self._left = len(every)
+        return sorted(every - self._refused)
 
     def _settle_all(self, stems: list[str]) -> bool:
         """False: there is no use in going on now."""
@@ -178,6 +186,8 @@ class Filing(Worker):
             (self._directory / FOLDER / stem).unlink(missing_ok=True)
         except OSError:
             self._refused.add(stem)
+        else:
+            self._left = max(0, (self._left or 0) - 1)
         if stem in self._unmarked:
             self._unmarked.remove(stem)
 

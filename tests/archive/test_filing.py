@@ -374,3 +374,14 @@ def test_what_another_process_closed_is_filed_without_a_look_at_the_disk_by_who_
     with patch.object(os, "open", side_effect=AssertionError):
         desk.filing.told(place.meta)
     assert desk.filing.waiting == 1
+
+
+def test_who_asks_how_much_waits_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    """The thread that hears the order to stop shows it."""
+    desk = Desk(tmp_path)
+    desk.filing.closed(closed(tmp_path).meta)
+    desk.run_until(lambda: not desk.filing.waiting)
+    with patch.object(os, "listdir", side_effect=AssertionError):
+        assert desk.filing.waiting == 0
+        desk.filing.closed(closed(tmp_path, source="barn").meta)
+        assert desk.filing.waiting == 1
