@@ -43,8 +43,9 @@ class LeftOvers:
         self._of_source: dict[str, list[str]] = {}
         self._names: dict[str, deque[str]] = {}
         self._refused: deque[HalfWritten] = deque()
+        self._said: dict[str, str] = {}
         self._retry_at_s = 0.0
-        self.repaired = 0
+        self.repaired = self._told = 0
 
     @property
     def pending(self) -> int:
@@ -71,7 +72,8 @@ class LeftOvers:
         until_s = time.monotonic() + budget_s
         while self._pending:
             self._repair(self._pending.pop(next(iter(self._pending))))
-            if not self._pending:
+            if not self._pending and self.repaired != self._told:
+                self._told = self.repaired
                 log.info("%d recordings were repaired", self.repaired)
             if time.monotonic() >= until_s:
                 break
@@ -98,7 +100,16 @@ class LeftOvers:
         self._pending[half.stem] = half
         self._of_source.setdefault(source_of(half.stem), []).append(half.stem)
 
+    def _take_off(self, stem: str) -> None:
+        """One that is tried again and again must not leave its name each time."""
+        names = self._of_source.get(source_of(stem), [])
+        if stem in names:
+            names.remove(stem)
+            if not names:
+                del self._of_source[source_of(stem)]
+
     def _repair(self, half: HalfWritten) -> None:
+        self._take_off(half.stem)
         place = place_of(self._shelf.directory, f"{half.stem}.json")
         try:
             recording = self._known(half)
@@ -112,13 +123,17 @@ class LeftOvers:
             self._shelf.marks.remove(half.stem)
         except OSError as error:
             self._refused.append(half)
-            log.error("%s cannot be repaired: %s; it is tried again", half.stem, error.strerror or error)
+            why = error.strerror or str(error)
+            if self._said.get(half.stem) != why:
+                self._said[half.stem] = why
+                log.error("%s cannot be repaired: %s; it is tried again", half.stem, why)
             return
         except BrokenFile as error:
             log.error("%s", error)
             with contextlib.suppress(OSError):
                 self._shelf.marks.remove(half.stem)
             return
+        self._said.pop(half.stem, None)
         self._shelf.journal(place.meta)
         if recording is not None:
             self.repaired += 1

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 GATHER_S: Final = 1.0
 """A thousand files end at the same moment: one synchronisation is for all of them."""
 RETRY_S: Final = 10.0
+MOST: Final = 20_000
+"""Recordings that wait for a disk that does not synchronise; of more the next start looks after the oldest."""
 
 
 class Settler(Worker):
@@ -30,7 +32,7 @@ class Settler(Worker):
     def __init__(self, directory: Path, post: Post) -> None:
         super().__init__("record-settle", post)
         self._directory = directory
-        self._closed: deque[OpenRecording] = deque()
+        self._closed: deque[OpenRecording] = deque(maxlen=MOST)
         self._told = threading.Event()
         self._failing = False
 

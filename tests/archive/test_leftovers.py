@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from recorder_stand import CONTINUOUS, UNIX_S, Device, Stand
 
+from echostream.archive import leftovers
 from echostream.archive.leftovers import LeftOvers
 from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.open_marks import OpenMarks
@@ -69,6 +70,28 @@ def test_a_source_that_comes_back_at_once_knows_where_it_ended(tmp_path: Path) -
     assert new.gap_before.cause == "power cut"
     assert (new.gap_before.start_us, new.gap_before.end_us) == (old.end_us, new.start_us)
     assert later.recorder._left.pending == 1  # the other one waits for its turn
+
+
+def test_what_can_never_be_repaired_costs_one_line_of_log_and_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    crash(tmp_path, ["porch"])
+    later = next_start(tmp_path)
+    left = later.recorder._left
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch, caplog.at_level("INFO"):
+        patch.setattr(leftovers, "sync_file", refuse)
+        for attempt in range(1000):
+            left.step(later.now + 20.0 * attempt, 10.0)
+    assert caplog.text.count("Input/output error") == 1
+    assert caplog.text.count("were repaired") == 0
+    assert left._of_source == {}
+    left.step(later.now + 30_000.0, 10.0)
+    (repaired,) = later.recordings()
+    assert (repaired.state, repaired.samples) == ("repaired", 3 * RATE)
 
 
 @pytest.mark.parametrize("torn", ["", "{", "\0" * 300, '{"id": 5}'])
