@@ -23,7 +23,7 @@ GATHER_S: Final = 1.0
 """A thousand files end at the same moment: one synchronisation is for all of them."""
 RETRY_S: Final = 10.0
 MOST: Final = 20_000
-"""Recordings that wait for a disk that does not synchronise; of more the next start looks after the oldest."""
+"""Recordings that wait for a disk that does not synchronise; of more the oldest wait for the next start."""
 
 
 class Settler(Worker):
