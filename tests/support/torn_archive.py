@@ -264,10 +264,11 @@ class Lane:
         name, rate_hz = connection.firmware.name, connection.firmware.rate_hz
         handed = connection.handed_by(one.struck_s)
         first_us, struck_us = (round(at * 1e6) + offset_us for at in (connection.first_s, one.struck_s))
+        begins_us, ends_us = (round(at * 1e6) + offset_us for at in self._span(connection))
         pieces = [
             recording
             for recording in recordings.values()
-            if recording.source == name and first_us - 1_000_000 < recording.start_us < struck_us
+            if recording.source == name and begins_us < recording.start_us < min(struck_us, ends_us)
         ]
         pieces = sorted(pieces, key=lambda piece: piece.start_us)
         heard, silent = self._heard(pieces)
@@ -303,6 +304,18 @@ class Lane:
                 self.fault(f"{where}: the gap before it ends {gap.end_us - pieces[0].start_us} us off")
         elif later and not connection.firmware.kept_s and self._heard_before(name, pieces[0], recordings):
             self.fault(f"{where}: no gap row before {pieces[0].path}")
+
+    def _span(self, connection: Connection) -> tuple[float, float]:
+        """Between which starts a recording is this connection's: those before and after it may be near, where
+        a gateway lived for a moment only."""
+        own = [one for one in self.devices.connections() if one.firmware is connection.firmware]
+        at, first_s = own.index(connection), connection.first_s
+        begins_s, ends_s = first_s - 1.0, 2.0**40
+        if at:
+            begins_s = max(begins_s, (own[at - 1].first_s + first_s) / 2)
+        if at + 1 < len(own):
+            ends_s = own[at + 1].first_s - min(1.0, (own[at + 1].first_s - first_s) / 2)
+        return begins_s, ends_s
 
     def _judge_channel(self, one: Round, recordings: dict[str, Recording], offset_us: int) -> None:
         """The channel is recorded from its first frame on; nobody but the clock knows how much that is."""
