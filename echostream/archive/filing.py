@@ -7,13 +7,14 @@ all others, and a list on the disk of what is still to be done: a restart forget
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import math
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -168,7 +169,8 @@ class Filing(Worker):
     def _settle(self, stem: str) -> None:
         try:
             place = place_of(self._directory, f"{stem}.json")
-            self._file(place)
+            with _one_at_a_time(self._directory):
+                self._file(place)
         except ConversionAbandoned:
             return
         except OSError as error:
@@ -302,6 +304,19 @@ def _remove_old_forms(place: Place, recording: Recording) -> None:
         audio = place.audio(form)
         if form != recording.form and audio.exists() and place.audio(recording.form).exists():
             audio.unlink()
+
+
+@contextlib.contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """After a reload the old Filing and the new one are there at once, and must not convert the same WAV.
+    OSError."""
+    make_folder(directory / FOLDER)
+    handle = os.open(directory / FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def sweep(directory: Path) -> None:

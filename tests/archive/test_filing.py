@@ -385,3 +385,27 @@ def test_who_asks_how_much_waits_does_not_wait_for_the_disk(tmp_path: Path) -> N
         assert desk.filing.waiting == 0
         desk.filing.closed(closed(tmp_path, source="barn").meta)
         assert desk.filing.waiting == 1
+
+
+def test_two_that_are_there_at_once_file_one_recording_after_the_other(tmp_path: Path) -> None:
+    """After a reload the old one still works."""
+    place, old, new = closed(tmp_path), Desk(tmp_path), Desk(tmp_path)
+    inside, most = [0], [0]
+    convert = conversion.convert
+
+    def slow(*arguments: object) -> object:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.2)
+        inside[0] -= 1
+        return convert(*arguments)  # type: ignore[arg-type]
+
+    with patch.object(filing, "convert", slow):
+        old.filing.closed(place.meta)
+        new.filing.told(place.meta)
+        old.filing.start()
+        new.run_until(lambda: not old.filing.waiting and not new.filing.waiting)
+        old.filing.request_stop()
+        assert old.filing.join(PATIENCE_S)
+    assert most == [1]
+    check_filed(place, "flac")
