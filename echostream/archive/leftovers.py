@@ -147,7 +147,7 @@ class LeftOvers:
             recording = read_meta(place.meta)
         except (FileNotFoundError, BrokenFile):
             audio = next((path for path in map(place.audio, FORMS) if path.exists()), None)
-            if audio is None:
+            if audio is None or not audio.stat().st_size:
                 return None
             recording = recover(audio, self._shelf.directory, self._shelf.gateway_id)
             return replace(recording, state="repaired", ended=recording.ended or half.cause)

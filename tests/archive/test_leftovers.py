@@ -12,7 +12,7 @@ from recorder_stand import CONTINUOUS, UNIX_S, Device, Stand
 from echostream.archive import leftovers
 from echostream.archive.leftovers import LeftOvers
 from echostream.archive.meta_files import read_meta, write_meta
-from echostream.archive.open_marks import OpenMarks
+from echostream.archive.open_marks import OpenMarks, being_written
 from echostream.archive.open_recording import Shelf
 from echostream.archive.recording import Recording
 
@@ -114,6 +114,16 @@ def test_a_file_that_was_never_begun_leaves_nothing(tmp_path: Path) -> None:
     later = next_start(tmp_path)
     later.recorder._left.step(later.now, 10.0)
     assert later.recordings() == []
+    assert not list((tmp_path / ".open").glob("2*"))
+
+
+def test_a_file_that_was_made_and_not_begun_leaves_nothing(tmp_path: Path) -> None:
+    crash(tmp_path, ["porch"])
+    for path in [*tmp_path.glob("*/*.wav"), *tmp_path.glob("*/.meta/*.json")]:
+        path.write_bytes(b"")
+    later = next_start(tmp_path)
+    later.recorder._left.step(later.now, 10.0)
+    assert not [path for path in tmp_path.glob("20*/**/*") if path.is_file()]
     assert not list((tmp_path / ".open").glob("2*"))
 
 
@@ -260,3 +270,17 @@ def test_a_gap_over_the_border_wants_another_file_than_was_made(tmp_path: Path) 
     first, second = stand.recordings()
     assert second.start_us == UNIX_US + 59_500_000
     assert (first.samples, second.samples) == (39.5 * RATE, RATE)
+
+
+def test_a_kill_while_a_marker_is_written_leaves_the_old_one_or_none(tmp_path: Path) -> None:
+    """Half a marker would tell of a power cut that never was."""
+    marks = OpenMarks(tmp_path)
+    marks.put("2026-11-21_1200_07_porch")
+    folder = tmp_path / ".open"
+    (folder / ".4194303-1.new").write_bytes(b"")  # no process has that number: it died here
+    assert {name.name for name in folder.iterdir() if not name.name.startswith(".")} == {
+        "2026-11-21_1200_07_porch"
+    }
+    assert being_written(tmp_path) == {"2026-11-21_1200_07_porch"}
+    assert marks.claim() == []
+    assert not list(folder.glob("*.new"))
