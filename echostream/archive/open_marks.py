@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from echostream.archive.raw_file import leave_to_owner
 from echostream.audio.device_ports import GapCause
 
 FOLDER: Final = ".open"
+_BESIDE: Final = ".new"
 _LOCK: Final = ".lock"
 _MODE: Final = 0o640
 _STAMP: Final = len("2026-11-21")
@@ -61,17 +63,28 @@ class OpenMarks:
         """What dead processes left, oldest first: ours to repair from now on, and of no other process."""
         with one_at_a_time(self._folder.parent):
             found = half_written(self._folder.parent)
+            self._sweep()
             for one in found:
                 self._write(one.stem, self._words + f" {one.cause}".encode())
         return found
 
     def _write(self, stem: str, words: bytes) -> None:
-        handle = os.open(self._folder / stem, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE)
+        # Beside, then renamed: a kill in between must not leave a marker that says nothing.
+        beside = self._folder / f".{os.getpid()}-{threading.get_ident()}{_BESIDE}"
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE)
         try:
             os.write(handle, words)
         finally:
             os.close(handle)
-        leave_to_owner(self._folder / stem)
+        leave_to_owner(beside)
+        beside.replace(self._folder / stem)
+
+    def _sweep(self) -> None:
+        """What a kill left beside the markers."""
+        for beside in self._folder.glob(f".*{_BESIDE}"):
+            pid = beside.name[1:].partition("-")[0]
+            if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+                beside.unlink(missing_ok=True)
 
     def remove(self, stem: str) -> None:
         """It is whole, or is not there at all."""
