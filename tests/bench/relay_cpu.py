@@ -24,6 +24,8 @@ DEVICES, PEERS = 100, 10
 CHUNK_BYTES = 8192
 TURNS = 3
 SETTLE_S, COUNT_S, LONG_S = 3.0, 8.0, 60.0
+PEERS_SETTLE_S = 6.0
+"""Each of them has a simulator of its own, and these start slowly all at once."""
 SEGMENT_S = 600
 WHAT = "CPU for a second of one microphone, record-only, to FLAC"
 
@@ -76,7 +78,7 @@ def _theirs(count_s: float) -> float:
         ports = [free_port() for _ in range(PEERS)]
         peers = [_ffmpeg(port, Path(directory), number) for number, port in enumerate(ports)]
         time.sleep(1.0)
-        options = ("--chunk", str(CHUNK_BYTES), "--for", str(SETTLE_S + count_s + 1.0), "--to")
+        options = ("--chunk", str(CHUNK_BYTES), "--for", str(PEERS_SETTLE_S + count_s + 1.0), "--to")
         command = [sys.executable, "-m", "echostream", "esp32", *options]
         fleets = [
             subprocess.Popen(
@@ -85,9 +87,9 @@ def _theirs(count_s: float) -> float:
             for port in ports
         ]
         try:
-            time.sleep(SETTLE_S + 1.0)
+            time.sleep(PEERS_SETTLE_S)
             began_s, busy_s = time.monotonic(), sum(cpu_s(peer.pid) for peer in peers)
-            time.sleep(count_s - 2.0)
+            time.sleep(count_s)
             busy_s = sum(cpu_s(peer.pid) for peer in peers) - busy_s
             took_s = time.monotonic() - began_s
             for fleet in fleets:
