@@ -74,7 +74,7 @@ class BrokenFile(ArchiveError, ValueError):
 
 
 class IndexUnavailable(ArchiveError, OSError):
-    """The index of recordings cannot be opened, read or written. The message names the place and the remedy."""
+    """The index of recordings cannot be opened, read or written. The message has the place and the remedy."""
 
 
 class IndexCorrupt(IndexUnavailable):

@@ -259,7 +259,7 @@ class RecordingsFiled:
 
 @dataclass(frozen=True, slots=True)
 class RecordingAtRisk:
-    """Recordings that still have to be uploaded will soon be deleted, for `reason`, unless they are sent first.
+    """Recordings that still have to be uploaded will soon be deleted, for `reason`, unless they are sent.
 
     paths: the oldest of them; recordings, bytes: of all. at_s, until_s: Unix seconds of the alarm, and before
     which none is deleted.

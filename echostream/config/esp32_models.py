@@ -37,8 +37,8 @@ class DeviceDefaults(Section):
     channel: Name | None = None
     """Id of the channel that it talks on; null: none."""
     transmit: Literal["never", "always", "vox"] = "never"
-    """When it is on the air: never (it is recorded only), always (the channel's time-out timer rests while only
-    such devices talk), or while somebody speaks."""
+    """When it is on the air: never (it is recorded only), always (the channel's time-out timer rests while
+    only such devices talk), or while somebody speaks."""
     vox: DeviceVox = DeviceVox()
     """What "vox" means for it."""
     pre_roll_ms: PreRollMs = 200
