@@ -26,9 +26,10 @@ DEVICES: Final = (
 class StageDevices:
     """`adapt` gives a configuration that knows them; `arguments` is the command that plays them.
 
-    They speak only where the channel's own card is simulated too, so that no recorded speech gets among real
-    radios; and where the configuration has microphones, these are real and left alone, unless everything is
-    simulated. Nobody but this machine can reach their port, and nothing is announced.
+    They speak only where the configuration names microphones: else nobody expects any. And only where the
+    channel's own card is simulated too, so that no recorded speech gets among real radios; where esp32.enabled
+    is true the microphones are real and left alone, unless everything is simulated. Nobody but this machine
+    can reach their port, and nothing is announced.
     """
 
     def __init__(self, config: Config, simulated_cards: Collection[str], everything: bool = False) -> None:
@@ -81,6 +82,8 @@ class StageDevices:
 
     def _channel(self, config: Config) -> Channel | None:
         """The channel that they are on."""
+        if not config.esp32.devices:
+            return None
         there = [channel for channel in config.channels if channel.enabled]
         fourth = there[CHANNEL_NUMBER - 1] if len(there) >= CHANNEL_NUMBER else None
         if fourth is None or self._everything:

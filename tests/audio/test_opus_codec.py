@@ -156,10 +156,17 @@ def oracle_samples(packet: bytes) -> int:
 
 
 @settings(max_examples=600, deadline=None)
-@given(st.one_of(st.binary(min_size=1, max_size=80), st.builds(
-    lambda toc, count, rest: bytes([toc | 3, count]) + rest,
-    st.integers(0, 255), st.integers(0, 255), st.binary(max_size=1400),
-)))
+@given(
+    st.one_of(
+        st.binary(min_size=1, max_size=80),
+        st.builds(
+            lambda toc, count, rest: bytes([toc | 3, count]) + rest,
+            st.integers(0, 255),
+            st.integers(0, 255),
+            st.binary(max_size=1400),
+        ),
+    )
+)
 def test_any_bytes_agree_with_libopus_parser_and_never_crash(packet: bytes) -> None:
     expected = oracle_samples(packet)
     if expected < 0:

@@ -312,9 +312,7 @@ def test_talk_and_listen_on_a_channel_that_the_server_refuses_fail(tmp_path: Pat
         tone = write_tone(tmp_path / "tone.wav", 1.0)
         talked = echostream(tmp_path, "talk", server.url, "nowhere", str(tone))
         heard = tmp_path / "heard.wav"
-        listened = echostream(
-            tmp_path, "listen", server.url, "nowhere", "--wav", str(heard), "--for", "5"
-        )
+        listened = echostream(tmp_path, "listen", server.url, "nowhere", "--wav", str(heard), "--for", "5")
         good = echostream(tmp_path, "talk", server.url, "fire", str(tone))
     finally:
         server.stop()

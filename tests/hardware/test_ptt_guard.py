@@ -248,9 +248,7 @@ def test_gateway_that_leaked_its_socket_and_died_drops_all(
         program.wait()
 
 
-def test_list_of_lines_drops_them_after_both_were_killed(
-    chip: GpioSimulator, tmp_path: Path
-) -> None:
+def test_list_of_lines_drops_them_after_both_were_killed(chip: GpioSimulator, tmp_path: Path) -> None:
     lines_file = tmp_path / "ptt-lines"
     caller = Caller(str(lines_file))
     caller.add(0)

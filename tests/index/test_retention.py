@@ -248,8 +248,8 @@ def test_a_disk_without_a_free_byte_recovers_by_itself(house: House, monkeypatch
     retention = house.retention(keep_days=1.0, min_free_percent=0.0)
     retention.start()
     try:
-        wait_until(reserve.exists)
-        assert reserve.stat().st_blocks * 512 >= reserve_module.SIZE  # no hole: the space is really taken
+        # No hole: the space is really taken.
+        wait_until(lambda: reserve.exists() and reserve.stat().st_blocks * 512 >= reserve_module.SIZE)
         house.disk = Disk(free=0, total=1000 * 10**9)
         house.now_s = NOW_S
         wait_until(lambda: not list(house.directory.glob("20*/*.wav")))

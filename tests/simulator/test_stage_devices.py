@@ -12,13 +12,15 @@ from echostream.config.load import parse_config
 from echostream.config.models import Channel, Config, ControlServer, Gateway
 from echostream.simulator.stage_devices import StageDevices
 
+NAMED = (Esp32Device(name="gate"),)
+
 
 def config(channels: int = 4, esp32: Esp32 | None = None) -> Config:
     return Config(
         gateway=Gateway(id="test", affiliation_id="test"),
         control_server=ControlServer(url="ws://127.0.0.1:1"),
         channels=tuple(Channel(id=f"c{number}", card=f"K{number}") for number in range(1, channels + 1)),
-        esp32=esp32 or Esp32(),
+        esp32=esp32 or Esp32(devices=NAMED),
     )
 
 
@@ -42,7 +44,7 @@ def test_three_are_on_the_fourth_channel_one_of_them_keyed_by_voice() -> None:
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_nothing_beyond_this_machine_hears_of_them(everything: bool) -> None:
-    asked = config(esp32=Esp32(enabled=everything))
+    asked = config(esp32=Esp32(enabled=everything, devices=NAMED))
     esp32 = stage(asked, everything).adapt(asked).esp32
     assert (esp32.enabled, esp32.bind, esp32.udp_port, esp32.announce) == (True, "127.0.0.1", None, False)
     assert esp32.tcp_port != Esp32().tcp_port
@@ -103,3 +105,12 @@ def test_the_command_that_plays_them_is_understood() -> None:
     assert args.loop
     assert args.name.split(",") == devices.names
     assert args.ppm == (-200.0, 200.0)
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_where_no_microphone_is_configured_none_is_simulated(everything: bool) -> None:
+    """A run of somebody's own configuration has no speech on its fourth channel that nobody asked for."""
+    asked = config(esp32=Esp32())
+    devices = stage(asked, everything)
+    assert not devices.there
+    assert devices.adapt(asked) == asked

@@ -12,7 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 GRACE_S = 0.4
 
-LEAKY = '''
+LEAKY = """
 import socket, subprocess, sys, threading, time
 import pytest
 
@@ -69,7 +69,7 @@ def test_last():
         if isinstance(thing, subprocess.Popen):
             thing.kill()
             thing.wait()
-'''
+"""
 LEAKING = re.findall(r"def (test_\w+)", LEAKY)[:6]
 LEAKY_MODULE = '''
 import subprocess
