@@ -27,9 +27,9 @@ class StageDevices:
     """`adapt` gives a configuration that knows them; `arguments` is the command that plays them.
 
     They speak only where the configuration names microphones: else nobody expects any. And only where the
-    channel's own card is simulated too, so that no recorded speech gets among real radios; where esp32.enabled
-    is true the microphones are real and left alone, unless everything is simulated. Nobody but this machine
-    can reach their port, and nothing is announced.
+    channel's own card is simulated too, so that no recorded speech gets among real radios; where
+    esp32.enabled is true the microphones are real and left alone, unless everything is simulated. Nobody but
+    this machine can reach their port, and nothing is announced.
     """
 
     def __init__(self, config: Config, simulated_cards: Collection[str], everything: bool = False) -> None:
