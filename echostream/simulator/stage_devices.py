@@ -27,9 +27,9 @@ class StageDevices:
     """`adapt` gives a configuration that knows them; `arguments` is the command that plays them.
 
     They speak only where the configuration names microphones: else nobody expects any. And only where the
-    channel's own card is simulated too, so that no recorded speech gets among real radios; where
-    esp32.enabled is true the microphones are real and left alone, unless everything is simulated. Nobody but
-    this machine can reach their port, and nothing is announced.
+    channel's own card is simulated too, so that no recorded speech gets among real radios. Where
+    esp32.enabled is true microphones are real, also while all else is simulated: they find their port.
+    Nobody but this machine can reach the port of simulated ones, and nothing is announced.
     """
 
     def __init__(self, config: Config, simulated_cards: Collection[str], everything: bool = False) -> None:
@@ -60,14 +60,13 @@ class StageDevices:
             for name, label, transmit in DEVICES
         )
         asked = config.esp32
-        others = asked.devices if asked.enabled else ()
         wanted: dict[str, object] = {
             "enabled": True,
             "bind": LOOPBACK,
             "tcp_port": self._port,
             "udp_port": None,
             "announce": False,
-            "devices": (*(device for device in others if device.name not in self.names), *own),
+            "devices": own,
         }
         return config.model_copy(update={"esp32": asked.model_copy(update=wanted)})
 
@@ -82,13 +81,13 @@ class StageDevices:
 
     def _channel(self, config: Config) -> Channel | None:
         """The channel that they are on."""
-        if not config.esp32.devices:
+        if config.esp32.enabled or not config.esp32.devices:
             return None
         there = [channel for channel in config.channels if channel.enabled]
         fourth = there[CHANNEL_NUMBER - 1] if len(there) >= CHANNEL_NUMBER else None
         if fourth is None or self._everything:
             return fourth
-        return fourth if fourth.card in self._cards and not config.esp32.enabled else None
+        return fourth if fourth.card in self._cards else None
 
 
 def _free_port() -> int:

@@ -129,7 +129,8 @@ def test_a_simulated_run_has_three_microphones_one_of_them_keyed_by_its_voice(tm
     config, _ = configure(tmp_path)
     document = json.loads(config.read_text("utf-8"))
     document["channels"] = [{"id": f"c{number}", "card": f"K{number}"} for number in range(1, 5)]
-    del document["esp32"], document["recording"]
+    document["esp32"] = {"devices": [{"name": "gate"}]}
+    del document["recording"]
     config.write_text(json.dumps(document), "utf-8")
     summary = tmp_path / "out.json"
     run = echostream(

@@ -44,7 +44,7 @@ def test_three_are_on_the_fourth_channel_one_of_them_keyed_by_voice() -> None:
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_nothing_beyond_this_machine_hears_of_them(everything: bool) -> None:
-    asked = config(esp32=Esp32(enabled=everything, devices=NAMED))
+    asked = config()
     esp32 = stage(asked, everything).adapt(asked).esp32
     assert (esp32.enabled, esp32.bind, esp32.udp_port, esp32.announce) == (True, "127.0.0.1", None, False)
     assert esp32.tcp_port != Esp32().tcp_port
@@ -69,19 +69,12 @@ def test_recorded_speech_does_not_get_among_real_radios() -> None:
     assert devices.adapt(config()) == config()
 
 
-def test_configured_microphones_are_real_and_left_alone() -> None:
+@pytest.mark.parametrize("everything", [False, True])
+def test_configured_microphones_are_real_and_find_their_port(everything: bool) -> None:
     asked = config(esp32=Esp32(enabled=True, devices=(Esp32Device(name="gate"),)))
-    devices = stage(asked)
+    devices = stage(asked, everything)
     assert not devices.there
     assert devices.adapt(asked) == asked
-
-
-def test_where_everything_is_simulated_they_join_those_that_are_configured() -> None:
-    own = Esp32Device(name="gate", address="192.0.2.9")
-    asked = config(esp32=Esp32(enabled=True, devices=(own, Esp32Device(name="yard"))))
-    esp32 = StageDevices(asked, (), everything=True).adapt(asked).esp32
-    assert esp32.devices[0] == own
-    assert [device.name for device in esp32.devices] == ["gate", "porch", "yard", "workshop"]
 
 
 def test_a_reload_that_configures_microphones_ends_the_simulated_ones() -> None:
