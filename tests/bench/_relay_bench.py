@@ -22,7 +22,7 @@ from echostream.archive.meta_files import read_meta
 from echostream.archive.recording import Recording
 from echostream.archive.sound_library import AudioReader
 from echostream.errors import BrokenFile
-from tests.bench._processes import cpu_s, rss_mb, waited_s
+from tests.bench._processes import cpu_s, pss_mb, waited_s
 from tests.bench._relay_process import Job
 
 READY_S = 15.0
@@ -105,7 +105,11 @@ class GatewayProcess:
         return sum(waited_s(pid) for pid in self.family)
 
     def rss_mb(self) -> float:
-        return sum(rss_mb(pid) for pid in self.family)
+        held = 0.0
+        for pid in self.family:
+            with contextlib.suppress(OSError):  # a child that just ended
+                held += pss_mb(pid)
+        return held
 
     def close(self) -> bool:
         """In order; whether that took less than END_S."""
