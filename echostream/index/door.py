@@ -78,14 +78,6 @@ def move_aside(directory: Path, why: str) -> None:
     log.error("index: %s; moved aside (.broken-%s), it is made again from the files", why, stamp)
 
 
-def _remove_old(path: Path) -> None:
-    parts = sorted(path.parent.glob(f"{path.name}.broken-*"))
-    stamps = sorted({part.name.partition(".broken-")[2].partition("-")[0] for part in parts})
-    for part in parts:
-        if any(f".broken-{stamp}" in part.name for stamp in stamps[:-BROKEN_KEPT]):
-            part.unlink(missing_ok=True)
-
-
 def _touch(path: Path) -> None:
     """Who spoke when is for the service and its group."""
     try:

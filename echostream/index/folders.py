@@ -45,15 +45,8 @@ def archive_id(directory: Path) -> str:
     path = directory / ARCHIVE_ID
     try:
         for _ in range(2):
-            try:
-                number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-                leave_to_owner(path)
-                with open(number, "w", encoding="ascii") as file:
-                    file.write(secrets.token_hex(16) + "\n")
-                    file.flush()
-                    os.fsync(number)
-            except FileExistsError:
-                pass
+            if not path.exists():
+                _name_once(path)
             found = path.read_text("ascii", "replace").strip()
             if _ID.fullmatch(found):
                 return found
@@ -63,6 +56,28 @@ def archive_id(directory: Path) -> str:
             f"{path}: {error.strerror}: the folder must be there, writable by whoever runs this"
         ) from None
     raise IndexUnavailable(f"{path}: expected 32 hex digits; remove it, and it is made anew")
+
+
+def _name_once(path: Path) -> None:
+    """Made whole beside, then linked: of several who do it at once the first one's counts, and nobody reads
+    half of it. Raises OSError."""
+    beside = path.with_name(f".{ARCHIVE_ID}-{secrets.token_hex(4)}.new")
+    number = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        with open(number, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(16) + "\n")
+            file.flush()
+            os.fsync(number)
+        leave_to_owner(beside)
+        try:
+            os.link(beside, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a USB stick's file system knows no links
+            if not path.exists():
+                beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
