@@ -309,12 +309,9 @@ class Lane:
         """Between which starts a recording is this connection's: those before and after it may be near, where
         a gateway lived for a moment only."""
         own = [one for one in self.devices.connections() if one.firmware is connection.firmware]
-        at, first_s = own.index(connection), connection.first_s
-        begins_s, ends_s = first_s - 1.0, 2.0**40
-        if at:
-            begins_s = max(begins_s, (own[at - 1].first_s + first_s) / 2)
-        if at + 1 < len(own):
-            ends_s = own[at + 1].first_s - min(1.0, (own[at + 1].first_s - first_s) / 2)
+        at = own.index(connection)
+        begins_s = _border_s(own[at - 1], connection) if at else connection.first_s - 1.0
+        ends_s = _border_s(connection, own[at + 1]) if at + 1 < len(own) else 2.0**40
         return begins_s, ends_s
 
     def _judge_channel(self, one: Round, recordings: dict[str, Recording], offset_us: int) -> None:
@@ -386,6 +383,12 @@ class Lane:
         elif not np.array_equal(sent, heard):
             at = int(np.flatnonzero(sent != heard)[0])
             self.fault(f"{where}: sample {at} of {heard.size} is not what was sent")
+
+
+def _border_s(one: Connection, other: Connection) -> float:
+    """From when on a recording is the later connection's: times are right within less. What is cut at a
+    segment's border a moment before is still the earlier one's."""
+    return other.first_s - min(0.3, (other.first_s - one.first_s) / 2)
 
 
 def finish(lane: Lane) -> None:
