@@ -106,6 +106,11 @@ def being_written(directory: Path) -> set[str]:
     return {stem for stem in _names(directory / FOLDER) if _fate(directory / FOLDER / stem) is None}
 
 
+def marked(directory: Path) -> set[str]:
+    """Names, without the form, of what is being written or was left half-written. Raises OSError."""
+    return set(_names(directory / FOLDER))
+
+
 @contextlib.contextmanager
 def one_at_a_time(directory: Path) -> Iterator[None]:
     """Held by whoever looks for what to repair: two that start at once take turns. Raises OSError."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from echostream.archive.file_names import FORMS, META_FOLDER
+from echostream.archive.file_names import FORMS, META_FOLDER, place_of
 from echostream.archive.meta_files import write_meta
-from echostream.archive.open_marks import being_written
+from echostream.archive.open_marks import marked
 from echostream.archive.repair import recover
 from echostream.errors import BrokenFile
 from echostream.index import folders
@@ -153,13 +153,17 @@ class _Reconciliation:
         if not lost:
             return
         directory = self._index.directory
-        busy = being_written(directory)
+        # In this order: who writes puts the marker first and takes it away when the meta file says all.
+        # What a dead process marked is the recorder's to repair, who knows why it ended.
+        busy = marked(directory)
         entries = []
         for name in lost:
             audio = directory / day / name
             try:
                 if audio.stem in busy or audio.stat().st_mtime > time.time() - _QUIET_S or self._stopped():
                     continue
+                if _says_something(place_of(directory, audio).meta):
+                    continue  # by now
                 recording = recover(audio, directory, self._gateway())
                 meta = write_meta(directory, recording, sync=False)
                 entries.append(Entry(recording, meta.stat().st_mtime_ns))
@@ -186,3 +190,10 @@ class _Reconciliation:
         )
         with transaction(self._index.engine) as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _says_something(meta: Path) -> bool:
+    try:
+        return meta.stat().st_size > 0
+    except FileNotFoundError:
+        return False

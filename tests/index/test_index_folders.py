@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from recorded import MINUTE_US, NOON_US, recording, written
 
-from echostream.archive.file_names import Place
+from echostream.archive.file_names import META_FOLDER, Place, make_folder
+from echostream.archive.meta_files import write_meta
+from echostream.archive.open_marks import FOLDER, marked
 from echostream.archive.recording import Gap, Recording, ToneMark
 from echostream.errors import IndexUnavailable
-from echostream.index import folders
+from echostream.index import folders, reconciliation
 from echostream.index.archive_index import ArchiveIndex
 from echostream.index.door import FILE_NAME, open_index
 
@@ -195,6 +197,36 @@ def test_audio_without_a_meta_file_tells_what_it_can(index: ArchiveIndex, tmp_pa
     index.rebuild()
     assert index.get(found.id) == found
     assert index.note(found.id, "the lost one").notes == "the lost one"
+
+
+@pytest.mark.parametrize("writer", ["gone", "begins meanwhile"])
+def test_what_a_crash_left_without_a_word_is_left_to_the_recorder(
+    index: ArchiveIndex, tmp_path: Path, writer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = tmp_path / "2025-11-21" / "2025-11-21_1300_05_barn.wav"
+    make_folder(lost.parent / META_FOLDER)
+    with wave.open(str(lost), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(16_000))
+    os.utime(lost, (NOON_US / 1e6, NOON_US / 1e6))
+    theirs = recording(1, NOON_US + 3_605_000_000, "barn", path=f"2025-11-21/{lost.name}", notes="theirs")
+
+    def said(directory: Path) -> set[str]:
+        write_meta(tmp_path, theirs, sync=False)
+        return marked(directory)
+
+    if writer == "gone":
+        make_folder(tmp_path / FOLDER)
+        (tmp_path / FOLDER / lost.stem).write_text("another-boot 1 1")
+    else:
+        monkeypatch.setattr(reconciliation, "marked", said)
+    index.reconcile()
+    assert everything(index) == {}
+    if writer == "begins meanwhile":
+        index.reconcile()
+        assert everything(index) == {theirs.id: theirs}
 
 
 def test_a_stop_ends_it_and_the_next_one_goes_on(index: ArchiveIndex, tmp_path: Path) -> None:

@@ -36,8 +36,9 @@ def test_root_leaves_what_it_makes_to_the_owner_of_the_folder(
         update_meta(meta, lambda one: replace(one, protected=True))
     owner = (tmp_path.stat().st_uid, tmp_path.stat().st_gid)
     assert set(given.values()) == {owner}
-    assert {FILE_NAME, ARCHIVE_ID} <= set(given)
-    assert any(name.startswith(f".{meta.name}.") for name in given)
+    assert FILE_NAME in given
+    for made in (f".{ARCHIVE_ID}-", f".{meta.name}."):  # beside, before it is put in its place
+        assert any(name.startswith(made) for name in given), made
 
 
 def test_anybody_else_makes_files_of_his_own(

@@ -42,12 +42,15 @@ class Firmware:
 
 @dataclass(slots=True)
 class Connection:
-    """first_s: monotonic seconds at which its first sample was taken up. handed_s, handed: after each write
-    that the network took, when that was, and how many whole samples had gone so far."""
+    """first_s: monotonic seconds at which its first sample was taken up; connected_s: at which the gateway
+    had taken the connection (the first write says less: to a gateway that died since it still succeeds).
+    handed_s, handed: after each write that the network took, when that was, and how many whole samples had
+    gone so far."""
 
     firmware: Firmware
     number: int
     first_s: float
+    connected_s: float
     offset: int
     handed_s: list[float] = field(default_factory=list)
     handed: list[int] = field(default_factory=list)
@@ -154,7 +157,9 @@ class _Device:
         now = time.monotonic()
         number = len(self.connections) + 1
         kept_s = min(one.kept_s, now - self._lost_s)
-        self.connections.append(Connection(one, number, now - kept_s, (number * 104_729) % self._raw.size))
+        self.connections.append(
+            Connection(one, number, now - kept_s, now, (number * 104_729) % self._raw.size)
+        )
 
     def _send(self) -> float:
         assert self._socket is not None

@@ -248,7 +248,7 @@ class Lane:
                 continue
             one.judged = True
             for connection in self.devices.connections():
-                if not connection.handed_s or not one.began_s < connection.handed_s[0] < one.struck_s:
+                if not one.began_s < connection.connected_s < one.struck_s:
                     continue
                 self._judge(connection, one, recordings, offset_us, number > 0)
             self._judge_channel(one, recordings, offset_us)
