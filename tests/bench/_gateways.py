@@ -72,10 +72,12 @@ class PacedSource:
 
 
 class PacedSink:
-    """A loudspeaker. heard: (when the frame was handed over, when it was taken, its samples)."""
+    """A loudspeaker. heard: (when the frame was handed over, when it was taken, its samples), while it keeps
+    them: half a megabyte for each second of five."""
 
-    def __init__(self, phase_s: float) -> None:
+    def __init__(self, phase_s: float, keeps: bool = True) -> None:
         self._pace = _Pace(phase_s)
+        self._keeps = keeps
         self.heard: list[tuple[float, float, Samples]] = []
 
     def wait_for_room(self) -> None:
@@ -83,6 +85,8 @@ class PacedSink:
 
     def write(self, samples: Samples) -> None:
         """As a card's: there is room after wait_for_room(), so it takes the frame at once."""
+        if not self._keeps:
+            return
         handed_s = time.monotonic()
         self.heard.append((handed_s, time.monotonic(), samples))
 
@@ -91,10 +95,12 @@ class PacedSink:
 
 
 class PacedCards:
-    """Cards by name; `phases_s`: how far into a frame period each one's clock stands."""
+    """Cards by name; `phases_s`: how far into a frame period each one's clock stands. keeps: what they hear
+    and say is kept, for whoever looks afterwards."""
 
-    def __init__(self, speak: Speak, phases_s: dict[str, tuple[float, float]]) -> None:
+    def __init__(self, speak: Speak, phases_s: dict[str, tuple[float, float]], keeps: bool = True) -> None:
         self._speak = speak
+        self._keeps = keeps
         self._phases_s = phases_s
         self.sources: dict[str, PacedSource] = {}
         self.sinks: dict[str, PacedSink] = {}
@@ -105,7 +111,7 @@ class PacedCards:
         return self.sources.setdefault(spec.name, source)
 
     def open_sink(self, spec: CardSpec) -> PacedSink:
-        return self.sinks.setdefault(spec.name, PacedSink(self._phases_s[spec.name][1]))
+        return self.sinks.setdefault(spec.name, PacedSink(self._phases_s[spec.name][1], self._keeps))
 
 
 class NoOutputs:

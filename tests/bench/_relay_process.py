@@ -77,7 +77,8 @@ def main() -> int:
     given = json.loads(sys.argv[1])
     job = Job(**given | {"watched": tuple(given.get("watched", ()))})
     logs.set_up("lines", False, sys.stderr)
-    cards = PacedCards(_speaker(), {f"radio-{n}": (0.004 * n, 0.004 * n + 0.002) for n in range(job.radios)})
+    phases_s = {f"radio-{n}": (0.004 * n, 0.004 * n + 0.002) for n in range(job.radios)}
+    cards = PacedCards(_speaker(), phases_s, keeps=False)
     hardware = Hardware(cards, None, NoOutputs(), NoCosReaders())
     notes: dict[str, array.array[float]] = {name: array.array("d") for name in job.watched}
     with ExitStack() as stack:
