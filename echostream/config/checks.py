@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from echostream.config.devices import advise_devices
 from echostream.config.findings import Finding, Place, Severity, masked_url, path_of, secret_like, shown
-from echostream.config.models import NO_CARD, NOT_BUILT, Channel, Config, ControlServer
+from echostream.config.models import NO_CARD, Channel, Config, ControlServer, Mqtt
 from echostream.config.tone_plans import advise_plans
 
 HEADER_PINS: Final = range(2, 28)
@@ -142,6 +142,19 @@ def check_server(server: ControlServer) -> list[Finding]:
     return findings
 
 
+def _advise_broker(mqtt: Mqtt) -> list[Finding]:
+    findings: list[Finding] = []
+    if not mqtt.enabled:
+        return findings
+    if mqtt.home_assistant and mqtt.host.endswith(".amazonaws.com"):
+        hint = "AWS IoT ends the connection over a topic that the policy does not allow"
+        findings.append(_warning("mqtt.home_assistant", "true", "false", hint))
+    if mqtt.tls is None and mqtt.password is not None and _elsewhere(mqtt.host):
+        hint = "everybody on the way can read it: give tls, or use a broker on this machine"
+        findings.append(_warning("mqtt.tls", "a password without TLS", "tls", hint))
+    return findings
+
+
 def _address(url: str) -> list[Finding]:
     try:
         parts = urlsplit(url)
@@ -190,6 +203,10 @@ def _in_the_clear(url: str) -> bool:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return False  # reported as an address that does not hold
+    return _elsewhere(host)
+
+
+def _elsewhere(host: str) -> bool:
     if host in _LOOPBACK_NAMES:
         return False
     try:
@@ -203,11 +220,7 @@ def _in_the_clear(url: str) -> bool:
 
 def advise(config: Config, index_of: dict[str, int]) -> list[Finding]:
     """What is in force but is hardly what somebody wants. `index_of`: each channel's place in its file."""
-    findings = [
-        _warning(f"{name}.enabled", "true", "false", "this is not built in this version: nothing happens")
-        for name in sorted(NOT_BUILT)
-        if getattr(config, name).enabled
-    ]
+    findings = _advise_broker(config.mqtt)
     for channel in config.channels:
         place: Place = ("channels", index_of[channel.id])
         findings += _advise_pins(place, channel)

@@ -24,6 +24,9 @@ REFERENCE: Final = '{"file": PATH}, {"env": NAME} or {"credential": NAME}'
 _UNITS: Final = {
     "_ms": "ms",
     "_s": "s",
+    "_min": "minutes",
+    "_hours": "hours",
+    "_days": "days",
     "_hz": "Hz",
     "_db": "dB",
     "_dbfs": "dBFS",

@@ -38,6 +38,14 @@ _HOMES: Final = {
     "DeviceDefaults": "esp32.defaults",
     "DeviceVox": "a device's vox",
     "RecordPolicy": "a record policy",
+    "MqttTls": "mqtt.tls",
+    "MqttCommands": "mqtt.commands",
+    "S3Rule": "an entry of s3.rules",
+    "AlertTarget": "an entry of alerts.targets",
+    "AlertRule": "an entry of alerts.rules",
+    "Escalation": "an entry of a rule's escalate",
+    "Schedule": "an entry of a schedule",
+    "Maintenance": "an entry of alerts.maintenance",
 }
 """Where a model's keys stand, where that is not its name in small letters."""
 

@@ -28,10 +28,12 @@ from echostream.config.json_text import MAX_BYTES, parse_text
 from echostream.config.models import (
     MAX_CHANNELS,
     S3,
+    Alerts,
     Audio,
     Channel,
     Config,
     ControlServer,
+    Events,
     Gateway,
     Gpio,
     Mqtt,
@@ -135,6 +137,7 @@ class _Reading:
         channels = self._channels()
         tones = self._tones(channels)
         mqtt, s3 = self._feature(Mqtt, "mqtt"), self._feature(S3, "s3")
+        alerts, events = self._feature(Alerts, "alerts"), self._feature(Events, "events")
         ids = [channel.id for channel in channels]
         esp32, wrong_devices = read_esp32(self._document.get("esp32", {}), ids)
         recording, wrong_policies = read_recording(self._document.get("recording", {}), ids)
@@ -154,6 +157,8 @@ class _Reading:
             mqtt=mqtt,
             s3=s3,
             recording=recording,
+            alerts=alerts,
+            events=events,
         )
         return _loaded(config, self._findings + advise(config, self._index_of))
 

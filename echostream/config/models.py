@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from echostream.config.alert_models import Alerts, Schedule
 from echostream.config.base import (
     HEADER_PATTERN,
     URL_PATTERN,
@@ -19,7 +20,6 @@ from echostream.config.base import (
     GainDb,
     Label,
     Name,
-    Port,
     PreRollMs,
     Pull,
     Secret,
@@ -27,15 +27,18 @@ from echostream.config.base import (
     broken,
 )
 from echostream.config.esp32_models import DeviceDefaults, DeviceVox, Esp32, Esp32Device, Relay
+from echostream.config.event_models import Events
+from echostream.config.mqtt_models import Mqtt, MqttCommands, MqttTls
 from echostream.config.recording_models import Recording, RecordPolicy
+from echostream.config.s3_models import S3, S3Rule
 from echostream.config.tone_models import AlertTone, ToneFilter, TonePlan
 
 __all__ = [
     "MAX_CHANNELS",
-    "NOT_BUILT",
     "NO_CARD",
     "S3",
     "AlertTone",
+    "Alerts",
     "Audio",
     "Channel",
     "Config",
@@ -45,14 +48,19 @@ __all__ = [
     "DeviceVox",
     "Esp32",
     "Esp32Device",
+    "Events",
     "Gateway",
     "Gpio",
     "Key",
     "Mqtt",
+    "MqttCommands",
+    "MqttTls",
     "Ptt",
     "RecordPolicy",
     "Recording",
     "Relay",
+    "S3Rule",
+    "Schedule",
     "Secret",
     "Section",
     "Tls",
@@ -64,8 +72,6 @@ __all__ = [
 MAX_CHANNELS: Final = 16
 NO_CARD: Final = "none"
 """Instead of a card's name: a channel that only network microphones talk on."""
-NOT_BUILT: Final[frozenset[str]] = frozenset({"mqtt", "s3"})
-"""Sections this version reads and validates but does not act on yet; enabling one gives a warning."""
 
 
 class Gateway(Section):
@@ -283,40 +289,6 @@ class Gpio(Section):
     """Period of the slow re-read that catches a missed edge."""
 
 
-class Mqtt(Section):
-    """Events to MQTT subscribers."""
-
-    enabled: bool = False
-    """Publish events."""
-    host: Label = Field(default="", examples=["mqtt.example.org"])
-    """The broker."""
-    port: Port = 8883
-    """Port of the broker (TLS)."""
-    username: Label | None = None
-    """User at the broker; null: none."""
-    password: Secret | None = None
-    """Password at the broker; null: none."""
-
-
-class S3(Section):
-    """Recordings to an S3 bucket."""
-
-    enabled: bool = False
-    """Upload recordings."""
-    bucket: Label = Field(default="", examples=["county-recordings"])
-    """Name of the bucket."""
-    region: Label | None = Field(default=None, examples=["us-east-1"])
-    """Region; null: what the environment says."""
-    endpoint_url: Annotated[str, Field(max_length=2048)] | None = Field(
-        default=None, examples=["https://s3.example.org"]
-    )
-    """Address of a server that is not Amazon's; null: Amazon's."""
-    access_key_id: Secret | None = None
-    """Access key id; null: what the machine's own identity gives."""
-    secret_access_key: Secret | None = None
-    """Secret access key; null: what the machine's own identity gives."""
-
-
 class Config(Section):
     """The whole configuration of one gateway."""
 
@@ -342,3 +314,7 @@ class Config(Section):
     """Recordings to an S3 bucket."""
     recording: Recording = Recording()
     """The recorder."""
+    alerts: Alerts = Alerts()
+    """Messages to people."""
+    events: Events = Events()
+    """The event log and the daily report."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from echostream.config.describe import Node, is_secret, raw_schema, words
-from echostream.config.models import MAX_CHANNELS, NOT_BUILT
+from echostream.config.models import MAX_CHANNELS
 from echostream.config.schema import field_docs, models
 from echostream.config.shadow import MAPPING
 
@@ -34,13 +34,22 @@ PLACES: Final = {
     "DeviceVox": "esp32.devices[n].vox",
     "Relay": "relay",
     "Mqtt": "mqtt",
+    "MqttTls": "mqtt.tls",
+    "MqttCommands": "mqtt.commands",
     "S3": "s3",
+    "S3Rule": "s3.rules[n]",
     "Recording": "recording",
     "RecordPolicy": "recording.channels.ID",
+    "Alerts": "alerts",
+    "AlertTarget": "alerts.targets[n]",
+    "AlertRule": "alerts.rules[n]",
+    "Escalation": "alerts.rules[n].escalate[n]",
+    "Schedule": "alerts.rules[n].schedule[n]",
+    "Maintenance": "alerts.maintenance[n]",
+    "Events": "events",
 }
 """Where each model stands, in the order of the reference."""
 
-_NOT_BUILT: Final = ", ".join(f"`{name}`" for name in sorted(NOT_BUILT))
 INTRODUCTION: Final = f"""\
 # Configuration
 
@@ -75,17 +84,18 @@ For help while typing, write the schema into a file and name it at the top of th
 | a passthrough that leads nowhere or round in a circle | that passthrough is off |
 | one entry of `esp32.devices`, `recording.channels` or `recording.network` | that entry is left out |
 | a device's channel that does not exist | it is recorded, and not on the air |
-| anything else in `esp32`, `relay`, `mqtt`, `s3`, `recording` | that feature is off |
+| one entry of `alerts.rules`, `alerts.targets` or `alerts.maintenance` | that entry is left out |
+| anything else in `esp32`, `relay`, `mqtt`, `s3`, `recording`, `alerts`, `events` | that feature is off |
 | no channel that holds | refused |
 
 What is left out is logged as an error at every start. `echostream reload` (SIGHUP) reads the file again;
 one that is refused changes nothing, and channels that did not change are not touched. A change of `audio`
 touches every channel, one of `gateway` or `control_server` only the connection to the server, one of
 `tones` only what is listened for, one of `recording` only the recorder, one of `esp32` only the devices
-that changed; one of `gpio` has effect at the next start.
+that changed, one of `mqtt`, `s3`, `alerts` or `events` only that publisher; one of `gpio` has effect at
+the next start.
 
-A value is read strictly: `"20"` is no number and `1` is not `true`. At most {MAX_CHANNELS} channels. Not
-built in this version, read and checked all the same: {_NOT_BUILT}; enabling one gives a warning.
+A value is read strictly: `"20"` is no number and `1` is not `true`. At most {MAX_CHANNELS} channels.
 """
 
 SECRETS: Final = """\
@@ -138,8 +148,6 @@ def _section(name: str, place: str) -> str:
     node: Node = schema if name == "Config" else schema["$defs"][name]
     title = place if name in ("Config", "Secret") else f"`{place}`"
     intro = f"{node['description']}\n" if name != "Secret" else SECRETS
-    if place in NOT_BUILT:
-        intro += "\nNot built in this version.\n"
     return f"## {title}\n\n{intro}\n| key | value | default | |\n|---|---|---|---|\n" + "".join(
         _rows(name, node)
     )

@@ -65,6 +65,7 @@ def references(config: Config) -> dict[str, Secret]:
         "recording": config.recording,
     }
     holders |= {f"esp32.devices[{at}]": device for at, device in enumerate(config.esp32.devices)}
+    holders |= {f"alerts.targets[{at}]": target for at, target in enumerate(config.alerts.targets)}
     return {
         f"{name}.{field}": value
         for name, holder in holders.items()
@@ -81,7 +82,9 @@ def masked(config: Config) -> dict[str, Any]:
     server["url"] = masked_url(server["url"])
     if s3["endpoint_url"] is not None:
         s3["endpoint_url"] = masked_url(s3["endpoint_url"])
-    for holder in (server, document["mqtt"], s3, document["recording"], *document["esp32"]["devices"]):
+    targets = document["alerts"]["targets"]
+    sections = (server, document["mqtt"], s3, document["recording"])
+    for holder in (*sections, *document["esp32"]["devices"], *targets):
         for field, value in holder.items():
             if isinstance(value, dict) and set(value) == set(Secret.model_fields):
                 holder[field] = {key: text for key, text in value.items() if text is not None}

@@ -66,7 +66,7 @@ def test_each_finding_is_a_block_and_the_last_line_sums_up(tmp_path: Path) -> No
 
 
 def test_a_file_in_force_with_something_left_out_is_1(tmp_path: Path) -> None:
-    document = small(mqtt={"enabled": True})
+    document = small(mqtt={"enabled": True, "host": "b.amazonaws.com"})
     document["channels"][0]["duplex"] = "ful"
     code, text = checked(written(tmp_path, document))
     assert code == 1

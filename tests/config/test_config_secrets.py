@@ -106,7 +106,11 @@ def test_what_is_shown_has_references_and_no_secrets() -> None:
             "url": f"wss://user:{SECRET}@h/ws?token={SECRET}",
             "aes_key": {"credential": "echostream-aes-key"},
         },
-        s3={"endpoint_url": f"https://{SECRET}@s3/", "secret_access_key": {"env": "S3_KEY"}},
+        s3={
+            "endpoint_url": f"https://{SECRET}@s3/",
+            "access_key_id": {"env": "S3_ID"},
+            "secret_access_key": {"env": "S3_KEY"},
+        },
     )
     config = parse_config(document, "test").config
     display = masked(config)
@@ -115,4 +119,5 @@ def test_what_is_shown_has_references_and_no_secrets() -> None:
     assert display["control_server"]["aes_key"] == {"credential": "echostream-aes-key"}
     assert display["s3"]["secret_access_key"] == {"env": "S3_KEY"}
     assert display["audio"]["frame_ms"] == 20
-    assert set(references(config)) == {"control_server.aes_key", "s3.secret_access_key"}
+    keys = {"s3.access_key_id", "s3.secret_access_key"}
+    assert set(references(config)) == {"control_server.aes_key", *keys}
