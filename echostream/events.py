@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -274,6 +274,92 @@ class RecordingAtRisk:
 
 
 @dataclass(frozen=True, slots=True)
+class TransmissionChanged:
+    """This gateway began or ended to transmit on a channel. openers: who holds, or held, the valve.
+
+    lasted_s: of one that ended; why: "released", "time-out", "card", "offline" or "removed".
+    """
+
+    channel_id: str
+    active: bool
+    openers: tuple[Opener, ...]
+    lasted_s: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOnline:
+    """A channel can talk with others, or no more."""
+
+    channel_id: str
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """A way out came or went: "mqtt" or "s3". detail: why it is down; when it is up: where to."""
+
+    link: str
+    up: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingUploaded:
+    """A recording is in the bucket, checked. key: its name there; url: s3://bucket/key. times as in
+    RecordingFiled."""
+
+    recording: str
+    path: str
+    source: str
+    kind: str
+    channel_id: str
+    tone_ids: tuple[str, ...]
+    started_at_s: float
+    duration_s: float
+    bucket: str
+    key: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAsked:
+    """Somebody from outside asks for something. name: page_out, volume, mute, record or reload.
+
+    channel_id: "" for all or none; values: what goes with it, checked by whoever handles it. who: where it
+    came from. answer(ok, text): called once, from the coordinator's thread.
+    """
+
+    name: str
+    channel_id: str
+    values: Mapping[str, object]
+    who: str
+    answer: Callable[[bool, str], None] = field(repr=False, compare=False, default=lambda ok, text: None)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDone:
+    """What came of a command: for the event log. before, after: of what it changed."""
+
+    name: str
+    channel_id: str
+    who: str
+    ok: bool
+    text: str
+    before: object = None
+    after: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationChanged:
+    """A new configuration is in force. sections: name -> what it was and is now, as it may be shown."""
+
+    text: str
+    before: Mapping[str, object]
+    after: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadRequested:
     """Read the configuration again and apply what changed."""
 
@@ -307,6 +393,13 @@ Event = (
     | RecordingClosed
     | RecordingsFiled
     | RecordingAtRisk
+    | RecordingUploaded
+    | TransmissionChanged
+    | ChannelOnline
+    | LinkChanged
+    | CommandAsked
+    | CommandDone
+    | ConfigurationChanged
     | ReloadRequested
     | ShutdownRequested
 )

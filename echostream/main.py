@@ -16,20 +16,23 @@ from typing import TYPE_CHECKING
 
 from echostream.board import Board
 from echostream.channels.channel_runtime import Hardware
-from echostream.config.changes import compare
+from echostream.config.changes import Changes, compare
 from echostream.config.load import InvalidConfig, LoadedConfig, load_config
 from echostream.config.models import Config
-from echostream.config.secrets import read_secret
+from echostream.config.secrets import masked
 from echostream.console import logs
 from echostream.console.page_status import page_status
 from echostream.console.site_snapshot import SiteWatch
 from echostream.console.site_words import devices_words, recorder_words
 from echostream.console.snapshot import channel_snapshot, summary
-from echostream.errors import ConfigError, EchoStreamError, LibraryMissing, SecretError, WireError
-from echostream.gateway import Gateway, Secrets
+from echostream.errors import ConfigError, EchoStreamError, LibraryMissing
+from echostream.events import ConfigurationChanged, Event
+from echostream.gateway import Gateway
+from echostream.gateway_secrets import read_publisher_secrets, read_secrets
+from echostream.gateway_vitals import GatewayVitals
 from echostream.instance import Instance, InstanceError, runtime_dir
+from echostream.publishers import Publishers
 from echostream.signals import Waker
-from echostream.wire.crypto import parse_key
 
 if TYPE_CHECKING:
     from echostream.console.live_view import LiveView
@@ -64,10 +67,9 @@ def run(options: RunOptions) -> int:
     try:
         loaded = load_config(options.config_path)
         report(loaded)
-        secrets = read_secrets(loaded.config)
         with ExitStack() as stack:
             stack.enter_context(Instance(options.instance, runtime_dir()))
-            return GatewayProcess(options, loaded.config, secrets, handler, stack).run()
+            return GatewayProcess(options, loaded.config, handler, stack).run()
     except InvalidConfig as error:
         for finding in error.findings:
             log.error("%s: %s", options.config_path, finding)
@@ -96,58 +98,6 @@ def _refuse_lost_channels(loaded: LoadedConfig) -> None:
         raise InvalidConfig("reload", lost)
 
 
-def read_secrets(config: Config) -> Secrets:
-    """Resolve what the configuration refers to.
-
-    The control server usually offers the key, so a pre-shared one that cannot be read is said and not fatal.
-    """
-    server = config.control_server
-    key = None
-    if server.aes_key is not None:
-        try:
-            text = read_secret(server.aes_key, "control_server.aes_key")
-        except SecretError as error:
-            log.warning("%s; channels transmit only while the server offers a key", error)
-        else:
-            key = _key(text)
-    token = read_secret(server.token, "control_server.token") if server.token is not None else None
-    return Secrets(key, token, _device_tokens(config), _database_url(config))
-
-
-def _device_tokens(config: Config) -> dict[str, str]:
-    """A token that cannot be read costs its device: nobody gets in by its name."""
-    tokens: dict[str, str] = {}
-    if not config.esp32.enabled:
-        return tokens
-    for at, device in enumerate(config.esp32.devices):
-        if device.token is None or not device.enabled:
-            continue
-        try:
-            tokens[device.name] = read_secret(device.token, f"esp32.devices[{at}].token").strip()
-        except SecretError as error:
-            log.error("%s; %s is refused until then", error, device.name)
-    return tokens
-
-
-def _database_url(config: Config) -> str | None:
-    """Without the site's index the recordings go on, into the one beside them."""
-    database = config.recording.database
-    if database is None or not config.recording.enabled:
-        return None
-    try:
-        return read_secret(database, "recording.database").strip()
-    except SecretError as error:
-        log.error("%s; recordings are indexed beside them, in SQLite, until then", error)
-        return None
-
-
-def _key(text: str) -> bytes:
-    try:
-        return parse_key(text)
-    except WireError as error:
-        raise SecretError(f"control_server.aes_key: {error}; `openssl rand -base64 32` makes one") from None
-
-
 class GatewayProcess:
     """One run: signals, the simulated parts, the hardware, the gateway, and what the person sees."""
 
@@ -155,13 +105,11 @@ class GatewayProcess:
         self,
         options: RunOptions,
         config: Config,
-        secrets: Secrets,
         handler: logs.SteadyHandler,
         stack: ExitStack,
     ) -> None:
         self._options = options
         self._file_config = config
-        self._secrets = secrets
         self._handler = handler
         self._stack = stack
         self._waker = stack.enter_context(
@@ -176,9 +124,14 @@ class GatewayProcess:
     def run(self) -> int:
         started_s = time.monotonic()
         hardware, config = self._plug_in(self._file_config)
-        gateway = Gateway(config, self._secrets, hardware, on_shutdown=self._failed)
+        secrets, theirs = read_secrets(config), read_publisher_secrets(config)
+        self._publishers: Publishers | None = None
+        gateway = Gateway(config, secrets, hardware, on_shutdown=self._failed, observers=(self._note,))
+        vitals = GatewayVitals(gateway)
+        publishers = self._publishers = Publishers(config, theirs, gateway.post, vitals.look)
         self._start_simulated_people(gateway)
         try:
+            publishers.start()
             gateway.start()
             # What start-up made lives to the end: no collection need walk it in the middle of a frame.
             gc.collect()
@@ -188,9 +141,14 @@ class GatewayProcess:
         finally:
             result = summary(gateway, started_s)
             gateway.stop()
+            publishers.stop()
         if self._options.summary_path is not None:
             write_summary(self._options.summary_path, result)
         return self._exit_code
+
+    def _note(self, event: Event, now: float) -> None:
+        if self._publishers is not None:
+            self._publishers.note(event, now)
 
     # ---- signals only set flags
 
@@ -296,21 +254,34 @@ class GatewayProcess:
             loaded = load_config(self._options.config_path)
             report(loaded)
             _refuse_lost_channels(loaded)
-            secrets = read_secrets(loaded.config)
+            config = loaded.config if self._stage is None else self._stage.adapt(loaded.config)
+            secrets, theirs = read_secrets(config), read_publisher_secrets(config)
         except EchoStreamError as error:
             log.error("reload refused, the old configuration stays: %s", error)
             return
-        config = loaded.config if self._stage is None else self._stage.adapt(loaded.config)
         changes = compare(gateway.config, config)
         log.info("reload: %s", changes)
 
         def apply() -> None:
             self._board.reconfigure(config)
+            before = gateway.config
             gateway.apply(config, secrets, changes)
+            if self._publishers is not None:
+                self._publishers.apply(config, theirs, changes)
+            gateway.post(changed(changes, before, config))
             self._file_config = loaded.config
 
         gateway.manager.on_reload = apply
         gateway.request_reload()
+
+
+def changed(changes: Changes, before: Config, after: Config) -> ConfigurationChanged:
+    """For the event log: the sections that differ, as they may be shown."""
+    was, now = masked(before), masked(after)
+    names = [name for name in was if was[name] != now[name]]
+    return ConfigurationChanged(
+        str(changes), {name: was[name] for name in names}, {name: now[name] for name in names}
+    )
 
 
 def write_summary(path: Path, result: dict[str, object]) -> None:

@@ -29,6 +29,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hardware": GROUND | {"audio"},
     "network": GROUND | {"audio", "wire", "config", "coordinator"},
     "archive": GROUND | {"audio", "config", "coordinator"},
+    "notices": GROUND | {"config", "tones"},
+    "spool": {"errors"},
+    "vitals": GROUND | {"config", "coordinator", "archive"},
+    "event_log": GROUND | {"config", "coordinator", "notices", "archive", "index", "vitals"},
+    "mqtt": GROUND | {"config", "coordinator", "network", "notices", "spool", "vitals"},
+    "uploads": GROUND | {"config", "coordinator", "archive", "index", "notices", "vitals"},
+    "alerts": GROUND | {"config", "coordinator", "notices", "spool", "vitals"},
+    "reports": GROUND | {"config", "coordinator", "notices", "event_log", "archive", "index", "vitals"},
+    "publishers": GROUND
+    | {"config", "coordinator", "notices", "event_log", "mqtt", "uploads", "alerts", "reports", "vitals"},
     "index": GROUND | {"audio", "config", "coordinator", "archive"},
     "channels": PURE | {"config", "coordinator", "archive"},
     "instance": {"errors"},
@@ -49,11 +59,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "record_room",
     },
     "board": PURE | {"config", "channels", "hardware"},
+    "gateway_secrets": GROUND | {"config", "gateway", "publishers", "wire"},
+    "gateway_vitals": PURE
+    | {"config", "channels", "network", "archive", "gateway", "vitals", "microphones", "record_room"},
+    "event_tools": GROUND
+    | {"config", "console", "archive", "index", "notices", "event_log", "reports", "alerts"},
     "tone_tools": PURE | {"config", "console"},
-    "archive_tools": PURE | {"config", "console", "archive", "index"},
+    "archive_tools": PURE | {"config", "console", "archive", "index", "uploads", "event_log", "notices"},
     "simulator": PURE
     | {"config", "coordinator", "channels", "network", "hardware", "console", "gateway", "board"}
-    | {"archive", "index", "instance", "signals", "tone_tools"},
+    | {"archive", "index", "instance", "signals", "tone_tools", "mqtt", "uploads"},
 }
 ONLY = {
     ("events", "tones"): {"echostream.tones.heard"},  # what an event carries
@@ -83,7 +98,11 @@ DOORS = {
     "lgpio": {"echostream/hardware/gpio.py"},
     "pyaudio": {"echostream/hardware/audio_portaudio.py"},
     "soundfile": {"echostream/tone_tools/sound_library.py", "echostream/archive/sound_library.py"},
-    "matplotlib": {"echostream/tone_tools/plot.py", "echostream/archive_tools/plot.py"},
+    "matplotlib": {
+        "echostream/tone_tools/plot.py",
+        "echostream/archive_tools/plot.py",
+        "echostream/reports/plot.py",
+    },
     "zeroconf": {"echostream/network/announcement.py"},
 }
 ONE_ROOM = {
@@ -95,6 +114,10 @@ ONE_ROOM = {
     "rich": "console",
     "sqlalchemy": "index",
     "alembic": "index",
+    "paho": "mqtt",
+    "boto3": "uploads",
+    "botocore": "uploads",
+    "apprise": "alerts",
 }
 
 MAX_FUNCTION_LINES = 60

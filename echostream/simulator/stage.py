@@ -66,6 +66,7 @@ class Stage:
         self.inputs: Inputs | None = None
         self.outputs: MockPttLines | None = None
         self._recordings = _own_folder(runtime_dir(), "recordings")
+        self._events = _own_folder(runtime_dir(), "events")
         self._simulate_cards(config)
         self._simulate_lines(config)
         self._simulate_server(config)
@@ -88,7 +89,9 @@ class Stage:
             channel.model_copy(update={"card": self._renamed.get(channel.card, channel.card)})
             for channel in config.channels
         )
-        return config.model_copy(update={"channels": channels, "recording": recording})
+        events = config.events.model_copy(update={"directory": str(self._events)})
+        changed = {"channels": channels, "recording": recording, "events": events}
+        return config.model_copy(update=changed)
 
     def start(self) -> None:
         """The simulated people begin: once the gateway is there to hear them."""

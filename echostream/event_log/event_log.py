@@ -1,0 +1,38 @@
+"""The event log: a file for each day, appended to and never changed, and a table made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from echostream.config.event_models import Events
+from echostream.config.recording_models import Recording
+from echostream.coordinator.worker import Worker
+from echostream.events import Post
+from echostream.notices.notice import Notice
+from echostream.vitals.model import LinkVitals, Vitals
+
+
+class EventLog(Worker):
+    """Thread `event-log`."""
+
+    def __init__(
+        self, events: Events, recording: Recording, gateway_id: str, database_url: str | None, post: Post
+    ) -> None:
+        super().__init__("event-log", post)
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        return [self]
+
+    def take(self, notice: Notice) -> None:
+        """Told what happened. Any thread, never blocks."""
+
+    def look(self, vitals: Vitals) -> None:
+        """Told how the gateway is, about once a second. Any thread, never blocks."""
+
+    def link(self) -> LinkVitals | None:
+        """How this way out is; None: it is none."""
+        return None
+
+    def _work(self) -> None:
+        self._stopping.wait()
