@@ -90,7 +90,7 @@ class Publishers:
         self._look = look
         self._maker = NoticeMaker(config)
         self._running: dict[str, Publisher] = {}
-        self._replacing: list[threading.Thread] = []
+        self._replacing: dict[str, threading.Thread] = {}
         self._watch = VitalsWatch(self._vitals, self._looked, post)
         for name in SECTIONS:
             self._build(name)
@@ -101,7 +101,7 @@ class Publishers:
 
     def stop(self) -> None:
         """Last words are on the disk, and with the broker if it is there."""
-        for thread in self._replacing:
+        for thread in self._replacing.values():
             thread.join(2 * STOP_S)
         self._watch.request_stop()
         workers = self.workers
@@ -158,9 +158,11 @@ class Publishers:
         name at the broker. Not here, where channels would wait for a disk."""
         old = self._running.pop(name, None)
         self._build(name)
-        new = self._running.get(name)
+        new, before = self._running.get(name), self._replacing.get(name)
 
         def hand_over() -> None:
+            if before is not None:
+                before.join()
             if old is not None:
                 for worker in old.workers:
                     worker.request_stop()
@@ -169,10 +171,8 @@ class Publishers:
                 for worker in new.workers:
                     worker.start()
 
-        self._replacing = [thread for thread in self._replacing if thread.is_alive()]
-        thread = threading.Thread(target=hand_over, name=f"replace-{name}")
-        self._replacing.append(thread)
-        thread.start()
+        self._replacing[name] = threading.Thread(target=hand_over, name=f"replace-{name}")
+        self._replacing[name].start()
 
     def _build(self, name: str) -> None:
         publisher = self._made(name)
