@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
-import queue
 import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from echostream.coordinator.mailbox import Mailbox
 from echostream.coordinator.worker import Worker
 from echostream.events import Post
 from echostream.wire.strict_text import display_text
@@ -185,6 +185,9 @@ class Found:
     udp_port: int | None
 
 
+_MOST_HEARD: Final = 256
+
+
 def find_gateways(wait_s: float, interfaces: Sequence[str] | None = None) -> list[Found]:
     """Those that answer, by id; waits no longer than for the first. For command lines: it blocks.
 
@@ -192,23 +195,23 @@ def find_gateways(wait_s: float, interfaces: Sequence[str] | None = None) -> lis
     """
     from zeroconf import InterfaceChoice, IPVersion, ServiceBrowser, Zeroconf
 
-    heard: queue.Queue[str] = queue.Queue()
+    heard: Mailbox[str] = Mailbox(_MOST_HEARD)
 
     def changed(name: str, **_: object) -> None:
-        heard.put(name)
+        heard.put(name)  # a neighbour that announces without end is not heard out
 
     asking = Zeroconf(interfaces=interfaces or InterfaceChoice.All, ip_version=IPVersion.V4Only)
     found: dict[str, Found] = {}
     try:
         browser = ServiceBrowser(asking, SERVICE, handlers=[changed])
         try:
-            name = heard.get(timeout=wait_s)
-            while True:
+            name = heard.get(wait_s)
+            while name is not None and len(found) < _MOST_HEARD:
                 info = asking.get_service_info(SERVICE, name, _ANSWER_MS)
                 if info is not None and info.port and info.parsed_addresses():
                     found[name] = _found(info)
-                name = heard.get(timeout=_OTHERS_S)
-        except queue.Empty:
+                name = heard.get(_OTHERS_S)
+        finally:
             browser.cancel()
     finally:
         asking.close()
