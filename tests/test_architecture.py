@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "archive": GROUND | {"audio", "config", "coordinator"},
     "notices": GROUND | {"config", "tones"},
     "spool": {"errors"},
-    "vitals": GROUND | {"config", "coordinator", "archive"},
+    "vitals": GROUND | {"audio", "config", "coordinator", "archive"},
     "event_log": GROUND | {"config", "coordinator", "notices", "archive", "index", "vitals"},
     "mqtt": GROUND | {"config", "coordinator", "network", "notices", "spool", "vitals"},
     "uploads": GROUND | {"config", "coordinator", "archive", "index", "notices", "vitals"},

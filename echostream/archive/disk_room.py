@@ -36,10 +36,11 @@ def disk_of(folder: Path) -> Disk:
 def nearly_full(folder: Path) -> bool:
     """Nobody may write any more, however important. Raises OSError."""
     disk = disk_of(folder)
-    return disk.free < _floor(disk)
+    return disk.free < kept_free(disk)
 
 
-def _floor(disk: Disk) -> float:
+def kept_free(disk: Disk) -> float:
+    """Bytes that recordings leave to others: with less nothing is recorded."""
     return min(LEAST_FREE_BYTES, LEAST_FREE * disk.total)
 
 
@@ -66,7 +67,7 @@ class DiskRoom:
         except OSError as error:
             self._say(HIGHEST + 1, f"{error.strerror or error}")
             return
-        floor = _floor(disk)
+        floor = kept_free(disk)
         lowest = _lowest(disk.free, floor)
         if lowest < self._lowest:
             lowest = min(self._lowest, _lowest(disk.free / RECOVERED, floor))

@@ -61,7 +61,7 @@ class LevelMeter:
     neighbouring frames.
     """
 
-    __slots__ = ("_energy", "_peak", "_power", "_samples", "clipped", "clipped_frames")
+    __slots__ = ("_highest", "_peak", "_power", "clipped", "clipped_frames", "energy", "frames", "samples")
 
     def __init__(self) -> None:
         self._power = 0.0
@@ -70,8 +70,13 @@ class LevelMeter:
         """Samples at the converter's stop since the start."""
         self.clipped_frames = 0
         """Frames with at least one such sample since the start."""
-        self._energy = 0.0
-        self._samples = 0
+        self.energy = 0.0
+        """Sum of all squares since the start."""
+        self.samples = 0
+        """Since the start."""
+        self.frames = 0
+        """Since the start, but empty ones."""
+        self._highest = 0
 
     def update(
         self,
@@ -91,8 +96,11 @@ class LevelMeter:
         if not size:
             return
         peak, energy = known or (_peak(samples), _energy(samples))
-        self._energy += energy
-        self._samples += size
+        self.energy += energy
+        self.samples += size
+        self.frames += 1
+        if peak > self._highest:
+            self._highest = peak
         self._power = energy / size
         self._peak = peak
         if converted is None:
@@ -117,7 +125,12 @@ class LevelMeter:
     @property
     def mean_dbfs(self) -> float:
         """RMS over everything since the start."""
-        return _power_dbfs(self._energy / self._samples) if self._samples else FLOOR_DBFS
+        return _power_dbfs(self.energy / self.samples) if self.samples else FLOOR_DBFS
+
+    def take_highest(self) -> int:
+        """The highest magnitude since the last call, 0 to 32768. For one reader."""
+        highest, self._highest = self._highest, 0
+        return highest
 
     def snapshot(self) -> Level:
         """The reading now, for a log line or a metric."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class ChannelVitals:
     """One channel. level_dbfs, peak_dbfs: what its card heard since the last look; out_dbfs: what it played.
     clipped: share of frames at full scale since the last look, 0 to 1. quiet_s: for how long the card has
-    heard nothing above the noise that a live input always has (-80 dBFS). drift_ppm: its card's clock.
+    heard nothing above the noise that a live input always has (-80 dBFS); 0 while it is away, and where
+    there is none. drift_ppm: how much faster the card's clock runs than ours; 0 until that is known.
     transmitting_s: how long this transmission has lasted, 0 when there is none; stuck: the time-out timer
     ended it. Gains in dB, as they are now."""
 
@@ -40,8 +41,10 @@ class ChannelVitals:
 
 @dataclass(frozen=True, slots=True)
 class DeviceVitals:
-    """One ESP32 microphone. known: it has an entry. quiet_s as with a channel; for_s: how long it has been
-    there, or away; None: never seen since the start."""
+    """One ESP32 microphone, but those that are switched off. known: it has an entry. level_dbfs: the peak of
+    its last block of samples, None while it is away. quiet_s as with a channel; clipped: share at full scale
+    of the blocks looked at in the last ten looks. for_s: how long it has been there, or away; None: never
+    seen since the start."""
 
     name: str
     label: str
@@ -60,8 +63,10 @@ class DeviceVitals:
 @dataclass(frozen=True, slots=True)
 class BoardVitals:
     """The machine. None: it does not say. under_voltage: now; was_under_voltage: since it booted.
-    disk_full_s: when the recordings' disk is full if it goes on like this; None: not in sight. cpu: of one
-    core."""
+    disk_bytes, disk_free_bytes: of the recordings' disk, 0 where it is not there or does not answer.
+    disk_full_s: when recording ends because it is full, if it goes on like this; None: not in sight, as long
+    as retention keeps it so. load: mean of the last minute. memory_mb, cpu: of this process; cpu of one core.
+    uptime_s: of the machine."""
 
     temperature_c: float | None
     under_voltage: bool | None
