@@ -13,7 +13,7 @@ from typing import Final, get_args
 
 from echostream.archive.file_names import FORMS, META_FOLDER, place_of, source_of, start_of, stem_of
 from echostream.archive.meta_files import read_meta, write_meta
-from echostream.archive.open_marks import HalfWritten
+from echostream.archive.open_marks import Boot, HalfWritten
 from echostream.archive.open_recording import Shelf, sync_file
 from echostream.archive.recording import Recording
 from echostream.archive.repair import cut_short, recover, repair
@@ -42,6 +42,7 @@ class LeftOvers:
         self._pending: dict[str, HalfWritten] = {}
         self._of_source: dict[str, list[str]] = {}
         self._names: dict[str, deque[str]] = {}
+        self._boot = Boot(0, new=False)
         self._refused: deque[HalfWritten] = deque()
         self._said: dict[str, str] = {}
         self._retry_at_s = 0.0
@@ -53,6 +54,7 @@ class LeftOvers:
 
     def find(self) -> None:
         """At the start. Raises OSError."""
+        self._boot = self._shelf.marks.note_boot(round(time.time() * 1e6))
         for half in self._shelf.marks.claim():
             self._put(half)
         self._names = _newest_names(self._shelf.directory)
@@ -91,10 +93,19 @@ class LeftOvers:
             except (OSError, BrokenFile):
                 continue  # it held nothing, or was being made
             if (last.kind, last.source) == source.key and last.samples:
-                return LastEnd(last.end_us, _cause(last))
+                return LastEnd(last.end_us, self._cause(last))
         return None
 
     # ---- inside
+
+    def _cause(self, last: Recording) -> GapCause | None:
+        """Why there is nothing between a source's last recording and its next one."""
+        if last.ended in get_args(GapCause):
+            return last.ended  # type: ignore[return-value]
+        if last.ended != "segment" and last.state != "open":
+            return None  # it was over
+        # The next file was due at once and is not there.
+        return "power cut" if self._boot.cut(last.end_us) else "killed"
 
     def _put(self, half: HalfWritten) -> None:
         self._pending[half.stem] = half
@@ -168,17 +179,6 @@ class LeftOvers:
                     if audio.stat().st_size > EMPTY_BYTES:
                         return True
         return False
-
-
-def _cause(last: Recording) -> GapCause | None:
-    """Why there is nothing between a source's last recording and its next one."""
-    if last.ended in get_args(GapCause):
-        return last.ended  # type: ignore[return-value]
-    if last.ended != "segment" and last.state != "open":
-        return None  # it was over
-    # The next file was due at once and is not there.
-    booted_us = (time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)) * 1e6
-    return "power cut" if booted_us > last.end_us else "killed"
 
 
 def _newest_names(directory: Path) -> dict[str, deque[str]]:

@@ -25,8 +25,22 @@ from echostream.audio.device_ports import GapCause
 FOLDER: Final = ".open"
 _BESIDE: Final = ".new"
 _LOCK: Final = ".lock"
+_BOOT: Final = ".boot"
 _MODE: Final = 0o640
 _STAMP: Final = len("2026-11-21")
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """The start of the machine, as the archive has seen it. first_us: Unix microseconds at which something
+    first looked in here since; new: that is now."""
+
+    first_us: int
+    new: bool
+
+    def cut(self, end_us: int) -> bool:
+        """Whether what ended at `end_us` without an end of its own ended with the machine."""
+        return self.new or end_us <= self.first_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,19 @@ class OpenMarks:
             for one in found:
                 self._write(one.stem, self._words + f" {one.cause}".encode())
         return found
+
+    def note_boot(self, now_us: int) -> Boot:
+        """Which start of the machine this is. The wall clock, which is often wrong at first, does not say
+        whether there was one in between. now_us: Unix microseconds."""
+        with one_at_a_time(self._folder.parent):
+            try:
+                boot, first_us = (self._folder / _BOOT).read_text("ascii", "replace").split()
+                if boot == boot_id():
+                    return Boot(int(first_us), new=False)
+            except (FileNotFoundError, ValueError):
+                pass  # nobody looked in here before, or the power went while somebody did
+            self._write(_BOOT, f"{boot_id()} {now_us}".encode())
+        return Boot(now_us, new=True)
 
     def _write(self, stem: str, words: bytes) -> None:
         # Beside, then renamed: a kill in between must not leave a marker that says nothing.

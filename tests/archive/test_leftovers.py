@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from recorder_stand import CONTINUOUS, UNIX_S, Device, Stand
 
-from echostream.archive import leftovers
+from echostream.archive import leftovers, open_marks
 from echostream.archive.leftovers import LeftOvers
 from echostream.archive.meta_files import read_meta, write_meta
 from echostream.archive.open_marks import OpenMarks, being_written
@@ -186,8 +186,13 @@ def test_a_hundred_are_repaired_in_ten_seconds_and_in_small_steps(tmp_path: Path
     assert time.perf_counter() - began_s < 10.0
 
 
-def test_a_process_that_died_between_two_segments_leaves_a_gap_all_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cause", ["killed", "power cut", "power cut, and another process looked first"])
+def test_a_process_that_died_between_two_segments_leaves_a_gap_all_the_same(
+    tmp_path: Path, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its last file was closed, and the next one was not begun."""
+    monkeypatch.setattr(open_marks, "boot_id", lambda: "a")
+    OpenMarks(tmp_path).note_boot(0)
     stand = Stand(tmp_path)
     device = Device(stand)
     device.send(2)
@@ -196,13 +201,16 @@ def test_a_process_that_died_between_two_segments_leaves_a_gap_all_the_same(tmp_
     (one,) = stand.recordings()
     one.ended = "segment"
     write_meta(tmp_path, one)
+    monkeypatch.setattr(open_marks, "boot_id", lambda: "a" if cause == "killed" else "b")
+    if "another" in cause:
+        assert OpenMarks(tmp_path).note_boot(one.end_us + 1).new
     later = next_start(tmp_path)
     again = Device(later, stream=2)
     again.send(1)
     later.serve()
     gap = later.recordings()[-1].gap_before
     assert gap is not None
-    assert gap.cause in ("power cut", "killed")
+    assert gap.cause == cause.partition(",")[0]
     again.sink.ended("stopped")
     later.serve()
 
