@@ -49,7 +49,7 @@ class ArchiveIndex:
         self.archive = archive
         self.needs_rebuild = needs_rebuild
         self.engine = engine
-        self.uploads = Uploads(engine)
+        self.uploads = Uploads(engine, archive)
         self._store = Store(archive)
         self._file = _file_of(engine)
         self._writing = threading.Lock()  # one writer in this process; the database keeps others apart

@@ -14,7 +14,7 @@ from echostream.index.engine import transaction
 
 log = logging.getLogger(__name__)
 
-REVISION: Final = "0001"
+REVISION: Final = "0003"
 """The newest of migrations/versions."""
 _LOCK: Final = 0x65636873
 """Two gateways that start at once do not both make PostgreSQL's tables."""

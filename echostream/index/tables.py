@@ -122,6 +122,12 @@ uploads = Table(
     Column("error", Text, nullable=False, server_default=""),
     Column("since_us", BigInteger, nullable=False),
     Column("alarmed_us", BigInteger),  # when it was told that the recording would have to go unsent
+    Column("archive", Text, nullable=False, server_default=""),
+    Column("path", Text, nullable=False, server_default=""),  # of the file, as it was when it was added
+    Column("key", Text, nullable=False, server_default=""),  # what it is called there, once it was begun
+    Column("upload_id", Text, nullable=False, server_default=""),  # of an upload in parts that was begun
+    Column("turn", SmallInteger, nullable=False, server_default="1"),  # 0: a page, goes first; 1: others
+    Column("bytes", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("recording_id", "target", name="uploads_one"),
 )
 
@@ -154,5 +160,7 @@ Index("gaps_recording", gaps.c.recording)
 Index("gaps_time", gaps.c.start_us)
 Index("tones_recording", tone_events.c.recording)
 Index("tones_time", tone_events.c.start_us)
+_turns = [uploads.c[name] for name in ("archive", "target", "state", "turn", "attempts", "number")]
+Index("uploads_next", *_turns)
 _pending = uploads.c.state == "pending"
 Index("uploads_pending", uploads.c.recording_id, sqlite_where=_pending, postgresql_where=_pending)
