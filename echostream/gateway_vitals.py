@@ -157,7 +157,9 @@ class _ChannelLook:
             quiet_s=self._quiet.look(level if has_card and present and heard else None, now),
             drift_ppm=round(self._clock.ppm, 1),
             input_gain_db=config.input_gain_db,
-            output_gain_db=config.output_gain_db,
+            output_gain_db=runtime.output_gain_db,
+            microphone_muted=runtime.microphone_muted,
+            loudspeaker_muted=runtime.loudspeaker_muted,
             recording=recording,
             has_card=has_card,
         )
