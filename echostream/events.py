@@ -21,6 +21,8 @@ class Opener(StrEnum):
     """The voice at a network microphone."""
     STREAM = "stream"
     """A network microphone that is always on the air."""
+    PAGE = "page"
+    """A page that was ordered from elsewhere."""
 
 
 class Direction(StrEnum):
@@ -223,7 +225,10 @@ class PassthroughChanged:
 
 @dataclass(frozen=True, slots=True)
 class RecordingClosed:
-    """A recording is whole. started_at_s: Unix seconds of its first sample; error: why it ended early."""
+    """A recording is whole. started_at_s: Unix seconds of its first sample; error: why it ended early.
+
+    pages: tone_id and start (Unix microseconds) of each page in it.
+    """
 
     channel_id: str
     path: str
@@ -231,13 +236,15 @@ class RecordingClosed:
     started_at_s: float
     duration_s: float
     error: str = ""
+    pages: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingFiled:
     """A recording has the form in which it is kept. path: of the file, absolute; started_at_s: Unix seconds.
 
-    recording: its id; kind: channel, network, device or quarantine.
+    recording: its id; kind: channel, network, device or quarantine. pages: tone_id and start (Unix
+    microseconds) of each page in it.
     """
 
     path: str
@@ -248,6 +255,8 @@ class RecordingFiled:
     started_at_s: float
     duration_s: float
     sha256: str
+    pages: tuple[tuple[str, int], ...] = ()
+    channel_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +286,7 @@ class RecordingAtRisk:
 class TransmissionChanged:
     """This gateway began or ended to transmit on a channel. openers: who holds, or held, the valve.
 
-    lasted_s: of one that ended; why: "released", "time-out", "card", "offline" or "removed".
+    lasted_s: of one that ended; why: "released", "time-out", "card", "offline", "muted" or "removed".
     """
 
     channel_id: str
@@ -306,7 +315,7 @@ class LinkChanged:
 
 @dataclass(frozen=True, slots=True)
 class RecordingUploaded:
-    """A recording is in the bucket, checked. key: its name there; url: s3://bucket/key. times as in
+    """A recording is in the bucket, checked. key: its name there; url: s3://bucket/key. times and pages as in
     RecordingFiled."""
 
     recording: str
@@ -320,14 +329,16 @@ class RecordingUploaded:
     bucket: str
     key: str
     bytes: int
+    pages: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CommandAsked:
     """Somebody from outside asks for something. name: page_out, volume, mute, record or reload.
 
-    channel_id: "" for all or none; values: what goes with it, checked by whoever handles it. who: where it
-    came from. answer(ok, text): called once, from the coordinator's thread.
+    channel_id: "" for all or none. values, checked by whoever handles it: page_out tone_id; volume gain_db;
+    mute what ("microphone" or "loudspeaker"), muted; record seconds. who: where it came from. answer(ok,
+    text): called once, from the coordinator's thread, when it is done or refused.
     """
 
     name: str
@@ -362,6 +373,14 @@ class ConfigurationChanged:
 @dataclass(frozen=True, slots=True)
 class ReloadRequested:
     """Read the configuration again and apply what changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadEnded:
+    """The configuration was read again. ok: it is in force; else text says why the old one stays."""
+
+    ok: bool
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,6 +420,7 @@ Event = (
     | CommandDone
     | ConfigurationChanged
     | ReloadRequested
+    | ReloadEnded
     | ShutdownRequested
 )
 

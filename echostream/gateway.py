@@ -23,7 +23,7 @@ from echostream.config.changes import Changes
 from echostream.config.models import Channel, Config
 from echostream.coordinator.event_coordinator import EventCoordinator
 from echostream.coordinator.worker import Worker
-from echostream.events import Event, ReloadRequested, ShutdownRequested
+from echostream.events import CommandAsked, Event, ReloadRequested, ShutdownRequested
 from echostream.microphones import STOP_S, Microphones
 from echostream.network.esp32_workers import RecordJob
 from echostream.network.udp_manager import UdpManager
@@ -62,6 +62,14 @@ class _ObservedManager:
 
     def handle(self, event: Event, now: float) -> None:
         self._manager.handle(event, now)
+        for observer in self._observers:
+            observer(event, now)
+
+    def too_late(self, event: Event, now: float) -> None:
+        """It came when the manager had ended: who watches is told, who asks for something too."""
+        if isinstance(event, CommandAsked):
+            event.answer(False, "the gateway stops")
+            return
         for observer in self._observers:
             observer(event, now)
 
@@ -107,7 +115,7 @@ class Gateway:
         self.manager.pages.ears = self.tones
         self._tell_pages()
         self.manager.pages.set_plans(config.tones)
-        self._observers = observers
+        self._handler = _ObservedManager(self.manager, observers)
         self.signalling = self._new_signalling()
         self.stall_watch = StallWatch(
             lambda: [worker for runtime in self.channels for worker in runtime.workers]
@@ -136,7 +144,7 @@ class Gateway:
         for channel in self.config.channels:
             if channel.enabled:
                 self._add(channel, now)
-        self.coordinator.start(_ObservedManager(self.manager, self._observers))
+        self.coordinator.start(self._handler)
         self.stall_watch.start()
         self.signalling.start()
         if self.microphones is not None:
@@ -197,6 +205,8 @@ class Gateway:
             thread.join(STOP_S)
             if thread.is_alive():
                 log.error("%s has not ended after %.1f s", thread.name, STOP_S)
+        for event in self.coordinator.left_over():  # the last transmissions, the last recordings
+            self._handler.too_late(event, time.monotonic())
         log.info("stopped in %.2f s", time.monotonic() - began_s)
 
     @property

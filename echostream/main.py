@@ -26,7 +26,7 @@ from echostream.console.site_snapshot import SiteWatch
 from echostream.console.site_words import devices_words, recorder_words
 from echostream.console.snapshot import channel_snapshot, summary
 from echostream.errors import ConfigError, EchoStreamError, LibraryMissing
-from echostream.events import ConfigurationChanged, Event
+from echostream.events import ConfigurationChanged, Event, ReloadEnded
 from echostream.gateway import Gateway
 from echostream.gateway_secrets import read_publisher_secrets, read_secrets
 from echostream.gateway_vitals import GatewayVitals
@@ -127,6 +127,7 @@ class GatewayProcess:
         secrets, theirs = read_secrets(config), read_publisher_secrets(config)
         self._publishers: Publishers | None = None
         gateway = Gateway(config, secrets, hardware, on_shutdown=self._failed, observers=(self._note,))
+        gateway.manager.orders.ask_reload = self._ask_reload
         vitals = GatewayVitals(gateway)
         publishers = self._publishers = Publishers(config, theirs, gateway.post, vitals.look)
         self._start_simulated_people(gateway)
@@ -159,6 +160,10 @@ class GatewayProcess:
             self._stop_reason = signal.Signals(number).name
         else:
             os._exit(128 + number)  # asked twice: the guard drops the lines when this process is gone
+
+    def _ask_reload(self) -> None:
+        self._reload_asked = True
+        self._waker.wake()
 
     def _failed(self, reason: str) -> None:
         self._stop_reason = reason
@@ -258,17 +263,20 @@ class GatewayProcess:
             secrets, theirs = read_secrets(config), read_publisher_secrets(config)
         except EchoStreamError as error:
             log.error("reload refused, the old configuration stays: %s", error)
+            gateway.post(ReloadEnded(False, f"refused, the old configuration stays: {error}"))
             return
         changes = compare(gateway.config, config)
         log.info("reload: %s", changes)
+        what_changed = changed(changes, gateway.config, config)
 
         def apply() -> None:
+            gateway.manager.on_reload = lambda: None  # once, also when two were asked for in one breath
             self._board.reconfigure(config)
-            before = gateway.config
             gateway.apply(config, secrets, changes)
             if self._publishers is not None:
                 self._publishers.apply(config, theirs, changes)
-            gateway.post(changed(changes, before, config))
+            gateway.post(what_changed)
+            gateway.post(ReloadEnded(True, str(changes)))
             self._file_config = loaded.config
 
         gateway.manager.on_reload = apply

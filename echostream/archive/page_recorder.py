@@ -21,7 +21,7 @@ from echostream.archive.disk_room import nearly_full
 from echostream.archive.file_names import make_folder
 from echostream.archive.open_marks import OpenMarks
 from echostream.archive.open_recording import Beginning, Journal, LastWords, OpenRecording, Shelf, nobody
-from echostream.archive.recording import Gap, ToneMark
+from echostream.archive.recording import Gap, ToneMark, Trigger
 from echostream.archive.source import Source, channel_policy
 from echostream.archive.wall_clock import WallClock
 from echostream.audio.device_ports import GapCause
@@ -66,7 +66,8 @@ class PageRing:
 @dataclass(frozen=True, slots=True)
 class PageToRecord:
     """position: index of the channel's sample at which the page began; started_at_s: Unix seconds of it;
-    until_s: monotonic seconds. label: of the channel; tone: the page itself, where it is known."""
+    until_s: monotonic seconds. label: of the channel; tone: the page itself, where it is known. tone_id is
+    "" where it is no page that is recorded but what somebody asked for: trigger "command"."""
 
     channel_id: str
     tone_id: str
@@ -75,6 +76,11 @@ class PageToRecord:
     until_s: float
     label: str = ""
     tone: ToneMark | None = None
+    trigger: Trigger = "page"
+
+    @property
+    def tone_ids(self) -> list[str]:
+        return [self.tone_id] if self.tone_id else []
 
 
 @dataclass(slots=True)
@@ -210,8 +216,9 @@ class PageRecorder(Worker):
         if running is not None:
             longest_s = running.page.until_s + LONGEST_S
             running.until_s = min(max(running.until_s, page.until_s), longest_s)
-            if page.tone_id not in running.tone_ids:
-                running.tone_ids.append(page.tone_id)
+            if page.trigger == "page":
+                running.file.meta.trigger = "page"  # whatever it began as: pages are looked for
+            running.tone_ids += [tone_id for tone_id in page.tone_ids if tone_id not in running.tone_ids]
             if page.tone is not None:
                 running.file.add_tone(page.tone)
             return
@@ -232,7 +239,7 @@ class PageRecorder(Worker):
         self.begun += 1
         if page.tone is not None:
             file.add_tone(page.tone)
-        recording = _Recording(page, ring, file, begin, begin, page.until_s, self._clock(), [page.tone_id])
+        recording = _Recording(page, ring, file, begin, begin, page.until_s, self._clock(), page.tone_ids)
         recording.skip = recording.resampler.latency_samples
         self._recordings[page.channel_id] = recording
 
@@ -240,19 +247,26 @@ class PageRecorder(Worker):
         policy = channel_policy(self._settings, page.channel_id)
         channel = page.channel_id
         return Source(
-            channel, "channel", "page", RECORD_HZ, page.label, channel, policy.priority, policy.keep_days
+            channel,
+            "channel",
+            page.trigger,
+            RECORD_HZ,
+            page.label,
+            channel,
+            policy.priority,
+            policy.keep_days,
         )
 
     def _refused(self, page: PageToRecord, error: OSError) -> None:
         self.failed += 1
         where = f"{self._directory}: {error.strerror or error}"
         log.error(
-            "the page %s on %s is not recorded: %s; look at recording.directory and the disk",
-            page.tone_id,
+            "%s on %s is not recorded: %s; look at recording.directory and the disk",
+            f"the page {page.tone_id}" if page.tone_id else "what was asked for",
             page.channel_id,
             where,
         )
-        self._post(RecordingClosed(page.channel_id, "", (page.tone_id,), page.started_at_s, 0.0, where))
+        self._post(RecordingClosed(page.channel_id, "", tuple(page.tone_ids), page.started_at_s, 0.0, where))
 
     def _write_all(self) -> None:
         if self._recordings:
@@ -351,6 +365,9 @@ class PageRecorder(Worker):
         tone_ids = tuple(recording.tone_ids)
         path = str(recording.file.path)
         if not error:
-            what = ", ".join(tone_ids)
+            what = ", ".join(tone_ids) or "what was asked for"
             log.info("Recorded %s on %s: %s (%.0f s)", what, page.channel_id, path, duration_s)
-        self._post(RecordingClosed(page.channel_id, path, tone_ids, page.started_at_s, duration_s, error))
+        pages = tuple((tone.tone_id, tone.start_us) for tone in recording.file.meta.tones)
+        self._post(
+            RecordingClosed(page.channel_id, path, tone_ids, page.started_at_s, duration_s, error, pages)
+        )

@@ -14,7 +14,7 @@ from typing import Literal
 from echostream.audio.device_ports import GapCause
 
 SourceKind = Literal["channel", "network", "device", "quarantine"]
-Trigger = Literal["continuous", "vox", "transmission", "page"]
+Trigger = Literal["continuous", "vox", "transmission", "page", "command"]
 ClockState = Literal["synchronised", "unsynchronised", "unknown"]
 State = Literal["open", "closed", "repaired"]
 AudioForm = Literal["wav", "flac", "opus"]

@@ -25,6 +25,8 @@ _CLOSE_US: Final = 50_000
 _MOST_DOUBT_US: Final = 250_000
 _ROUNDING_US: Final = 20_000
 """What two times of one stream may differ by though nothing overlaps."""
+_BESIDE: Final = ("page", "command")
+"""Triggers of what may be recorded beside other recordings of the same source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +122,9 @@ def assemble(
 ) -> Timeline:
     """The sound of one source in [from_us, to_us), at rate_hz.
 
-    Where recordings hold the same time, the one that began first is taken, and pages, which other recordings
-    of that source may hold as well, only fill what is left. ValueError for a range that ends before it
-    begins.
+    Where recordings hold the same time, the one that began first is taken, and pages and what was recorded on
+    command, which other recordings of that source may hold as well, only fill what is left. ValueError for a
+    range that ends before it begins.
     """
     if to_us < from_us:
         raise ValueError(f"a range from {from_us} to {to_us}: it ends before it begins")
@@ -132,11 +134,11 @@ def assemble(
     )
     laid = _Layer(from_us, to_us, rate_hz, join)
     for recording in inside:
-        if recording.trigger != "page":
+        if recording.trigger not in _BESIDE:
             laid.add(recording)
     pages = _Layer(from_us, to_us, rate_hz, "time")
     for recording in inside:
-        if recording.trigger == "page":
+        if recording.trigger in _BESIDE:
             pages.add(recording)
     filled, left_out = _into_holes(laid.pieces, pages.pieces)
     pieces = tuple(sorted(laid.pieces + filled, key=lambda piece: piece.at))

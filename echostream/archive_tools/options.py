@@ -10,7 +10,7 @@ from typing import Final
 from echostream.archive_tools import times
 
 _KINDS: Final = ("channel", "network", "device", "quarantine")
-_TRIGGERS: Final = ("continuous", "vox", "transmission", "page")
+_TRIGGERS: Final = ("continuous", "vox", "transmission", "page", "command")
 
 
 def add_command(

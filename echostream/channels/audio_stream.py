@@ -72,6 +72,10 @@ class AudioStream:
         self._playing = False
         self._quiet_since_s = 0.0
         self._muted = False
+        self.silenced = False
+        """Nothing is played and no radio keyed, until this is False again. What others say is still heard by
+        `received_tap`. Any thread."""
+        self._paged: FrameSource | None = None
         self._through: _PassedThrough | None = None
         self._through_at_s = -PLAYING_TAIL_S
         self._sounding = False
@@ -101,13 +105,28 @@ class AudioStream:
         """Play these frames beside whoever talks, from the next one on; None: no more. Any thread."""
         self._through = None if source is None else _PassedThrough(source, on_air)
 
+    def page(self, source: FrameSource | None) -> None:
+        """Play these frames in place of everything else, and key the radio for them; None: no more. What
+        comes meanwhile is not heard later. Any thread."""
+        self._paged = source
+
+    @property
+    def paging(self) -> bool:
+        return self._paged is not None
+
+    def set_output_gain(self, gain_db: float) -> None:
+        """From the next frame on. ValueError for a gain that cannot be meant. Any thread."""
+        pre_emphasis = self._settings.pre_emphasis
+        self._filter = OutputFilter(gain_db, pre_emphasis)
+        self._through_filter = OutputFilter(gain_db, pre_emphasis)
+
     def next_frame(self, now: float) -> Samples:
         """One frame for the card: mixed, keyed, filtered and limited. On the playback thread."""
         received, talking = self.receive.pull(now)
         received_tap = self.received_tap
         if received_tap is not None:
             received_tap(received, talking, now)
-        if self._muted:
+        if self._mute:
             talking = False
             if self.keying.keyed:
                 self.keying.abort()
@@ -118,6 +137,12 @@ class AudioStream:
             if beside is not None and through.on_air:
                 received = mix((received, beside) if talking else (beside,))
                 talking, beside = True, None
+        paged = self._paged
+        if paged is not None:
+            page = paged.pull()
+            beside, talking = None, page is not None and not self._mute
+            if page is not None:
+                received = mix((page,))
         shaped = self._limiter.process(self._filter.process(received)) if talking else self._silence
         frame = self.keying.step(shaped, talking)
         if through is not None and self.keying.phase is KeyingPhase.LATCHED:
@@ -132,10 +157,14 @@ class AudioStream:
         self.output_meter.update(frame)
         return frame
 
+    @property
+    def _mute(self) -> bool:
+        return self._muted or self.silenced
+
     def _passed_through(self, through: _PassedThrough, now: float) -> Samples | None:
         """The next frame of another channel. It is taken also while nobody may hear it: it does not wait."""
         frame = through.source.pull()
-        if frame is None or self._muted:
+        if frame is None or self._mute:
             return None
         self._through_at_s = now
         return frame

@@ -12,21 +12,27 @@ from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from echostream.channels import channel_state as cs
+from echostream.channels import presence
 from echostream.channels.channel_runtime import ChannelRuntime
 from echostream.channels.device_log import DeviceLog
 from echostream.channels.media_session import MediaSession
+from echostream.channels.orders import ORDER, Orders
 from echostream.channels.page_desk import PageDesk
+from echostream.channels.transmissions import Transmissions
+from echostream.channels.upload_news import UPLOADS, UploadNews
 from echostream.coordinator.deadlines import Deadlines
 from echostream.events import (
+    CommandAsked,
     DevicesChanged,
     Event,
-    Member,
     Opener,
     OutboxOverflowed,
     PeersChanged,
     PlaybackChanged,
     Post,
     PttChanged,
+    RecordingUploaded,
+    ReloadEnded,
     ReloadRequested,
     RemoteTransmit,
     ServerDraining,
@@ -101,6 +107,9 @@ class ChannelManager:
         self.pages = PageDesk(
             self.channels, self._step, deadlines, post, lambda: unix_clock() - time.monotonic()
         )
+        self.transmissions = Transmissions(post)
+        self.orders = Orders(self.channels, self._step, self.pages, deadlines, post, unix_clock)
+        self.uploads = UploadNews(self._offered, deadlines, unix_clock)
         self.on_reload: Callable[[], None] = lambda: None
         self.on_shutdown: Callable[[str], None] = lambda reason: None
         self.sessions = 0
@@ -127,6 +136,7 @@ class ChannelManager:
         self.channels[channel_id] = runtime
         self._publish_listeners()
         self.pages.attach(runtime, now)
+        self.orders.attach(runtime, now)
         runtime.start()
         if self._offer is not None:
             self._send(signalling.connect(self._identity, channel_id, self._unix_clock()))
@@ -135,7 +145,9 @@ class ChannelManager:
     def remove_channel(self, channel_id: str, now: float) -> ChannelRuntime:
         """End a channel's transmission, leave it on the server and ask its workers to stop."""
         runtime = self.channels[channel_id]
+        self.orders.detach(channel_id, now)
         self.pages.detach(channel_id, now)
+        self.transmissions.removed(channel_id, runtime.state, now)
         self._end_transmission(runtime)
         self._send(signalling.disconnect(self._identity, channel_id, self._unix_clock()))
         runtime.request_stop()
@@ -146,7 +158,8 @@ class ChannelManager:
 
     def leave_session(self, now: float) -> None:
         """End every transmission and leave the server: another one follows."""
-        for runtime in self.channels.values():
+        for channel_id, runtime in self.channels.items():
+            self.transmissions.ended(channel_id, now, "offline")
             self._end_transmission(runtime)
             self._send(signalling.disconnect(self._identity, runtime.config.id, self._unix_clock()))
         self._signalling_lost("left", now)
@@ -177,10 +190,10 @@ class ChannelManager:
             case SignallingLost(reason):
                 self._signalling_lost(reason, now)
             case PeersChanged(channel_id, members):
-                self._peers_changed(channel_id, members)
+                presence.peers_changed(self.channels, channel_id, members)
                 self._udp.beat()  # it answers our connect too: the port is as new as it will get
             case RemoteTransmit():
-                self._remote_transmit(event)
+                presence.remote_transmit(self.channels, event)
             case OutboxOverflowed():
                 self._send_whole_state()
             case SourceChanged():
@@ -191,6 +204,12 @@ class ChannelManager:
                 self._server_refused(code, message)
             case ServerDraining(terminated):
                 self._server_draining(terminated)
+            case RecordingUploaded():
+                self.uploads.note(event, now)
+            case CommandAsked():
+                self.orders.handle(event, now)
+            case ReloadEnded(ok, text):
+                self.orders.reload_ended(ok, text)
             case DevicesChanged(changes):
                 self._device_log.note(changes, now)
             case WorkerFailed(name, error):
@@ -201,15 +220,17 @@ class ChannelManager:
                 self.on_shutdown(reason)
 
     def handle_deadline(self, key: Hashable, now: float) -> None:
-        """A channel's deadline (the key is its id), the keep-alive, or what follows a page."""
+        """A channel's deadline (the key is its id), the keep-alive, or what follows a page or an order."""
         if key == KEEP_ALIVE:
             self._keep_alive(now)
         elif key == BEAT:
             self._udp.beat()
+        elif key == UPLOADS:
+            self.uploads.look(now)
         elif isinstance(key, str):
             self._step(key, cs.Tick(), now)
         elif isinstance(key, tuple):
-            self.pages.handle_deadline(key, now)
+            (self.orders if key[0] == ORDER else self.pages).handle_deadline(key, now)
 
     # ---- one channel
 
@@ -217,7 +238,9 @@ class ChannelManager:
         runtime = self.channels.get(channel_id)
         if runtime is None:
             return  # it was removed while the event waited
-        runtime.state, commands = cs.step(runtime.state, event, now)
+        before = runtime.state
+        runtime.state, commands = cs.step(before, event, now)
+        self.transmissions.follow(channel_id, before, runtime.state, event, commands, now)
         self.pages.follow(runtime)  # first: what is sent begins with the right frames
         runtime.follow_talkers()
         runtime.follow_recording(event.at_s if isinstance(event, cs.OpenerChanged) else now)
@@ -236,7 +259,7 @@ class ChannelManager:
         match command:
             case cs.Arm(transmission, at_s):
                 transmit.arm(transmission, at_s)
-                runtime.stream.mute(runtime.config.duplex == "half" and not runtime.state.passes_through)
+                runtime.stream.mute(runtime.deaf)
             case cs.Announce(transmission):
                 self._announce(runtime, transmission)
             case cs.OpenValve(transmission):
@@ -308,6 +331,7 @@ class ChannelManager:
             self._draining = False
             self._connect_all(now)
             self._deadlines.set(KEEP_ALIVE, now + self._keep_alive_s)
+            self.uploads.tell(now)
         for runtime in self.channels.values():
             if self._media.has_key:
                 self._bring_online(runtime, now)
@@ -384,26 +408,7 @@ class ChannelManager:
         if self._signalling is not None:
             self._signalling.reconnect_now()
 
-    # ---- presence
-
-    def _peers_changed(self, channel_id: str, members: tuple[Member, ...]) -> None:
-        runtime = self.channels.get(channel_id)
-        if runtime is None and channel_id == "" and len(self.channels) == 1:
-            runtime = next(iter(self.channels.values()))  # the nested form may leave the channel out
-        if runtime is not None:
-            runtime.members = members
-
-    def _remote_transmit(self, event: RemoteTransmit) -> None:
-        runtime = self.channels.get(event.channel_id)
-        if runtime is None:
-            return
-        key = event.member.affiliation_id
-        if event.started and len(runtime.talkers) < 64:
-            runtime.talkers[key] = event.member
-        elif not event.started:
-            runtime.talkers.pop(key, None)
-        what = "talks" if event.started else "ended"
-        log.info("channel %s: %s %s", event.channel_id, event.member.user_name or key, what)
+    # ---- inside
 
     def _server_refused(self, code: str, message: str) -> None:
         # It comes again with every keep-alive.
@@ -418,6 +423,12 @@ class ChannelManager:
     def _send(self, text: str) -> None:
         if self._signalling is not None:
             self._signalling.send(text)
+
+    def _offered(self, text: str, on_sent: Callable[[bool], None]) -> bool:
+        """For what can wait: only while a session is there."""
+        return (
+            self._offer is not None and self._signalling is not None and self._signalling.send(text, on_sent)
+        )
 
 
 def _names(openers: frozenset[Opener]) -> str:

@@ -133,6 +133,9 @@ class ChannelRuntime:
         self.frame_ms = audio.frame_ms
         self.inserted: FrameSource | None = None
         """Whose frames go to the network in place of the captured ones."""
+        self.paged: FrameSource | None = None
+        """The page that is being sent, for the network."""
+        self._output_gain_db = channel.output_gain_db
         output = _keyed_line(channel, hardware.outputs)
         self.stream = AudioStream(
             transmit_settings(channel, audio),
@@ -177,6 +180,31 @@ class ChannelRuntime:
         if talks != self._card_talks:
             self._card_talks = talks
             self.stream.transmit.card_talks(talks)
+
+    @property
+    def deaf(self) -> bool:
+        """Half duplex: who transmits does not hear. What is passed through or paged is played anyway."""
+        return self.config.duplex == "half" and not (self.state.passes_through or self.state.pages_out)
+
+    @property
+    def output_gain_db(self) -> float:
+        """Of what the card plays, as it is now."""
+        return self._output_gain_db
+
+    @output_gain_db.setter
+    def output_gain_db(self, gain_db: float) -> None:
+        self.stream.set_output_gain(gain_db)
+        self._output_gain_db = gain_db
+
+    @property
+    def microphone_muted(self) -> bool:
+        """Nothing that is heard here is sent."""
+        return self.state.muted
+
+    @property
+    def loudspeaker_muted(self) -> bool:
+        """Nothing is played here, and the radio is not keyed."""
+        return self.stream.silenced
 
     @property
     def workers(self) -> list[CardWorker]:

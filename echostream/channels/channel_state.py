@@ -47,6 +47,7 @@ class ChannelState:
     online: bool = False
     source: bool = True
     playing: bool = False
+    muted: bool = False
     latched: bool = False
     barred: frozenset[Opener] = frozenset()
     transmission: int = 0
@@ -57,12 +58,12 @@ class ChannelState:
     @property
     def wants_to_talk(self) -> bool:
         """Something that may open the valve is active, there is a source to hear, and no latch."""
-        return bool(self._holding)
+        return bool(self.holding)
 
     @property
     def local(self) -> bool:
         """Somebody at this channel holds the valve: what is passed through to it gives way."""
-        return bool(_own(self.active - self._inhibited - self.barred))
+        return bool(_own(self._counted))
 
     @property
     def passes_through(self) -> bool:
@@ -70,16 +71,29 @@ class ChannelState:
         return Opener.PASSTHROUGH in self.active and not self.local
 
     @property
-    def card_talks(self) -> bool:
-        """What the channel's own card captures is sent, alone or with what network microphones say."""
-        return bool(self._holding - _DEVICES - {Opener.PASSTHROUGH})
+    def pages_out(self) -> bool:
+        """A page is being sent: its tones take the place of whatever else would be."""
+        return Opener.PAGE in self.active
 
     @property
-    def _holding(self) -> frozenset[Opener]:
+    def card_talks(self) -> bool:
+        """What the channel's own card captures is sent, alone or with what network microphones say."""
+        return bool(self.holding - _DEVICES - _FROM_ELSEWHERE)
+
+    @property
+    def holding(self) -> frozenset[Opener]:
         """Who holds the valve. A latch is for everybody at the channel, but not for network microphones: they
         are barred by themselves, until they are quiet, and bar nobody else. They need no card either."""
-        openers = self.active - self._inhibited - self.barred
+        openers = self._counted
         return openers if self.source and not self.latched else openers & _DEVICES
+
+    @property
+    def _counted(self) -> frozenset[Opener]:
+        return self.audible(self.active - self._inhibited - self.barred)
+
+    def audible(self, openers: frozenset[Opener]) -> frozenset[Opener]:
+        """Without those that a muted microphone has."""
+        return openers & _FROM_ELSEWHERE if self.muted else openers
 
     def watched(self, openers: frozenset[Opener]) -> bool:
         """Whether one of them is of this channel and watched by the time-out timer."""
@@ -88,7 +102,7 @@ class ChannelState:
     @property
     def endless(self) -> bool:
         """Only microphones that are to be on the air always hold the valve: the time-out timer rests."""
-        return self._holding == {Opener.STREAM}
+        return self.holding == {Opener.STREAM}
 
     @property
     def _inhibited(self) -> frozenset[Opener]:
@@ -131,6 +145,13 @@ class PlayingChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class MicrophoneMuted:
+    """Nothing that is heard at this channel is sent, from now on; or again."""
+
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Announced:
     transmission: int
     sent: bool
@@ -156,7 +177,17 @@ class Tick:
     """A deadline of `due_at_s` has come."""
 
 
-Input = OpenerChanged | OnlineChanged | PlayingChanged | Announced | Drained | SourceLost | SourceBack | Tick
+Input = (
+    OpenerChanged
+    | OnlineChanged
+    | PlayingChanged
+    | MicrophoneMuted
+    | Announced
+    | Drained
+    | SourceLost
+    | SourceBack
+    | Tick
+)
 
 
 # ---- commands
@@ -223,7 +254,8 @@ def step(state: ChannelState, event: Input, now: float) -> Stepped:
             openers = state.active | {opener} if active else state.active - {opener}
             # The time-out timer counts from the press, also over a reconnect: a stuck button stays bounded.
             # Whoever speaks over a passthrough has all of it, and so has the passthrough afterwards.
-            same = bool(state.active) and state.watched(state.active) == state.watched(openers)
+            before, after = state.audible(state.active), state.audible(openers)
+            same = bool(before) and state.watched(before) == state.watched(after)
             held_since_s = state.held_since_s if same else now
             # Released entirely: the latch of the time-out timer opens again.
             latched = state.latched and bool(_own(openers) - _DEVICES)
@@ -234,6 +266,10 @@ def step(state: ChannelState, event: Input, now: float) -> Stepped:
             return _online_changed(state, online, now)
         case PlayingChanged(playing):
             return _settle(replace(state, playing=playing), now, now)
+        case MicrophoneMuted(muted):
+            if muted == state.muted:
+                return state, []
+            return _settle(replace(state, muted=muted, held_since_s=now), now, now)
         case Announced(transmission, sent):
             return _announced(state, transmission, sent, now)
         case Drained(transmission):
@@ -249,6 +285,7 @@ def step(state: ChannelState, event: Input, now: float) -> Stepped:
 
 
 _DEVICES = frozenset({Opener.DEVICE, Opener.STREAM})
+_FROM_ELSEWHERE = frozenset({Opener.PASSTHROUGH, Opener.PAGE})
 
 
 def _own(openers: frozenset[Opener]) -> frozenset[Opener]:
@@ -331,7 +368,7 @@ def _tick(state: ChannelState, now: float) -> Stepped:
 
 def _timed_out(state: ChannelState) -> ChannelState:
     """Whoever held the valve for too long holds it no more."""
-    if Opener.PASSTHROUGH in state.active and not state.watched(state.active - state._inhibited):
+    if Opener.PASSTHROUGH in state.active and not state.watched(state._counted):
         # A passthrough that outlasts the timer is over on this channel; nobody has to release anything.
         return replace(state, active=state.active - {Opener.PASSTHROUGH})
     held = _own(state.active) - {Opener.STREAM}

@@ -55,6 +55,11 @@ class FrameBridge:
         self._closing.extend(closing)
         self._finishing = True
 
+    @property
+    def over(self) -> bool:
+        """It was finished, and everything was pulled. Any thread."""
+        return self._finishing and not (self._opening or self._frames or self._closing)
+
     def pull(self) -> Samples | None:
         """The next frame, None where there is nothing to play now."""
         if self._opening:

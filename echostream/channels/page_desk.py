@@ -13,16 +13,18 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from echostream.archive.page_recorder import PageRecorder, PageRing, PageToRecord
+from echostream.archive.page_recorder import PageRecorder, PageToRecord
 from echostream.archive.recording import ToneMark
 from echostream.audio.format import Frame, Samples, samples_per_frame
 from echostream.audio.tone import beep
 from echostream.channels import channel_state as cs
 from echostream.channels.channel_runtime import ChannelRuntime
 from echostream.channels.frame_bridge import FrameBridge
+from echostream.channels.page_rings import PageRings
 from echostream.channels.page_words import heard_in_words, is_page, missed_in_words
 from echostream.channels.tone_listener import ToneListener
-from echostream.config.tone_models import AlertTone, TonePlan
+from echostream.channels.transmit_path import FrameSource
+from echostream.config.tone_models import TonePlan
 from echostream.coordinator.deadlines import Deadlines
 from echostream.events import (
     Opener,
@@ -42,9 +44,6 @@ END_TONE: Final = ((1000.0, 160), (700.0, 240))
 END_TONE_DBFS: Final = -14.0
 CLOSING_S: Final = 0.9
 """From the end of a passage to the end of its tone: what is queued, and the beeps."""
-DECIDED_S: Final = 1.0
-DIGITS_S: Final = 8.0
-LONGEST_PAGE_S: Final = 90.0
 
 
 class Ears(Protocol):
@@ -95,10 +94,10 @@ class PageDesk:
         self._unix_offset = unix_offset
         self._plans: Mapping[str, TonePlan] = {}
         self._bridged: dict[str, _Bridged] = {}
-        self._rings: dict[str, PageRing] = {}
+        self.rings = PageRings()
+        """Where what is recorded on request comes from."""
         self._in_force: dict[str, TonePlan | None] = {}
         self.ears: Ears | None = None
-        self._recorder: PageRecorder | None = None
         self.mark: Callable[[str, ToneMark], None] = nobody
         """Told each page, for whatever else is being recorded of its channel."""
         self.passages = through.Passages()
@@ -112,12 +111,15 @@ class PageDesk:
 
     def set_recorder(self, recorder: PageRecorder | None) -> None:
         """Who records from now on; None: nobody. `attach` puts the channels' rings in place."""
-        self._recorder = recorder
-        self._rings.clear()
+        self.rings.set_recorder(recorder)
 
     def recording(self, channel_id: str) -> bool:
         """Whether a page of a channel is being recorded. Any thread."""
-        return self._recorder is not None and self._recorder.recording(channel_id)
+        return self.rings.recording(channel_id)
+
+    def plan(self, channel_id: str) -> TonePlan | None:
+        """What a channel listens for."""
+        return self._plans.get(channel_id)
 
     def attach(self, runtime: ChannelRuntime, now: float) -> None:
         """Listen on a channel by its plan, new or changed. Its audio goes on untouched."""
@@ -127,45 +129,30 @@ class PageDesk:
             self._apply(through.ChannelGone(channel_id, as_target=False), now)
         self._in_force[channel_id] = plan
         self.heard.setdefault(channel_id, ChannelPages())
+        transmit, frame_ms = runtime.stream.transmit, runtime.frame_ms
+        ring = self.rings.of_plan(channel_id, plan if self.ears is not None else None, frame_ms, now)
+        tapped = () if ring is None else (ring,)
         if self.ears is None or plan is None or not plan.detect:
             self._stop_listening(channel_id)
-            runtime.stream.transmit.raw_taps = runtime.stream.transmit.taps = ()
+            transmit.raw_taps, transmit.taps = (), tapped
             return
-        gain_db, frame_ms = runtime.config.input_gain_db, runtime.frame_ms
-        listener = ToneListener(channel_id, plan, gain_db, frame_ms, self._unix_offset)
-        ring = self._ring(channel_id, plan, frame_ms)
+        listener = ToneListener(channel_id, plan, runtime.config.input_gain_db, frame_ms, self._unix_offset)
         onward = self.passages.of(channel_id)
         passing = () if onward is None else (self._bridged[onward.route.target].tap,)
-        runtime.stream.transmit.taps = passing if ring is None else (ring, *passing)
-        runtime.stream.transmit.raw_taps = (listener.tap,)
+        transmit.taps = (*tapped, *passing)
+        transmit.raw_taps = (listener.tap,)
         self.ears.set(listener)
-
-    def _ring(self, channel_id: str, plan: TonePlan, frame_ms: int) -> PageRing | None:
-        """Where pages are recorded from; a running recording keeps the one it has."""
-        lengths_s = [page_length_s(tone) for tone in plan.alert_tones if tone.record_length_s > 0]
-        old = self._rings.get(channel_id)
-        if self._recorder is None or not lengths_s or not self._recorder.wants(channel_id):
-            if self._rings.pop(channel_id, None) is not None and self._recorder is not None:
-                self._recorder.end(channel_id)
-            return None
-        page_s = min(LONGEST_PAGE_S, max(lengths_s))
-        if old is not None and old.page_s >= page_s:
-            return old
-        ring = self._rings[channel_id] = PageRing(frame_ms, page_s, old)
-        self._recorder.set_ring(channel_id, ring)
-        return ring
 
     def _stop_listening(self, channel_id: str) -> None:
         if self.ears is not None:
             self.ears.remove(channel_id)
-        if self._rings.pop(channel_id, None) is not None and self._recorder is not None:
-            self._recorder.end(channel_id)
 
     def detach(self, channel_id: str, now: float) -> None:
         """The channel is being removed: nothing leads from it or to it any more."""
         self._apply(through.ChannelGone(channel_id), now)
         self._close(channel_id, now)
         self._stop_listening(channel_id)
+        self.rings.drop(channel_id)
         self._in_force.pop(channel_id, None)
         self.heard.pop(channel_id, None)
 
@@ -192,12 +179,16 @@ class PageDesk:
         state, stream = runtime.state, runtime.stream
         if state.phase is cs.Phase.DRAINING:
             return  # what is sent last is of whoever held the valve
-        network = bridged.network if bridged is not None and state.passes_through else None
+        network: FrameSource | None = None
+        if state.pages_out:
+            network = runtime.paged
+        elif bridged is not None and state.passes_through:
+            network = bridged.network
         if network is not runtime.inserted:
             runtime.inserted = network
             stream.transmit.insert(network)
         if state.phase is not cs.Phase.IDLE:
-            stream.mute(runtime.config.duplex == "half" and not state.passes_through)
+            stream.mute(runtime.deaf)
 
     # ---- inside
 
@@ -221,8 +212,6 @@ class PageDesk:
             self._pass_on(event, plan, plan.passthrough_channel, now)
 
     def _record(self, event: ToneDetected, now: float) -> None:
-        if self._recorder is None:
-            return
         page = PageToRecord(
             event.channel_id,
             event.detection.tone_id,
@@ -232,7 +221,7 @@ class PageDesk:
             self._channels[event.channel_id].config.name,
             tone_mark(event),
         )
-        self._recorder.record(page)
+        self.rings.record(page)
 
     def _pass_on(self, event: ToneDetected, plan: TonePlan, target: str, now: float) -> None:
         source = self._channels[event.channel_id]
@@ -374,16 +363,6 @@ def tone_mark(event: ToneDetected) -> ToneMark:
     """A page as recordings note it."""
     start_us, end_us = round(event.started_at_s * 1e6), round(event.ended_at_s * 1e6)
     return ToneMark(event.detection.tone_id, event.name, start_us, end_us, str(event.detection.kind))
-
-
-def page_length_s(tone: AlertTone) -> float:
-    """The longest a page can have lasted when it is decided."""
-    if tone.kind in ("dtmf", "five_tone"):
-        return DIGITS_S
-    if tone.kind == "long":
-        return tone.tone_a_length_s + DECIDED_S
-    a_s = tone.a_longest_s if tone.a_longest_s is not None else max(2.0, 3 * tone.tone_a_length_s)
-    return a_s + tone.gap_s + max(tone.tone_a_length_s, tone.tone_b_length_s) + DECIDED_S
 
 
 def _end_tone(frame_ms: int) -> list[Samples]:

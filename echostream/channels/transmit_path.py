@@ -186,6 +186,11 @@ class TransmitPath:
     def frame_ms(self) -> int:
         return self._settings.frame_ms
 
+    @property
+    def position(self) -> int:
+        """Index of the sample that is captured next, as taps count. Any thread."""
+        return self._stream.next_position
+
     # ---- on the capture thread
 
     def feed(self, frame: Frame) -> None:

@@ -45,7 +45,7 @@ class EventCoordinator:
 
     def post(self, event: Event) -> None:
         """Queue an event from any thread. Never blocks, never drops in silence."""
-        if self._mailbox.put(event) or self._overflowed:
+        if self._mailbox.put(event) or self._overflowed or self._stop.is_set():
             return
         self._overflowed = True
         log.error("event mailbox full (%d): %r was refused; stopping in order", MAILBOX_BOUND, event)
@@ -76,6 +76,15 @@ class EventCoordinator:
             if self._thread.is_alive():
                 log.error("coordinator outlived its join of %.1f s: this is a bug", timeout_s)
             self._thread = None
+
+    def left_over(self) -> list[Event]:
+        """What nobody has handled, once the thread has ended; it is forgotten."""
+        events: list[Event] = []
+        while self._mailbox.waiting:
+            event = self._mailbox.get(0.0)
+            if event is not None:
+                events.append(event)
+        return events
 
     def _run(self, handler: Handler) -> None:
         while not self._stop.is_set():

@@ -46,5 +46,10 @@ class Mailbox(Generic[T]):
             return None
 
     @property
+    def waiting(self) -> int:
+        """Items that wait now."""
+        return self._queue.qsize()
+
+    @property
     def stats(self) -> MailboxStats:
         return MailboxStats(self._posted, self._refused, self._deepest)
