@@ -23,12 +23,15 @@ examples:
   echostream config check config.json             every error at once, with its remedy
   echostream devices                              sound cards, port paths, GPIO chips
   echostream server --port 8765                   a small control server
+  echostream subscribe                            what the gateway publishes over MQTT
   echostream listen ws://10.0.0.5:8765 fire-tac --wav heard.wav
   echostream talk   ws://10.0.0.5:8765 fire-tac hello.wav
   echostream esp32  hello.wav --to 10.0.0.7:9000  an ESP32 microphone that sends a file
   echostream tones detect call.mp3                which tones are in a recording
   echostream page fire-dispatch engine-7 --voice alarm.mp3
   echostream recordings list --from today         what was recorded
+  echostream events --follow                      what happens, as it happens
+  echostream events --follow                      what happens, as it happens
 
 exit codes: 0 done, 1 failed while it ran, 2 the configuration or the call is wrong,
             3 a library, a card or a running gateway is missing
@@ -54,6 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_esp32(commands)
     _add_tones(commands)
     _add_recordings(commands)
+    _add_events(commands)
+    _add_publishing(commands)
     return parser
 
 
@@ -181,6 +186,39 @@ def _add_recordings(commands: argparse._SubParsersAction[argparse.ArgumentParser
     add_recordings(commands, _open_card)
 
 
+def _add_publishing(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from echostream.simulator import publishing_options as options
+
+    subscribe = commands.add_parser(
+        "subscribe",
+        help="print what arrives at the broker",
+        description="Subscribe at the configuration's broker, or at another one, and print each message.",
+        epilog=options.SUBSCRIBE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_subscribe(subscribe)
+    subscribe.set_defaults(action=_subscribe)
+    bucket = commands.add_parser(
+        "bucket",
+        help="a small S3 server",
+        description="An S3 server on this machine, to try uploads out: what comes stands in a folder.",
+    )
+    options.add_bucket(bucket)
+    bucket.set_defaults(action=_bucket)
+
+
+def _add_events(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from echostream.event_tools.commands import add_events
+
+    add_events(commands)
+
+
+def _add_events(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from echostream.event_tools.commands import add_events
+
+    add_events(commands)
+
+
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value <= 10 * 366 * 86400:
@@ -283,6 +321,18 @@ def _esp32(args: argparse.Namespace) -> int:
     from echostream.simulator.esp32_command import esp32
 
     return esp32(args)
+
+
+def _subscribe(args: argparse.Namespace) -> int:
+    from echostream.simulator.subscriber import subscribe
+
+    return subscribe(args)
+
+
+def _bucket(args: argparse.Namespace) -> int:
+    from echostream.simulator.bucket_command import bucket
+
+    return bucket(args)
 
 
 def _learn_from_channel(args: argparse.Namespace) -> int:

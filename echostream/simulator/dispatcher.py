@@ -17,10 +17,12 @@ Page = TwoTone | OneTone | AtOnce | Digits
 BEFORE_S: Final = 5.0
 PERIOD_S: Final = 40.0
 PERIODS: Final = (True, True, False)
-"""In which the page is sent: heard, heard again while it is still passed through, and over."""
+"""In which the page is sent: heard, heard again, and not."""
 PAUSE_S: Final = 0.5
 LEVEL_DBFS: Final = -12.0
 """As a radio gives them: as loud as its speech."""
+LONGEST_S: Final = 25.0
+"""Of what follows a simulated page: within a minute of the start its recording is whole."""
 
 
 def paged_card(config: Config) -> tuple[str, tuple[Part, ...]] | None:
@@ -45,6 +47,15 @@ def dispatch(parts: tuple[Part, ...], speech: Samples) -> Samples:
         spoken = np.concatenate((before, pause, page if paged else np.zeros_like(page), pause, speech))
         period[: len(spoken)] = spoken
     return said.ravel()
+
+
+def short_pages(plan: TonePlan) -> TonePlan:
+    """The same plan, in which nothing follows a page for longer than 25 s."""
+    pages = (
+        page.model_copy(update={"record_length_s": min(page.record_length_s, LONGEST_S)})
+        for page in plan.alert_tones
+    )
+    return plan.model_copy(update={"alert_tones": tuple(pages)})
 
 
 def _first_page(plan: TonePlan) -> tuple[Part, ...]:

@@ -1,22 +1,18 @@
-"""Simulates what is missing, and says which: cards, buttons, the control server, and somebody who answers.
+"""Simulates what is missing, and says which: cards, buttons, the control server, somebody who answers, a
+broker and a bucket.
 
 What is real stays real. A missing card becomes a private PulseAudio daemon with recorded speech at its
 microphone, so the gateway still runs through PortAudio; where PulseAudio is not installed, a file card takes
 its place. Without a GPIO chip a simulated hand presses simulated buttons. When nobody serves the control
-server's address and it is this machine's own, a server and a second gateway are started as children.
+server's address and it is this machine's own, a server and a second gateway are started as children; so are a
+broker and a bucket where the configuration has none.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,9 +28,12 @@ from echostream.hardware.gpio_mock import MockGpioInputs
 from echostream.hardware.ptt_client import MockPttLines
 from echostream.instance import runtime_dir
 from echostream.simulator.button import RhythmicHand
-from echostream.simulator.dispatcher import dispatch, paged_card
+from echostream.simulator.dispatcher import dispatch, paged_card, short_pages
 from echostream.simulator.file_cards import FileCards, Voice, read_wav
 from echostream.simulator.microphone import Microphone
+from echostream.simulator.stage_broker import StageBroker
+from echostream.simulator.stage_bucket import StageBucket
+from echostream.simulator.stage_children import Child, answers, echostream, wait_until_answers
 from echostream.simulator.stage_devices import StageDevices
 from echostream.simulator.virtual_cards import VirtualCards
 
@@ -42,11 +41,8 @@ log = logging.getLogger(__name__)
 
 SPEECH = Path(__file__).parent / "speech"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-PROBE_S = 0.5
 SEGMENT_S = 60.0
 """Of the recordings of a simulated run: there is something to listen to after a minute."""
-CHILD_STOP_S = 2.0
-SERVER_START_S = 5.0
 
 
 class Stage:
@@ -61,7 +57,7 @@ class Stage:
         self._people: list[Callable[[], object]] = []
         self._renamed: dict[str, str] = {}
         self._missing: list[str] = []
-        self._pause = threading.Event()
+        self._paged: str | None = None
         self.cards: Cards | None = None
         self.inputs: Inputs | None = None
         self.outputs: MockPttLines | None = None
@@ -72,10 +68,19 @@ class Stage:
         self._simulate_server(config)
         self._devices = StageDevices(config, self._missing, everything)
         self._simulate_devices(config)
+        self._broker = StageBroker(config, _own_folder(runtime_dir(), "broker"))
+        self._bucket = StageBucket(config, _own_folder(runtime_dir(), "bucket"))
+        if not everything:
+            self._simulate_broker(config)
+            self._simulate_bucket()
+        self._say_who_hears_of_it(config)
 
     def adapt(self, config: Config) -> Config:
-        """The same configuration, with virtual cards for those that are missing, microphones, a recorder."""
+        """The same configuration, with virtual cards for those that are missing, microphones, a recorder, a
+        broker and a bucket."""
         config = self._devices.adapt(config)
+        if not self._everything:
+            config = self._bucket.adapt(self._broker.adapt(config))
         recording = config.recording
         if not recording.enabled:
             ours = {
@@ -90,7 +95,10 @@ class Stage:
             for channel in config.channels
         )
         events = config.events.model_copy(update={"directory": str(self._events)})
-        changed = {"channels": channels, "recording": recording, "events": events}
+        # Where a simulated dispatcher pages, what follows is short enough to be seen to its end.
+        paged = {channel.id for channel in config.channels if channel.card == self._paged}
+        tones = {name: short_pages(plan) if name in paged else plan for name, plan in config.tones.items()}
+        changed = {"channels": channels, "recording": recording, "events": events, "tones": tones}
         return config.model_copy(update=changed)
 
     def start(self) -> None:
@@ -114,6 +122,7 @@ class Stage:
         spoken = dict.fromkeys(missing, speech)
         paged = paged_card(config)
         if paged is not None and paged[0] in missing:
+            self._paged = paged[0]
             spoken[paged[0]] = dispatch(paged[1], speech)
             self._say(
                 "dispatcher", [paged[0]], "a page in recorded speech, after 5 s and 45 s of every two minutes"
@@ -181,7 +190,7 @@ class Stage:
     def _simulate_server(self, config: Config) -> None:
         url = urlsplit(config.control_server.url)
         host, port = url.hostname or "", url.port or (443 if url.scheme == "wss" else 80)
-        if host not in LOOPBACK or url.scheme != "ws" or _answers(host, port):
+        if host not in LOOPBACK or url.scheme != "ws" or answers(host, port):
             return
         channels = [channel.id for channel in config.channels if channel.enabled]
         self._say(
@@ -189,10 +198,7 @@ class Stage:
             [config.control_server.url],
             "a server of our own, and a second gateway that answers",
         )
-        self._child("server", "--host", host, "--port", str(port))
-        until_s = time.monotonic() + SERVER_START_S
-        while not _answers(host, port) and time.monotonic() < until_s:
-            self._pause.wait(0.05)
+        wait_until_answers(self._child("server", "--host", host, "--port", str(port)), host, port)
         self._people.append(
             lambda: self._child("answer", config.control_server.url, *channels, "--name", "Second gateway")
         )
@@ -210,19 +216,56 @@ class Stage:
             f"{config.recording.directory if config.recording.enabled else self._recordings}`",
         )
 
-    def _child(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "echostream", *arguments]
-        if shutil.which("setpriv") is not None:
-            # However we die, the child is told: nobody else would ever stop it.
-            command = ["setpriv", "--pdeathsig", "TERM", *command]
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+    # ---- a broker, a bucket, and a subscriber
+
+    def _simulate_broker(self, config: Config) -> None:
+        broker = self._broker
+        if not broker.wanted:
+            return
+        self._closers.append(broker.close)
+        child = broker.start()
+        if child is None:
+            log.warning(
+                "broker: none is configured, and Mosquitto is not installed or does not start: nothing is "
+                "published (apt install mosquitto)"
+            )
+            return
+        self._closers.append(child.end)
+        self._say(
+            "broker",
+            [f"mqtt://127.0.0.1:{broker.port}"],
+            "Mosquitto on this machine; `subscriber:` in this log is what a subscriber gets",
         )
-        self._closers.append(lambda: _end(process))
+        self._people.append(lambda: self._closers.append(broker.subscriber(config).end))
+
+    def _simulate_bucket(self) -> None:
+        bucket = self._bucket
+        if not bucket.there:
+            return
+        self._closers.append(lambda: shutil.rmtree(bucket.directory / ".keys", ignore_errors=True))
+        child = bucket.start()
+        if child is None:
+            log.warning("bucket: a server of our own does not start at %s: nothing is uploaded", bucket.url)
+            return
+        self._closers.append(child.end)
+        self._say(
+            "bucket", [bucket.url], f"a server of our own; what is uploaded stands in {bucket.directory}"
+        )
+
+    def _say_who_hears_of_it(self, config: Config) -> None:
+        """A page that nobody sent must not send anybody out unwarned."""
+        real = [
+            *([f"the broker {config.mqtt.host}"] if config.mqtt.enabled else []),
+            *([f"the bucket {config.s3.bucket}"] if config.s3.enabled else []),
+            *(target.name for target in config.alerts.targets if config.alerts.enabled),
+        ]
+        if real and self._paged is not None:
+            log.warning("the pages of the simulated dispatcher go to %s, as configured", ", ".join(real))
+
+    def _child(self, *arguments: str) -> Child:
+        child = Child(*echostream(*arguments))
+        self._closers.append(child.end)
+        return child
 
     def _say(self, part: str, names: list[str], stand_in: str) -> None:
         what = "simulated" if self._everything else "not there, simulated"
@@ -240,18 +283,3 @@ def _own_folder(parent: Path, name: str) -> Path:
 
 def _pressed_level(channel: Channel) -> bool:
     return channel.ptt is None or not channel.ptt.active_low
-
-
-def _answers(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), PROBE_S):
-        return True
-    return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(CHILD_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

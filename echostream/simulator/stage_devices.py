@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Collection
 from typing import Final
 
 from echostream.config.esp32_models import DeviceVox, Esp32Device
 from echostream.config.models import Channel, Config
+from echostream.simulator.stage_children import LOOPBACK, free_port
 
 CHANNEL_NUMBER: Final = 4
-LOOPBACK: Final = "127.0.0.1"
 PAUSE_S: Final = 6.0
 """Silence after the recorded speech: the valve closes, and somebody else is heard."""
 PPM: Final = 200.0
@@ -37,7 +36,7 @@ class StageDevices:
         self._cards = frozenset(simulated_cards)
         self._everything = everything
         self.there = self._channel(config) is not None
-        self._port = _free_port() if self.there else 0
+        self._port = free_port() if self.there else 0
 
     @property
     def names(self) -> list[str]:
@@ -88,10 +87,3 @@ class StageDevices:
         if fourth is None or self._everything:
             return fourth
         return fourth if fourth.card in self._cards else None
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-    return port
