@@ -16,6 +16,8 @@ EchoStreamError
 │   ├── IndexUnavailable (OSError)      the index of recordings cannot be opened, read or written
 │   │   └── IndexCorrupt                its SQLite file is damaged
 │   └── RecordingKept                   a recording that may not be deleted: protected, or still being written
+├── SpoolUnavailable (OSError)          what waits to be delivered cannot be kept on the disk
+├── EventLogError                       there is no event log, or it cannot be read
 ├── LibraryMissing (ImportError)        a shared library is not installed; names the package
 └── StateError (RuntimeError)           our own code called something in the wrong order
 """
@@ -83,6 +85,14 @@ class IndexCorrupt(IndexUnavailable):
 
 class RecordingKept(ArchiveError):
     """A recording that may not be deleted: it is protected, or still being written."""
+
+
+class SpoolUnavailable(EchoStreamError, OSError):
+    """What waits to be delivered cannot be kept on the disk. The message has the place and the remedy."""
+
+
+class EventLogError(EchoStreamError):
+    """There is no event log, or it cannot be read. The message has the place and the remedy."""
 
 
 class LibraryMissing(EchoStreamError, ImportError):

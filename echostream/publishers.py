@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from echostream import __version__
 from echostream.alerts.alerts import Alerts
 from echostream.config.changes import Changes
 from echostream.config.models import Config
@@ -98,11 +99,13 @@ class Publishers:
     def start(self) -> None:
         for worker in self.workers:
             worker.start()
+        self.tell(NoticeMaker.gateway("started", __version__))
 
     def stop(self) -> None:
         """Last words are on the disk, and with the broker if it is there."""
         for thread in self._replacing.values():
             thread.join(2 * STOP_S)
+        self.tell(NoticeMaker.gateway("stopped", __version__))
         self._watch.request_stop()
         workers = self.workers
         for worker in workers:
@@ -135,7 +138,7 @@ class Publishers:
     def apply(self, config: Config, secrets: PublisherSecrets, changes: Changes) -> None:
         """A new configuration, on the coordinator's thread: publishers that did not change go on."""
         before, self._config, self._secrets = self._secrets, config, secrets
-        self._maker = NoticeMaker(config)
+        self._maker.reconfigure(config)
         changed = set(changes.global_changes)
         if changes.channels_added or changes.channels_removed or changes.channels_changed:
             changed.add("channels")

@@ -63,7 +63,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gateway_vitals": PURE
     | {"config", "channels", "network", "archive", "gateway", "vitals", "microphones", "record_room"},
     "event_tools": GROUND
-    | {"config", "console", "archive", "index", "notices", "event_log", "reports", "alerts"},
+    | {"config", "console", "archive", "index", "notices", "event_log", "reports", "alerts"}
+    | {"archive_tools"},
     "tone_tools": PURE | {"config", "console"},
     "archive_tools": PURE | {"config", "console", "archive", "index", "uploads", "event_log", "notices"},
     "simulator": PURE
@@ -71,6 +72,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"archive", "index", "instance", "signals", "tone_tools", "mqtt", "uploads"},
 }
 ONLY = {
+    ("event_tools", "archive_tools"): {  # times and places as every command has them
+        "echostream.archive_tools.options",
+        "echostream.archive_tools.place",
+        "echostream.archive_tools.times",
+    },
     ("events", "tones"): {"echostream.tones.heard"},  # what an event carries
     ("config", "audio"): {"echostream.audio.format"},  # the frame lengths that there are
     ("wire", "audio"): {"echostream.audio.format", "echostream.audio.sample_forms"},  # tick, sample

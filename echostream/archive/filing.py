@@ -272,6 +272,8 @@ def _told(place: Place, recording: Recording) -> RecordingFiled:
         started_at_s=recording.start_us / 1e6,
         duration_s=recording.duration_us / 1e6,
         sha256=recording.sha256,
+        pages=tuple((tone.tone_id, tone.start_us) for tone in recording.tones),
+        channel_id=recording.channel_id,
     )
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from echostream.events import ToneDetected, ToneMissed
-from echostream.tones.heard import Detection, Kind, ToneSpan
+from echostream.tones.heard import PAGES, Detection, Kind, ToneSpan
 from echostream.tones.stream import EAR_RATE_HZ
-
-PAGES = frozenset({Kind.TWO_TONE, Kind.LONG_TONE, Kind.AT_ONCE, Kind.DTMF, Kind.FIVE_TONE})
-"""What calls somebody; the others tell about the channel."""
 
 
 def is_page(event: ToneDetected) -> bool:

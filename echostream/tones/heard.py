@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Kind(StrEnum):
@@ -20,6 +21,10 @@ class Kind(StrEnum):
     CTCSS_ON = "ctcss_on"
     CTCSS_OFF = "ctcss_off"
     MDC1200 = "mdc1200"
+
+
+PAGES: Final = frozenset({Kind.TWO_TONE, Kind.LONG_TONE, Kind.AT_ONCE, Kind.DTMF, Kind.FIVE_TONE})
+"""What calls somebody; the others tell about the channel."""
 
 
 @dataclass(frozen=True, slots=True)
