@@ -112,7 +112,12 @@ class Messages:
 
     def _event(self, topic: str, notice: Notice, values: dict[str, object]) -> Message:
         return Message(
-            topic, encoded(values), lane=notice.channel_id, weight=int(notice.weight), at_us=notice.at_us
+            topic,
+            encoded(values),
+            lane=notice.channel_id,
+            weight=int(notice.weight),
+            at_us=notice.at_us,
+            message_id=notice.id,
         )
 
     def _states_of(self, notice: Notice) -> list[Message]:
