@@ -21,6 +21,7 @@ from echostream.config.load import InvalidConfig, LoadedConfig, load_config
 from echostream.config.models import Config
 from echostream.config.secrets import masked
 from echostream.console import logs
+from echostream.console.link_words import links_summary, links_words
 from echostream.console.page_status import page_status
 from echostream.console.site_snapshot import SiteWatch
 from echostream.console.site_words import devices_words, recorder_words
@@ -143,6 +144,7 @@ class GatewayProcess:
             result = summary(gateway, started_s)
             gateway.stop()
             publishers.stop()
+            result["publishers"] = links_summary(publishers.links())
         if self._options.summary_path is not None:
             write_summary(self._options.summary_path, result)
         return self._exit_code
@@ -232,9 +234,10 @@ class GatewayProcess:
     def _show(self, view: LiveView | None, gateway: Gateway, elapsed_s: float) -> None:
         channels = [channel_snapshot(gateway, runtime) for runtime in gateway.channels]
         devices, recorder = self._site.look(gateway)
+        links = self._publishers.links() if self._publishers is not None else []
         if view is not None:
             title = f"EchoStream  {gateway.config.gateway.id}  {elapsed_s:.0f} s  (Ctrl-C ends)"
-            view.update(title, channels, list(self._recent.lines), devices, recorder)
+            view.update(title, channels, list(self._recent.lines), devices, recorder, links)
             return
         for channel in channels:
             log.info(
@@ -249,7 +252,7 @@ class GatewayProcess:
                 channel.receive.delay_ms_p50,
                 "".join(f"; {part}" for part in (page_status(channel.pages),) if part),
             )
-        for words in (devices_words(devices), recorder_words(recorder)):
+        for words in (devices_words(devices), recorder_words(recorder), links_words(links)):
             if words:
                 log.info("%s", words)
 

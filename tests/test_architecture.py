@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"config", "coordinator", "channels", "network", "archive", "index", "microphones", "record_room"},
     "console": PURE
     | {
+        "vitals",
         "config",
         "channels",
         "hardware",

@@ -12,10 +12,12 @@ from rich.text import Text
 
 from echostream.channels.channel_state import Phase
 from echostream.console.devices_table import devices_table
+from echostream.console.link_words import links_words
 from echostream.console.page_status import page_status
 from echostream.console.site_snapshot import DeviceSnapshot, RecorderSnapshot
 from echostream.console.site_words import recorder_words
 from echostream.console.snapshot import ChannelSnapshot
+from echostream.vitals.model import LinkVitals
 
 WIDE_COLUMNS = 110
 _METER_FLOOR_DBFS = -60.0
@@ -41,8 +43,9 @@ class LiveView:
         lines: Iterable[str],
         devices: Sequence[DeviceSnapshot] = (),
         recorder: RecorderSnapshot | None = None,
+        links: Sequence[LinkVitals] = (),
     ) -> None:
-        picture = render(title, channels, lines, self._console.width, devices, recorder)
+        picture = render(title, channels, lines, self._console.width, devices, recorder, links)
         self._live.update(picture, refresh=True)
 
     def stop(self) -> None:
@@ -56,8 +59,10 @@ def render(
     width_columns: int = 80,
     devices: Sequence[DeviceSnapshot] = (),
     recorder: RecorderSnapshot | None = None,
+    links: Sequence[LinkVitals] = (),
 ) -> RenderableType:
-    """The whole picture: channels, their last pages, microphones, the recorder, and the last log lines."""
+    """The whole picture: channels, their last pages, microphones, the recorder, the ways out, and the last
+    log lines."""
     table = Table(title=title, title_justify="left", expand=True, box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in _COLUMNS:
         justify: JustifyMethod = "right" if heading in _NUMBERS else "left"
@@ -73,6 +78,7 @@ def render(
         *(_page(channel) for channel in channels if page_status(channel.pages)),
         *([devices_table(devices, width_columns)] if devices else []),
         *([Text(recorder_words(recorder))] if recorder is not None else []),
+        *([_links(links)] if links else []),
         *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines),
     )
 
@@ -83,6 +89,11 @@ def _page(channel: ChannelSnapshot) -> Text:
     style = "bold black on yellow" if passing else "cyan"
     text = f" {channel.name}: {page_status(channel.pages)} "
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _links(links: Sequence[LinkVitals]) -> Text:
+    style = "" if all(link.up for link in links) else "yellow"
+    return Text(links_words(links), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _row(channel: ChannelSnapshot, cells: int) -> list[Text]:
