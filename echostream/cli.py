@@ -31,7 +31,6 @@ examples:
   echostream page fire-dispatch engine-7 --voice alarm.mp3
   echostream recordings list --from today         what was recorded
   echostream events --follow                      what happens, as it happens
-  echostream events --follow                      what happens, as it happens
 
 exit codes: 0 done, 1 failed while it ran, 2 the configuration or the call is wrong,
             3 a library, a card or a running gateway is missing

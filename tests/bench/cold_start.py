@@ -50,7 +50,7 @@ def _one_start(folder: Path, environment: dict[str, str]) -> float:
     server = ControlServer("127.0.0.1", 0, aes_key="generate")
     server.start()
     config = folder / "config.json"
-    config.write_text(json.dumps(_config(server.url)), "utf-8")
+    config.write_text(json.dumps(_config(server.url, folder)), "utf-8")
     began_s = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "echostream", "run", "--config", str(config), "--no-live"],
@@ -75,10 +75,11 @@ def _first_audio_s(server: ControlServer, began_s: float) -> float:
     return WAIT_S
 
 
-def _config(url: str) -> dict[str, object]:
+def _config(url: str, folder: Path) -> dict[str, object]:
     channel = {"id": "fire", "card": CARD, "vox": {"enabled": True, "threshold_dbfs": -50}}
     return {
         "gateway": {"id": "cold", "affiliation_id": "cold"},
         "control_server": {"url": url},
         "channels": [channel],
+        "events": {"directory": str(folder / "events")},
     }

@@ -344,6 +344,7 @@ class Site:
             "control_server": {"url": self.server.url, "probe_s": 0.2},
             "channels": list(channels),
             "gpio": gpio or {},
+            "events": {"directory": str(self.folder / f"{name}-events")},
         }
         gateway = GatewayProcess(self.folder / name, document, dict(self._environment))
         self._stack.callback(gateway.close)

@@ -59,6 +59,7 @@ def configure(folder: Path) -> tuple[Path, int]:
             ],
         },
         "recording": {"enabled": True, "directory": str(folder / "recordings"), "segment_s": 3600},
+        "events": {"directory": str(folder / "events")},
     }
     path = folder / "config.json"
     path.write_text(json.dumps(document), "utf-8")

@@ -486,6 +486,7 @@ def _config(form: Form, archive: Path, port: int) -> dict[str, Any]:
             "write": form,
             "channels": {CHANNEL: {"mode": "continuous"}},
         },
+        "events": {"directory": str(archive.with_name(archive.name + "-events"))},
     }
 
 
