@@ -50,6 +50,7 @@ done_already && exit 0
 # ---- system packages, each asked for by what it brings, so that a part installed otherwise counts too
 
 has_command() { command -v "$1" >/dev/null; }
+has_program() { PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null; } # one that only root has on its PATH
 has_library() { [[ $(/sbin/ldconfig -p 2>/dev/null) == *"$1"* ]]; }
 has_file() { compgen -G "$1" >/dev/null; }
 has_header() { echo "#include <$1>" | gcc -E - >/dev/null 2>&1; }
@@ -92,10 +93,19 @@ look_around() {
     want pulseaudio has_command pulseaudio
     want pulseaudio-utils has_command pacat
     want libasound2-plugins has_file '/usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so'
+    # A broker, where none is configured (1 MB).
+    want mosquitto has_program mosquitto
     # The sketch of docs/esp32.md is compiled by the tests.
     [[ $LEVEL != dev ]] || want g++ has_command g++
     # A site's index: the tests make a server of their own, for themselves alone.
     [[ $LEVEL == run ]] || want postgresql has_file '/usr/lib/postgresql/*/bin/initdb'
+    # An S3 server that buckets of the field run on: the tests start one for themselves.
+    if [[ $LEVEL == dev ]]; then
+        want ceph-mon has_program ceph-mon
+        want ceph-osd has_program ceph-osd
+        want radosgw has_program radosgw
+        want ceph-common has_program ceph
+    fi
     if [[ $LEVEL == bench ]]; then
         want gstreamer1.0-tools has_command gst-launch-1.0
         local plugins='/usr/lib/*/gstreamer-1.0/libgst'
@@ -165,6 +175,7 @@ sift_wanted() {
 install_system() {
     find_apt || { without_apt; return; }
     say "installing ${MISSING[*]} ${WANTED[*]} (apt-get)"
+    [[ " ${WANTED[*]}" != *" ceph-"* ]] || say "ceph, an S3 server for the tests: 65 MB to fetch, 250 MB on the disk"
     if ! would_remove "${MISSING[@]}" "${WANTED[@]}" >/dev/null; then
         say "fetching package lists (apt-get update)"
         quietly "${APT[@]}" update || die "apt-get update failed: see above"
@@ -176,7 +187,9 @@ install_system() {
     if ((${#WANTED[@]})); then
         apt_install "${WANTED[@]}" || say "apt-get could not install: ${WANTED[*]}; going on without"
         [[ " ${WANTED[*]} " != *" pulseaudio "* ]] || keep_cards_free
-        [[ " ${WANTED[*]} " != *" postgresql "* ]] || keep_no_server
+        [[ " ${WANTED[*]} " != *" postgresql "* ]] || keep_off "the tests" postgresql.service
+        [[ " ${WANTED[*]} " != *" mosquitto "* ]] || keep_off "simulated runs and the tests" mosquitto.service
+        [[ " ${WANTED[*]} " != *" ceph-"* ]] || keep_off "the tests" ceph.target ceph-crash.service
     fi
 }
 
@@ -199,11 +212,15 @@ keep_cards_free() {
     fi
 }
 
-# Debian makes and starts a server with the package. The tests do not use it.
-keep_no_server() {
-    if has_command systemctl && as_root systemctl disable --now postgresql.service >/dev/null 2>&1; then
-        say "postgresql is there for the tests only: its own server is switched off"
-    fi
+# Debian starts a server with its package. Nobody asked for it: a run, or the tests, start their own.
+keep_off() {
+    local whom=$1 unit
+    shift
+    for unit in "$@"; do
+        if has_command systemctl && as_root systemctl disable --now "$unit" >/dev/null 2>&1; then
+            say "${unit%.*} is there for $whom only: Debian's own is switched off"
+        fi
+    done
 }
 
 # ---- the virtual environment
