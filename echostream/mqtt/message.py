@@ -11,7 +11,8 @@ class Message:
     """One publication. kind: an `event` waits on the disk until the broker has taken it, whatever happens
     meanwhile; of a `state` (always retained) only the newest of a topic counts, and it is sent again after
     each connection; `telemetry` is sent once or never. lane: what keeps its order, a channel's id. weight:
-    notices.notice.Weight. at_us: Unix microseconds of what it tells of."""
+    notices.notice.Weight. at_us: Unix microseconds of what it tells of. message_id: goes along as a user
+    property in MQTT 5, so that repeats are known without reading the payload; "": none."""
 
     topic: str
     payload: bytes
@@ -22,3 +23,4 @@ class Message:
     weight: int = 1
     at_us: int = 0
     content_type: str = "application/json"
+    message_id: str = ""
