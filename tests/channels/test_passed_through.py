@@ -6,15 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from page_house import FRAME, KEY, PageHouse, plan
+from page_house import FRAME, PageHouse, plan
 
-from echostream.audio.opus_codec import OpusDecoder
 from echostream.channels.channel_state import Phase
 from echostream.channels.page_desk import CLOSING_S
 from echostream.config.tone_models import TonePlan
 from echostream.events import Opener, PassthroughChanged
-from echostream.wire.crypto import Opener as Unsealer
-from echostream.wire.packet_v1 import AudioDatagram, parse_datagram
 
 MIC, TAC = 3000, 700
 END_FRAMES = round(CLOSING_S * 50) + 5
@@ -39,18 +36,6 @@ def loud(samples: np.ndarray, level: int) -> float:
     return float(np.mean(np.abs(samples.astype(float) - level) < 0.05 * level))
 
 
-def sent(house: PageHouse, channel_id: str) -> np.ndarray:
-    """What the members of a channel hear of this gateway, one level a packet."""
-    unsealer, decoder = Unsealer(KEY), OpusDecoder()
-    parts = []
-    for datagram in map(parse_datagram, house.udp.datagrams):
-        assert isinstance(datagram, AudioDatagram)
-        if datagram.channel_id == channel_id:
-            _, packet = unsealer.open(datagram.sealed)
-            parts.append(np.abs(decoder.decode(packet).astype(float)).mean())
-    return np.array(parts)
-
-
 def test_the_page_is_heard_on_the_targets_loudspeaker_and_nowhere_else(houses: list[PageHouse]) -> None:
     house = build(houses, {"dispatch": plan("tac")})
     before = house.run(10, dispatch=MIC)
@@ -70,7 +55,7 @@ def test_the_targets_members_hear_it_as_a_transmission_of_that_channel(houses: l
     house.run(50 + END_FRAMES, dispatch=MIC, tac=TAC)
     assert house.signalling.sent == [("transmit_started", "tac"), ("transmit_ended", "tac")]
     assert house.channel("tac").state.phase is Phase.IDLE
-    assert len(sent(house, "tac")) > 80
+    assert len(house.sent("tac")) > 80
 
 
 def test_nothing_of_the_targets_own_microphone_goes_out_with_it(houses: list[PageHouse]) -> None:
@@ -82,7 +67,7 @@ def test_nothing_of_the_targets_own_microphone_goes_out_with_it(houses: list[Pag
     house.page("dispatch", length_s=1.0)
     for _ in range(50 + END_FRAMES):
         house.run(1, tac=int(rng.integers(5000, 9000)))
-    levels = sent(house, "tac")
+    levels = house.sent("tac")
     assert len(levels) > 50
     assert levels.max() < 20
 
@@ -98,7 +83,7 @@ def test_it_ends_on_time_with_two_falling_beeps_on_loudspeaker_and_network(house
     high, low = np.split(rest[beeps[0] : beeps[-1]], [round(0.16 * 48_000)])
     crossings = [np.sum(np.diff(np.signbit(part))) / 2 / (len(part) / 48_000) for part in (high, low)]
     assert crossings == pytest.approx([1000, 700], rel=0.02)
-    assert sent(house, "tac")[-30:].max() > 2000
+    assert house.sent("tac")[-30:].max() > 2000
     assert not house.run(50, dispatch=MIC)["tac"].any()
     assert house.manager.pages.passages.running == ()
 

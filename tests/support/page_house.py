@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echostream.audio.format import RATE_HZ, Frame, Samples
+from echostream.audio.opus_codec import OpusDecoder
 from echostream.audio.ports import CardSpec
 from echostream.channels.audio_stream import PttOutput
 from echostream.channels.channel_manager import ChannelManager
@@ -24,6 +25,8 @@ from echostream.coordinator.deadlines import Deadlines
 from echostream.errors import SourceClosed
 from echostream.events import Event, Opener, PttChanged, SessionOffered, ToneDetected
 from echostream.tones.heard import Detection, Kind, ToneSpan
+from echostream.wire.crypto import Opener as Unsealer
+from echostream.wire.packet_v1 import AudioDatagram, parse_datagram
 from echostream.wire.signalling_v1 import Identity
 
 FRAME = 960
@@ -158,14 +161,15 @@ class PageHouse:
         self.manager.set_signalling(self.signalling)
         self.manager.pages.ears = self.ears
         self.manager.pages.set_plans(plans)
-        parts = Hardware(self.hardware, None, self.hardware, self.hardware)
+        self.parts = Hardware(self.hardware, None, self.hardware, self.hardware)
+        self.audio = Audio()
         keyed = Key(pin=12, lead_in_ms=0, hang_ms=0)
         for channel in (
             Channel(id="dispatch", card="a", tot_s=tot_s, pre_roll_ms=100, high_pass_hz=0),
             Channel(id="tac", card="b", tot_s=tot_s, pre_roll_ms=100, high_pass_hz=0, key=keyed),
             Channel(id="ems", card="c", tot_s=tot_s, duplex="full", high_pass_hz=0),
         ):
-            runtime = ChannelRuntime(channel, Audio(), parts, self.events.append)
+            runtime = ChannelRuntime(channel, self.audio, self.parts, self.events.append)
             self.manager.add_channel(runtime, self.now)
         self.frame = -1
         self.settle(OFFER)
@@ -192,6 +196,17 @@ class PageHouse:
         found = Detection(Kind.TWO_TONE, "engine-7", 0, 24000, 24800, tones, snr_db=24.0)
         event = ToneDetected(channel_id, found, UNIX, UNIX + 3, 0, "Engine 7", "Engine 7", length_s, priority)
         self.settle(event)
+
+    def sent(self, channel_id: str) -> NDArray[np.float64]:
+        """What the members of a channel hear of this gateway, one level a packet."""
+        unsealer, decoder = Unsealer(KEY), OpusDecoder()
+        parts = []
+        for datagram in map(parse_datagram, self.udp.datagrams):
+            assert isinstance(datagram, AudioDatagram)
+            if datagram.channel_id == channel_id:
+                _, packet = unsealer.open(datagram.sealed)
+                parts.append(np.abs(decoder.decode(packet).astype(float)).mean())
+        return np.array(parts)
 
     def press(self, channel_id: str, active: bool = True, opener: Opener = Opener.BUTTON) -> None:
         self.settle(PttChanged(channel_id, opener, active, self.now))
