@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from datetime import datetime
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from echostream.config.alert_conditions import LIMITS
 from echostream.config.base import Label, Name, Secret, Section, broken
 
 Condition = Literal[
@@ -28,6 +30,8 @@ Condition = Literal[
 ]
 Days = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+MOMENT_PATTERN: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?$"
+Moment = Annotated[str, Field(pattern=MOMENT_PATTERN)]
 
 
 class Schedule(Section):
@@ -87,22 +91,47 @@ class AlertRule(Section):
     schedule: tuple[Schedule, ...] = ()
     """It is looked at at these times only; empty: always."""
 
+    @model_validator(mode="after")
+    def _over_on_the_right_side(self) -> Self:
+        limits = LIMITS[self.on]
+        if self.threshold is None and self.clear is None:
+            return self
+        if not limits.unit:
+            field = "threshold" if self.threshold is not None else "clear"
+            broken(f"no {field} for {self.on}: it is so or it is not", "remove it", field)
+        if self.clear is None or limits.event:
+            return self
+        threshold = limits.threshold if self.threshold is None else self.threshold
+        if limits.below and self.clear < threshold:
+            broken(f"{threshold:g} or more: {self.on} is raised at less", "raise it, or remove it", "clear")
+        if not limits.below and self.clear > threshold:
+            broken(f"{threshold:g} or less: {self.on} is raised at more", "lower it, or remove it", "clear")
+        return self
+
 
 class Maintenance(Section):
-    """Nobody is told meanwhile; what still holds at the end is told then."""
+    """Nobody is told of anything new meanwhile; what still holds at the end is told then."""
 
     name: Label = ""
     """What is being done."""
-    begins: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?$")] = Field(
-        examples=["2026-11-21T22:00"]
-    )
+    begins: Moment = Field(examples=["2026-11-21T22:00"])
     """From then on: ISO 8601; without a zone it is the gateway's clock."""
-    ends: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?$")] = Field(
-        examples=["2026-11-22T02:00"]
-    )
+    ends: Moment = Field(examples=["2026-11-22T02:00"])
     """Until then."""
     sources: tuple[Name, ...] = ()
     """Only for these channels and devices; empty: for everything but pages."""
+
+    @model_validator(mode="after")
+    def _a_time(self) -> Self:
+        times = []
+        for field, text in (("begins", self.begins), ("ends", self.ends)):
+            try:
+                times.append(datetime.fromisoformat(text).timestamp())
+            except (ValueError, OverflowError, OSError):
+                broken("a day and a time that there are", 'write it like "2026-11-21T22:00"', field)
+        if times[1] <= times[0]:
+            broken("a time after begins", "a window ends after it began", "ends")
+        return self
 
 
 class Alerts(Section):

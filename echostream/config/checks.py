@@ -7,6 +7,7 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from echostream.config.alerts import advise_alerts
 from echostream.config.devices import advise_devices
 from echostream.config.findings import Finding, Place, Severity, masked_url, path_of, secret_like, shown
 from echostream.config.models import NO_CARD, Channel, Config, ControlServer, Mqtt
@@ -232,6 +233,9 @@ def advise(config: Config, index_of: dict[str, int]) -> list[Finding]:
             findings.append(_warning(path, str(channel.vox.attack_ms), expected, hint))
     findings += advise_plans(config.tones, {channel.id for channel in config.channels if channel.key})
     findings += advise_devices(config.esp32, {c.id for c in config.channels if c.duplex == "half"})
+    tones = {tone.tone_id for plan in config.tones.values() for tone in plan.alert_tones}
+    devices = {device.name for device in config.esp32.devices}
+    findings += advise_alerts(config.alerts, {c.id for c in config.channels}, devices, tones)
     if not any(channel.enabled for channel in config.channels):
         findings.append(_warning("channels", "every channel off", "one that is enabled", "enable one"))
     return findings

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from echostream.config.alerts import read_alerts
 from echostream.config.base import Section
 from echostream.config.checks import Taken, advise, check_server
 from echostream.config.devices import read_esp32, read_recording
@@ -28,7 +29,6 @@ from echostream.config.json_text import MAX_BYTES, parse_text
 from echostream.config.models import (
     MAX_CHANNELS,
     S3,
-    Alerts,
     Audio,
     Channel,
     Config,
@@ -137,11 +137,12 @@ class _Reading:
         channels = self._channels()
         tones = self._tones(channels)
         mqtt, s3 = self._feature(Mqtt, "mqtt"), self._feature(S3, "s3")
-        alerts, events = self._feature(Alerts, "alerts"), self._feature(Events, "events")
+        events = self._feature(Events, "events")
+        alerts, wrong_alerts = read_alerts(self._document.get("alerts", {}))
         ids = [channel.id for channel in channels]
         esp32, wrong_devices = read_esp32(self._document.get("esp32", {}), ids)
         recording, wrong_policies = read_recording(self._document.get("recording", {}), ids)
-        self._findings += wrong_devices + wrong_policies
+        self._findings += wrong_alerts + wrong_devices + wrong_policies
         refused = any(finding.severity is Severity.REFUSED for finding in self._findings)
         if refused or gateway is None or server is None or audio is None or gpio is None:
             raise InvalidConfig(self._origin, self._findings)
