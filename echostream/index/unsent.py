@@ -59,7 +59,7 @@ def _meets(rule: S3Rule) -> Condition:
         here.append(devices.c.source.in_(rule.sources))
     where: list[Condition] = [any_device.in_(sa.select(devices.c.number).where(*here))]
     if rule.what == "protected":
-        where.append(recordings.c.protected == 1)
+        where.append(sa.literal_column("recordings.protected = 1"))  # as its partial index has it
     if rule.what == "pages":
         page = sa.select(sa.literal(1)).where(tone_events.c.recording == recordings.c.number)
         where.append(sa.or_(recordings.c.trigger == "page", sa.exists(page.correlate(recordings))))
