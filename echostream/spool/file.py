@@ -14,6 +14,7 @@ BROKEN: Final = ".broken"
 """What is put behind the name of a damaged file. One is kept, for whoever wants to know why."""
 PARTS: Final = ("", "-wal", "-shm")
 FILE_MODE: Final = 0o640
+FOLDER_MODE: Final = 0o750
 VERSION: Final = 1
 BUSY_S: Final = 5.0
 WAL_BYTES: Final = 4_000_000
@@ -41,9 +42,10 @@ class DamagedFile(sqlite3.DatabaseError):
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """Open it, or make it. Raises sqlite3.Error; `is_broken` says whether the file is to blame."""
+    """Open it, or make it and its folder. Raises sqlite3.Error; `is_broken` says whether the file is to blame."""
     if not path.exists():
         try:
+            path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
         except OSError as error:
             raise sqlite3.OperationalError(error.strerror) from error

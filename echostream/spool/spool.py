@@ -119,7 +119,7 @@ class Spool:
         except sqlite3.Error as error:
             if not is_broken(error):
                 raise SpoolUnavailable(
-                    f"{self.path}: {error}: the folder must be there, writable, and have room"
+                    f"{self.path}: {error}: its folder must be writable and have room"
                 ) from error
             self._begin_anew(str(error))
         self._measure()

@@ -111,10 +111,11 @@ def test_what_has_arrived_is_not_offered_again_while_the_disk_cannot_forget_it(
 
 
 def test_folder_that_comes_late_takes_what_waited(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "later").touch()
     spool = KeptSpool(tmp_path / "later" / "s.sqlite3", 1_000_000, clock)
     spool.put([item("one")])
     assert names(spool) == ["one"]
-    (tmp_path / "later").mkdir()
+    (tmp_path / "later").unlink()
     clock.now += AGAIN_S + 1
     assert names(spool) == ["one"]
     spool.close()
@@ -126,6 +127,7 @@ def test_memory_is_bounded_and_the_least_gives_way(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kept_spool, "MEMORY_BYTES", 1500)
+    (tmp_path / "none").touch()
     spool = KeptSpool(tmp_path / "none" / "s.sqlite3", 1_000_000, clock)
     spool.put([item("alarm", weight=2)])
     for at in range(20):

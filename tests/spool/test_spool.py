@@ -129,9 +129,15 @@ def test_file_of_a_newer_version_is_left_whole(tmp_path: Path) -> None:
     aside.close()
 
 
-def test_folder_that_is_not_there_is_said_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(SpoolUnavailable, match="must be there, writable"):
-        Spool(tmp_path / "missing" / "s.sqlite3", PLENTY)
+def test_folder_is_made(tmp_path: Path) -> None:
+    with Spool(tmp_path / "var" / "lib" / "s.sqlite3", PLENTY) as spool:
+        assert spool.put([item()])
+
+
+def test_folder_that_cannot_be_made_is_said_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SpoolUnavailable, match="its folder must be writable"):
+        Spool(tmp_path / "file" / "s.sqlite3", PLENTY)
 
 
 def test_closed_spool_says_so(tmp_path: Path) -> None:
