@@ -7,12 +7,13 @@ import re
 import sys
 import threading
 import time
-from datetime import UTC
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Final, TypeAlias, get_args
 
 from echostream.archive_tools.options import count
 from echostream.archive_tools.times import parse_time
+from echostream.errors import EventLogError
 
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -72,6 +73,16 @@ def _kind(text: str) -> str:
     return text
 
 
+def _time(option: str, text: str, zone: tzinfo | None) -> int | None:
+    """Unix microseconds; None where nothing was typed."""
+    if not text:
+        return None
+    try:
+        return parse_time(text, time.time_ns() // 1000, zone, end=option == "--until")
+    except argparse.ArgumentTypeError as error:
+        raise EventLogError(f"{option}: {error}") from None
+
+
 # ---- the commands
 
 
@@ -81,10 +92,9 @@ def _events(args: argparse.Namespace) -> int:
     from echostream.event_tools.place import log_of
 
     zone = UTC if args.utc else None
-    now_us = time.time_ns() // 1000
     wanted = Wanted(
-        since_us=parse_time(args.since, now_us, zone) if args.since else None,
-        until_us=parse_time(args.until, now_us, zone, end=True) if args.until else None,
+        since_us=_time("--since", args.since, zone),
+        until_us=_time("--until", args.until, zone),
         kinds=tuple(args.kind),
         channels=tuple(args.channel),
         text=args.text,
