@@ -277,7 +277,7 @@ class GatewayProcess:
             self._board.reconfigure(config)
             gateway.apply(config, secrets, changes)
             if self._publishers is not None:
-                self._publishers.apply(config, theirs, changes)
+                self._publishers.apply(config, theirs)
             gateway.post(what_changed)
             gateway.post(ReloadEnded(True, str(changes)))
             self._file_config = loaded.config

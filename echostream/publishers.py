@@ -13,18 +13,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from echostream import __version__
 from echostream.alerts.alerts import Alerts
-from echostream.config.changes import Changes
 from echostream.config.models import Config
 from echostream.coordinator.worker import Worker
 from echostream.event_log.event_log import EventLog
-from echostream.events import Event, Post, RecordingsFiled
+from echostream.events import Event, Post, RecordingsFiled, WorkerFailed
 from echostream.mqtt.mqtt_publisher import MqttPublisher
 from echostream.notices.maker import NoticeMaker
 from echostream.notices.notice import Notice
@@ -35,15 +35,11 @@ from echostream.vitals.watch import VitalsWatch
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 STOP_S: Final = 5.0
-SECTIONS: Final = {
-    "events": frozenset({"events", "gateway", "recording"}),
-    "mqtt": frozenset({"mqtt", "events", "gateway", "esp32"}),
-    "s3": frozenset({"s3", "recording", "gateway"}),
-    "alerts": frozenset({"alerts", "events", "gateway"}),
-    "report": frozenset({"events", "recording", "gateway"}),
-}
-"""Publisher -> sections of the configuration that it is made of."""
+"""All of them together have so long to say their last words."""
+NAMES: Final = ("events", "mqtt", "s3", "alerts", "report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,8 @@ class Publishers:
         self._running: dict[str, Publisher] = {}
         self._replacing: dict[str, threading.Thread] = {}
         self._watch = VitalsWatch(self._vitals, self._looked, post)
-        for name in SECTIONS:
+        self._failed: set[str] = set()
+        for name in NAMES:
             self._build(name)
 
     def start(self) -> None:
@@ -103,14 +100,13 @@ class Publishers:
 
     def stop(self) -> None:
         """Last words are on the disk, and with the broker if it is there."""
+        until_s = time.monotonic() + STOP_S
         for thread in self._replacing.values():
-            thread.join(2 * STOP_S)
+            thread.join(max(0.0, until_s - time.monotonic()))
         self.tell(NoticeMaker.gateway("stopped", __version__))
         self._watch.request_stop()
         workers = self.workers
-        for worker in workers:
-            worker.request_stop()
-        _join(workers)
+        _end(workers)
 
     @property
     def workers(self) -> list[Worker]:
@@ -132,19 +128,16 @@ class Publishers:
 
     def tell(self, notice: Notice) -> None:
         """Everybody. Any thread, never blocks."""
-        for publisher in list(self._running.values()):
-            publisher.take(notice)
+        for name, publisher in list(self._running.items()):
+            self._guarded(name, publisher.take, notice)
 
-    def apply(self, config: Config, secrets: PublisherSecrets, changes: Changes) -> None:
+    def apply(self, config: Config, secrets: PublisherSecrets) -> None:
         """A new configuration, on the coordinator's thread: publishers that did not change go on."""
-        before, self._config, self._secrets = self._secrets, config, secrets
+        before = {name: _made_of(name, self._config, self._secrets) for name in NAMES}
+        self._config, self._secrets = config, secrets
         self._maker.reconfigure(config)
-        changed = set(changes.global_changes)
-        if changes.channels_added or changes.channels_removed or changes.channels_changed:
-            changed.add("channels")
-        for name, sections in SECTIONS.items():
-            touched = bool(sections & changed) or (name == "mqtt" and "channels" in changed)
-            if touched or _secrets_of(name, before) != _secrets_of(name, secrets):
+        for name in NAMES:
+            if before[name] != _made_of(name, config, secrets):
                 self._replace(name)
 
     # ---- inside
@@ -153,8 +146,18 @@ class Publishers:
         return self._look(self.links())
 
     def _looked(self, vitals: Vitals) -> None:
-        for publisher in list(self._running.values()):
-            publisher.look(vitals)
+        for name, publisher in list(self._running.items()):
+            self._guarded(name, publisher.look, vitals)
+
+    def _guarded(self, name: str, tell: Callable[[T], None], what: T) -> None:
+        """A publisher that trips over a bug of ours must not keep the others from being told."""
+        try:
+            tell(what)
+        except Exception as error:
+            if name not in self._failed:  # once: it may be so with each
+                self._failed.add(name)
+                log.exception("%s cannot be told: this is a bug; the others go on", name)
+                self._post(WorkerFailed(name, f"{type(error).__name__}: {error}"))
 
     def _replace(self, name: str) -> None:
         """The new one takes notices at once, and works when the old one has ended: they share a file, and a
@@ -167,9 +170,7 @@ class Publishers:
             if before is not None:
                 before.join()
             if old is not None:
-                for worker in old.workers:
-                    worker.request_stop()
-                _join(old.workers)
+                _end(old.workers)
             if new is not None:
                 for worker in new.workers:
                     worker.start()
@@ -217,17 +218,29 @@ class Publishers:
         return None
 
 
-def _join(workers: Sequence[Worker]) -> None:
+def _end(workers: Sequence[Worker]) -> None:
+    """All of them at once, within STOP_S."""
     for worker in workers:
-        if not worker.join(STOP_S):
+        worker.request_stop()
+    until_s = time.monotonic() + STOP_S
+    for worker in workers:
+        if not worker.join(max(0.0, until_s - time.monotonic())):
             log.error("worker %s has not ended after %.1f s", worker.name, STOP_S)
 
 
-def _secrets_of(name: str, secrets: PublisherSecrets) -> object:
-    return {
-        "events": secrets.database_url,
-        "mqtt": secrets.mqtt_password,
-        "s3": (secrets.s3_keys, secrets.database_url),
-        "alerts": dict(secrets.alert_urls),
-        "report": secrets.database_url,
-    }[name]
+def _made_of(name: str, config: Config, secrets: PublisherSecrets) -> tuple[object, ...]:
+    """What a publisher reads: it is made anew where this is another."""
+    missing, database, place = name in secrets.missing, secrets.database_url, config.events.directory
+    recording, gateway = config.recording, config.gateway
+    match name:
+        case "events":
+            return config.events, recording, gateway.id, database
+        case "mqtt":
+            pages = config.tones if config.mqtt.commands.page_out else None
+            site = (config.channels, config.esp32, config.s3.enabled, gateway, pages)
+            return missing, config.mqtt, secrets.mqtt_password, place, site
+        case "s3":
+            return missing, config.s3, secrets.s3_keys, recording, gateway.id, database
+        case "alerts":
+            return missing, config.alerts, gateway, dict(secrets.alert_urls), place
+    return config.events, recording, gateway, config.channels, config.esp32, database
