@@ -53,6 +53,8 @@ KEPT: Final = (
     "cache-control",
     "x-amz-storage-class",
 )
+MAY_BE_EMPTY: Final = {"prefix", "delimiter", "start-after", "continuation-token"}
+"""Every other name without a value names a part of an object or bucket (`?uploads`, `?acl`)."""
 KEPT_PREFIXES: Final = ("x-amz-meta-", "x-amz-server-side-encryption")
 
 
@@ -138,7 +140,8 @@ class Handler(BaseHTTPRequestHandler):
         return int(text) if text.isdigit() else -1
 
     def _operation(self) -> Callable[[], None]:
-        asked = {"uploads", "uploadId", "location"} & self._query.keys()
+        asked = {name for name, value in self._query.items() if not value and name not in MAY_BE_EMPTY}
+        asked |= {"uploadId"} & self._query.keys()
         what = (self.command, "object" if self._key else "bucket" if self._bucket else "", *sorted(asked))
         operations: dict[tuple[str, ...], Callable[[], None]] = {
             ("GET", ""): self._list_buckets,

@@ -9,6 +9,7 @@ Nothing stands under its name before it is whole.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -120,8 +121,13 @@ class BucketStore:
 
     def delete(self, bucket: str, key: str) -> None:
         """Also where there is none, as S3 has it."""
-        for path in self._places(bucket, key):
-            path.unlink(missing_ok=True)
+        places = self._places(bucket, key)
+        roots = self.directory / bucket, self.directory / ".meta" / bucket
+        with self._lock:
+            for path, root in zip(places, roots, strict=True):
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                    path.unlink()
+                _remove_empty(path.parent, root)
 
     def listed(self, bucket: str, prefix: str, after: str, most: int) -> tuple[list[Stored], bool]:
         """(those whose key begins with `prefix` and sorts behind `after`, whether there are more)."""
@@ -225,3 +231,11 @@ class BucketStore:
         ):
             raise Refused("InvalidArgument", "this server takes only keys that are paths of files")
         return folder / key, self.directory / ".meta" / bucket / f"{key}.json"
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    """Folders that hold nothing any more: S3 knows none."""
+    with contextlib.suppress(OSError):
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent

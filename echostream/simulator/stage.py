@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from echostream.board import line_specs
 from echostream.channels.channel_runtime import Cards, Inputs
+from echostream.config.event_models import Events
 from echostream.config.models import NO_CARD, Channel, Config
 from echostream.errors import LibraryMissing
 from echostream.hardware.alsa_library import AlsaLibrary
@@ -94,7 +95,9 @@ class Stage:
             channel.model_copy(update={"card": self._renamed.get(channel.card, channel.card)})
             for channel in config.channels
         )
-        events = config.events.model_copy(update={"directory": str(self._events)})
+        events = config.events
+        if events.directory == Events().directory:  # not among those of a gateway that is no simulation
+            events = events.model_copy(update={"directory": str(self._events)})
         # Where a simulated dispatcher pages, what follows is short enough to be seen to its end.
         paged = {channel.id for channel in config.channels if channel.card == self._paged}
         tones = {name: short_pages(plan) if name in paged else plan for name, plan in config.tones.items()}
