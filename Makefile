@@ -6,17 +6,20 @@ PY := .venv/bin/python
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-tones fuzz hwtest torture lint docs clean setup-run setup-dev setup-bench
+.PHONY: help run test test-home-assistant bench bench-tones fuzz hwtest torture lint docs clean setup-run setup-dev setup-bench
 
 help: ## this list
 	@echo 'make TARGET [ARGS="..."]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup-run ## the gateway with ./config.json; hardware that is missing is simulated
 	@$(PY) -m echostream run --simulate missing $(ARGS)
 
 test: setup-dev ## the tests
 	@$(PY) -m pytest $(ARGS)
+
+test-home-assistant: setup-dev ## what is published, judged by Home Assistant itself (installs it aside)
+	@$(PY) -m pytest tests/mqtt/test_home_assistant.py -rs $(ARGS)
 
 lint: setup-dev ## ruff, mypy --strict
 	@$(PY) -m ruff check
@@ -44,7 +47,7 @@ docs: setup-run ## write docs/configuration.md from the models, draw the picture
 	@$(PY) docs/recordings/make_picture.py
 
 clean: ## remove what make made: .venv, caches
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info .lgd-nfy*
+	@rm -rf .venv .venv-home-assistant .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info .lgd-nfy*
 	@find echostream tests hwtests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup-run setup-dev setup-bench: setup-%:

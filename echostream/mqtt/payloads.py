@@ -48,7 +48,7 @@ def event_values(gateway: str, notice: Notice) -> dict[str, object]:
     for key, value in (("before", notice.before), ("after", notice.after)):
         if value is not None:
             values[key] = value
-    return {**notice.data, **values}
+    return _first(values, notice.data)
 
 
 def tone_detection_values(gateway: str, notice: Notice) -> dict[str, object]:
@@ -68,7 +68,12 @@ def tone_detection_values(gateway: str, notice: Notice) -> dict[str, object]:
         "channel_id": notice.channel_id,
         "text": notice.text,
     }
-    return {**data, **values}
+    return _first(values, data)
+
+
+def _first(values: dict[str, object], more: Mapping[str, object]) -> dict[str, object]:
+    """People read the beginning; what every event says is not overwritten."""
+    return values | {key: value for key, value in more.items() if key not in values}
 
 
 def _tone(data: Mapping[str, object], which: str) -> float:
