@@ -31,6 +31,7 @@ examples:
   echostream page fire-dispatch engine-7 --voice alarm.mp3
   echostream recordings list --from today         what was recorded
   echostream events --follow                      what happens, as it happens
+  echostream report yesterday                     pages, talk time, uptime and gaps of a day
 
 exit codes: 0 done, 1 failed while it ran, 2 the configuration or the call is wrong,
             3 a library, a card or a running gateway is missing
@@ -207,15 +208,13 @@ def _add_publishing(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _add_events(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from echostream.event_tools.alert_commands import add_alerts
     from echostream.event_tools.commands import add_events
+    from echostream.event_tools.report_command import add_report
 
     add_events(commands)
-
-
-def _add_events(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from echostream.event_tools.commands import add_events
-
-    add_events(commands)
+    add_alerts(commands)
+    add_report(commands)
 
 
 def _seconds(text: str) -> float:

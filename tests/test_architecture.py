@@ -36,7 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "mqtt": GROUND | {"config", "coordinator", "network", "notices", "spool", "vitals"},
     "uploads": GROUND | {"config", "coordinator", "archive", "index", "notices", "vitals"},
     "alerts": GROUND | {"config", "coordinator", "notices", "spool", "vitals"},
-    "reports": GROUND | {"config", "coordinator", "notices", "event_log", "archive", "index", "vitals"},
+    "reports": GROUND
+    | {"config", "coordinator", "notices", "event_log", "archive", "index", "vitals"}
+    | {"archive_tools", "console"},
     "publishers": GROUND
     | {"config", "coordinator", "notices", "event_log", "mqtt", "uploads", "alerts", "reports", "vitals"},
     "index": GROUND | {"audio", "config", "coordinator", "archive"},
@@ -78,6 +80,8 @@ ONLY = {
         "echostream.archive_tools.place",
         "echostream.archive_tools.times",
     },
+    ("reports", "archive_tools"): {"echostream.archive_tools.times", "echostream.archive_tools.sizes"},
+    ("reports", "console"): {"echostream.console.tables"},
     ("events", "tones"): {"echostream.tones.heard"},  # what an event carries
     ("config", "audio"): {"echostream.audio.format"},  # the frame lengths that there are
     ("wire", "audio"): {"echostream.audio.format", "echostream.audio.sample_forms"},  # tick, sample

@@ -24,6 +24,8 @@ from echostream.archive.recording import Recording
 from echostream.errors import BrokenFile, RecordingKept
 from echostream.index import folders, reading, reconciliation, summaries
 from echostream.index.engine import IndexContended, tidy_up, transaction
+from echostream.index.event_rows import EventQuery, EventRow
+from echostream.index.event_table import EventTable, newest_first
 from echostream.index.query import Page, Query, Reconciled, SourceGap, Stats
 from echostream.index.store import Entry, Store
 from echostream.index.tables import devices, recordings
@@ -128,10 +130,20 @@ class ArchiveIndex:
         until_us: int | None = None,
         sources: tuple[str, ...] = (),
         limit: int = 1000,
+        here_only: bool = False,
     ) -> tuple[SourceGap, ...]:
-        """Times without audio that overlap [since, until), the oldest first."""
+        """Times without audio that overlap [since, until), the oldest first. here_only: as in Query."""
+        archive = self.archive if here_only else None
         with transaction(self.engine) as connection:
-            return summaries.gap_list(connection, since_us, until_us, sources, limit)
+            return summaries.gap_list(connection, since_us, until_us, sources, limit, archive)
+
+    def event_table(self, log: str) -> EventTable:
+        """The event log's table. log: what a log is known by."""
+        return EventTable(self.engine, log)
+
+    def events(self, query: EventQuery) -> Iterator[EventRow]:
+        """Events of all logs that the database has, the newest first, page by page."""
+        return newest_first(self.engine, query)
 
     def stats(self) -> Stats:
         """How much there is, by source: from counters, whatever the size."""

@@ -41,9 +41,14 @@ def stats(connection: Connection, archive: str) -> Stats:
 
 
 def gap_list(
-    connection: Connection, since_us: int | None, until_us: int | None, sources: tuple[str, ...], limit: int
+    connection: Connection,
+    since_us: int | None,
+    until_us: int | None,
+    sources: tuple[str, ...],
+    limit: int,
+    archive: str | None = None,
 ) -> tuple[SourceGap, ...]:
-    """Gaps that overlap [since, until), the oldest first."""
+    """Gaps that overlap [since, until), the oldest first. archive: only of this one."""
     query = sa.select(gaps, devices.c.source, devices.c.kind, recordings.c.id)
     query = query.join(recordings, recordings.c.number == gaps.c.recording)
     query = query.join(devices, devices.c.number == gaps.c.device)
@@ -53,6 +58,8 @@ def gap_list(
         query = query.where(gaps.c.start_us < until_us)
     if sources:
         query = query.where(devices.c.source.in_(sources))
+    if archive is not None:
+        query = query.where(devices.c.archive == archive)
     query = query.order_by(gaps.c.start_us, gaps.c.number).limit(limit)
     return tuple(
         SourceGap(row["source"], row["kind"], gap_of(dict(row)), row["id"], bool(row["before"]))
