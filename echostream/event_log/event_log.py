@@ -15,6 +15,7 @@ from echostream.config.recording_models import Recording
 from echostream.coordinator.worker import Worker
 from echostream.event_log.files import LogFiles, log_directory
 from echostream.event_log.purging import Purge
+from echostream.event_log.table_copy import TableCopy
 from echostream.events import Post
 from echostream.notices.maker import wall_us
 from echostream.notices.notice import Notice, Weight
@@ -91,6 +92,7 @@ class EventLog(Worker):
         self._place = events.directory
         self._files = LogFiles(directory, gateway_id, self._stopping)
         self._purge = Purge(directory, events.keep_days)
+        self._table = TableCopy(directory, recording, database_url, post) if recording.enabled else None
         self._waiting = Waiting()
         self._retry_s = RETRY_MIN_S
         self._purge_at_s = 0.0
@@ -99,7 +101,7 @@ class EventLog(Worker):
 
     @property
     def workers(self) -> Sequence[Worker]:
-        return [self]
+        return [self] if self._table is None else [self, self._table]
 
     def take(self, notice: Notice) -> None:
         """Told what happened. Any thread, never blocks."""
@@ -126,6 +128,13 @@ class EventLog(Worker):
         self._waiting.told.set()
 
     def _work(self) -> None:
+        try:
+            self._keep()
+        finally:
+            if self._table is not None and self._stopping.is_set():
+                self._table.log_ended()
+
+    def _keep(self) -> None:
         until_s: float | None = None
         while True:
             if self._stopping.is_set() and until_s is None:
@@ -158,6 +167,8 @@ class EventLog(Worker):
         self._waiting.done(batch)
         self.written += len(notices)
         self.lost += lost
+        if self._table is not None:
+            self._table.written()
         if self.error:
             log.info("event log: it works again")
         self.error, self._retry_s = "", RETRY_MIN_S
@@ -184,11 +195,12 @@ class EventLog(Worker):
             return
         self._purge_at_s = now + PURGE_S
         try:
-            gone = self._purge.run(now)
+            oldest_kept, gone = self._purge.run(now)
         except OSError as error:
             log.warning("event log: old events stay: %s: %s", error.filename, error.strerror or error)
             return
         if gone:
-            log.info(
-                "event log: %d days were older than events.keep_days: %s to %s", len(gone), gone[0], gone[-1]
-            )
+            days = f"{gone[0]} to {gone[-1]}" if len(gone) > 1 else gone[0]
+            log.info("event log: deleted, older than events.keep_days: %s", days)
+        if self._table is not None:
+            self._table.purged(oldest_kept)

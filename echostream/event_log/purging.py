@@ -31,18 +31,21 @@ class Purge:
         self._quality = quality
         self._trust = ClockTrust()
 
-    def run(self, now: float) -> list[str]:
-        """The days that were deleted. now: monotonic seconds. OSError."""
+    def run(self, now: float) -> tuple[str, list[str]]:
+        """The oldest day that is kept ("" where nothing may be called old), and the days that were deleted.
+
+        now: monotonic seconds. OSError.
+        """
         unix_s = self._clock()
         trusted = self._trust.may_judge(unix_s, now, self._quality().state == "synchronised")
         if self._keep_days is None or not trusted:
-            return []
+            return "", []
         oldest_kept = day_of(int((unix_s - self._keep_days * 86_400) * 1e6))
         gone = []
         for path in too_old(day_files(self._directory), oldest_kept):
             path.unlink(missing_ok=True)
             gone.append(path.stem)
-        return gone
+        return oldest_kept, gone
 
 
 def too_old(files: list[Path], oldest_kept: str) -> list[Path]:

@@ -139,7 +139,7 @@ def look_over(engine: Engine) -> None:
     A check of the whole would take seconds for a million recordings; what hides longer shows when it is read.
     """
     with transaction(engine) as connection:
-        for table in ("devices", "recordings", "gaps", "tone_events", "uploads", "folders"):
+        for table in ("devices", "recordings", "gaps", "tone_events", "uploads", "folders", "events"):
             connection.exec_driver_sql(f"SELECT * FROM {table} LIMIT 1").all()
         connection.exec_driver_sql("SELECT number FROM recordings ORDER BY number DESC LIMIT 1").all()
         connection.exec_driver_sql("SELECT rowid FROM recording_words WHERE recording_words MATCH 'a'").all()

@@ -144,6 +144,46 @@ folders = Table(
 )
 """When each day was last compared with its files: a day that has not changed since is not read again."""
 
+events = Table(
+    "events",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("log", _Name, nullable=False),  # the `archive-id` of its folder
+    Column("line", BigInteger, nullable=False),  # its number in the log
+    Column("day", _Name, nullable=False),  # which file it is in
+    Column("id", _Name, nullable=False),
+    Column("gateway", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("kind", _Name, nullable=False),
+    Column("channel_id", _Name, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("weight", SmallInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    UniqueConstraint("log", "line", name="events_one"),
+)
+"""The event log, of its files. Triggers keep rows from being changed, and deleted but by a purge."""
+
+event_days = Table(
+    "event_days",
+    metadata,
+    Column("log", _Name, primary_key=True),
+    Column("day", _Name, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+)
+"""How much of each day's file is in the table."""
+
+event_purges = Table(
+    "event_purges",
+    metadata,
+    Column("log", _Name, primary_key=True),
+    Column("day", _Name, primary_key=True),
+)
+"""Days that are being deleted; empty but within that transaction."""
+
 any_device = sa.literal_column("+recordings.device", BigInteger)
 """The same column where no index of it shall be used: what is asked for is in the order of another one."""
 
@@ -164,3 +204,7 @@ _turns = [uploads.c[name] for name in ("archive", "target", "state", "turn", "at
 Index("uploads_next", *_turns)
 _pending = uploads.c.state == "pending"
 Index("uploads_pending", uploads.c.recording_id, sqlite_where=_pending, postgresql_where=_pending)
+Index("events_time", events.c.at_us)
+Index("events_kind", events.c.kind, events.c.at_us)
+Index("events_channel", events.c.channel_id, events.c.at_us)
+Index("events_day", events.c.log, events.c.day)

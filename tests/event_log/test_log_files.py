@@ -266,7 +266,7 @@ def purge(directory: Path, keep_days: float | None, now_us: int, synchronised: b
     from echostream.archive.wall_clock import ClockQuality
 
     quality = ClockQuality("synchronised" if synchronised else "unsynchronised", 1.0)
-    return Purge(directory, keep_days, lambda: now_us / 1e6, lambda: quality).run(100.0)
+    return Purge(directory, keep_days, lambda: now_us / 1e6, lambda: quality).run(100.0)[1]
 
 
 def test_whole_days_go_when_they_are_too_old(tmp_path: Path) -> None:
