@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,10 @@ REVISION: Final = "0003"
 """The newest of migrations/versions."""
 _LOCK: Final = 0x65636873
 """Two gateways that start at once do not both make PostgreSQL's tables."""
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""Alembic keeps what it works on in its modules: two databases at once, of an old and a new configuration,
+would be mixed up."""
+_PATIENCE_S: Final = 10.0
 
 
 def upgrade(engine: Engine) -> None:
@@ -61,4 +66,9 @@ def migrate(connection: Connection, revision: str) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    if not _ONE_AT_A_TIME.acquire(timeout=_PATIENCE_S):
+        raise IndexUnavailable("another index is being made, and its disk hangs")
+    try:
+        command.upgrade(config, revision)
+    finally:
+        _ONE_AT_A_TIME.release()
