@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +31,25 @@ class Asked:
     who: str
 
 
-def ask(folder: Path, asked: Asked) -> None:
-    """Whole or not at all. OSError: no gateway has run there, or it is another user's."""
+def ask(folder: Path, asked: Asked) -> Path:
+    """Whole or not at all; returns the file. OSError: no gateway has run there, or it is another user's."""
     scratch = folder / f".{uuid.uuid4()}"
     scratch.write_text(json.dumps({"first": asked.first, "last": asked.last, "who": asked.who}), "utf-8")
     scratch.chmod(0o644)
-    scratch.replace(folder / f"{uuid.uuid4()}.json")
+    path = folder / f"{uuid.uuid4()}.json"
+    scratch.replace(path)
+    return path
+
+
+def wait_until_taken(path: Path, within_s: float) -> bool:
+    """Whether a gateway runs that has taken the file."""
+    until_s = time.monotonic() + within_s
+    pause = threading.Event()
+    while path.exists():
+        if time.monotonic() > until_s:
+            return False
+        pause.wait(0.1)
+    return True
 
 
 def prepare(folder: Path) -> None:

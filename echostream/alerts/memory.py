@@ -35,17 +35,13 @@ def save(path: Path, incidents: Sequence[Incident], next_number: int, now_s: flo
 def load(path: Path, now_s: float) -> tuple[list[Incident], int]:
     """The open ones and the next number. A file that is not ours is moved aside and said once."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES)
+        return read(path, now_s)
     except FileNotFoundError:
         return [], 1
     except OSError as error:
         log.error("%s cannot be read (%s): what was open is told again", path, error.strerror)
         return [], 1
-    try:
-        document = json.loads(data)
-        return [_read(one, now_s) for one in document["open"]], int(document["next"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except ValueError:
         broken = path.with_name(path.name + ".broken")
         log.error("%s is damaged and is now %s: what was open is told again", path, broken.name)
         try:
@@ -53,6 +49,17 @@ def load(path: Path, now_s: float) -> tuple[list[Incident], int]:
         except OSError as error:
             log.error("%s cannot be moved aside: %s", path, error.strerror)
         return [], 1
+
+
+def read(path: Path, now_s: float) -> tuple[list[Incident], int]:
+    """The same for whoever only looks. OSError; ValueError: it is not ours."""
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES)
+    try:
+        document = json.loads(data)
+        return [_read(one, now_s) for one in document["open"]], int(document["next"])
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _written(incident: Incident, now_s: float) -> dict[str, Any]:
