@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echostream import __version__
-from echostream.errors import EchoStreamError, LibraryMissing
+from echostream.errors import ConfigError, EchoStreamError, LibraryMissing
 
 if TYPE_CHECKING:
     from echostream.audio.ports import AudioSink
@@ -258,7 +258,16 @@ def _reload(args: argparse.Namespace) -> int:
         print(f"echostream reload: {error}", file=sys.stderr)
         return 3
     print(f"asked process {pid} to reload; its log says what it applied")
+    with contextlib.suppress(ConfigError):  # the gateway says what is wrong with it
+        _log_reload(args.config, pid)
     return 0
+
+
+def _log_reload(config: Path | None, pid: int) -> None:
+    from echostream.archive_tools.place import Place, resolve
+
+    with resolve(Place(config=config)).acts(sys.stderr) as acts:
+        acts.add("reload", f"process {pid} was asked to reload", subject="configuration")
 
 
 def _config_check(args: argparse.Namespace) -> int:

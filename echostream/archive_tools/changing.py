@@ -15,6 +15,8 @@ from echostream.archive_tools.sizes import bytes_shown
 from echostream.archive_tools.store import Store
 from echostream.archive_tools.times import length_shown
 from echostream.errors import ArchiveError, RecordingKept
+from echostream.event_log.acts import ActLog
+from echostream.notices.notice import Json
 
 Result = TypeVar("Result")
 
@@ -38,6 +40,7 @@ def protect(
     as_json: bool,
     out: TextIO,
     err: TextIO,
+    acts: ActLog,
 ) -> int:
     """Protect what is chosen, or no longer, and note something. Exit code 1 where one cannot be changed."""
     chosen = _chosen(store, selection, now_us)
@@ -46,6 +49,7 @@ def protect(
         new = _tried("protect", one, partial(store.change, one, on, note), err)
         if new is not None:
             changed.append(new)
+            _log_change(acts, one, new, on)
             if as_json:
                 out.write(json.dumps(document(new), ensure_ascii=False) + "\n")
     if not as_json:
@@ -63,6 +67,7 @@ def delete(
     answers: TextIO,
     out: TextIO,
     err: TextIO,
+    acts: ActLog,
 ) -> int:
     """Delete what is chosen, after a question. Exit code 1 where one stays that should not, or "no"."""
     chosen = _chosen(store, selection, now_us)
@@ -80,11 +85,38 @@ def delete(
         count = _tried("delete", one, partial(store.delete, one, options.force), err)
         if count is not None:
             freed, gone = freed + count, gone + 1
+            _log_deletion(acts, one)
             if options.as_json:
                 out.write(json.dumps({"id": one.id, "path": one.path, "bytes": count}) + "\n")
     if not options.as_json:
         out.write(f"deleted {counted(gone, 'recording')}: {bytes_shown(freed)} are free\n")
     return 0 if gone == len(going) else 1
+
+
+def _log_change(acts: ActLog, one: Recording, new: Recording, on: bool) -> None:
+    acts.add(
+        "protect" if on else "unprotect",
+        f"{'protected' if on else 'no longer protected'}: {one.path}",
+        subject=one.id,
+        channel_id=one.channel_id,
+        data={"path": one.path},
+        before={"protected": one.protected, "notes": one.notes},
+        after={"protected": new.protected, "notes": new.notes},
+    )
+
+
+def _log_deletion(acts: ActLog, one: Recording) -> None:
+    gone: dict[str, Json] = {
+        "path": one.path,
+        "source": one.source,
+        "start_us": one.start_us,
+        "duration_s": one.duration_us / 1e6,
+        "bytes": one.bytes,
+        "sha256": one.sha256,
+        "protected": one.protected,
+        "notes": one.notes,
+    }
+    acts.add("delete", f"deleted: {one.path}", subject=one.id, channel_id=one.channel_id, before=gone)
 
 
 def _chosen(store: Store, selection: Selection, now_us: int) -> list[Recording]:

@@ -218,15 +218,16 @@ def _repair(args: argparse.Namespace) -> int:
 
     place = resolve(_place(args))
     options = RepairOptions(args.dry_run, args.index, args.json, place.gateway)
-    with told_as_ours(), as_owner(place.directory):
-        return repair_archive(place.directory, place.database_url, options, sys.stdout, sys.stderr)
+    with told_as_ours(), as_owner(place.directory), place.acts(sys.stderr) as acts:
+        return repair_archive(place.directory, place.database_url, options, sys.stdout, sys.stderr, acts)
 
 
 def _protect(args: argparse.Namespace) -> int:
     from echostream.archive_tools.changing import protect
-    from echostream.archive_tools.place import opened
+    from echostream.archive_tools.place import opened, resolve
 
-    with opened(_place(args), sys.stderr) as store:
+    found = resolve(_place(args))
+    with opened(_place(args), sys.stderr, found=found) as store, found.acts(sys.stderr) as acts:
         return protect(
             store,
             _selection(args),
@@ -236,16 +237,18 @@ def _protect(args: argparse.Namespace) -> int:
             as_json=args.json,
             out=sys.stdout,
             err=sys.stderr,
+            acts=acts,
         )
 
 
 def _delete(args: argparse.Namespace) -> int:
     from echostream.archive_tools.changing import DeleteOptions, delete
-    from echostream.archive_tools.place import opened
+    from echostream.archive_tools.place import opened, resolve
 
     options = DeleteOptions(yes=args.yes, force=args.force, as_json=args.json)
-    with opened(_place(args), sys.stderr) as store:
-        return delete(store, _selection(args), options, _now_us(), sys.stdin, sys.stdout, sys.stderr)
+    found = resolve(_place(args))
+    with opened(_place(args), sys.stderr, found=found) as store, found.acts(sys.stderr) as acts:
+        return delete(store, _selection(args), options, _now_us(), sys.stdin, sys.stdout, sys.stderr, acts)
 
 
 def _stats(args: argparse.Namespace) -> int:

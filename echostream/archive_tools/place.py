@@ -12,6 +12,7 @@ from typing import Final, TextIO
 from echostream.archive_tools.index_store import open_store
 from echostream.archive_tools.store import Store
 from echostream.errors import ArchiveError
+from echostream.event_log.acts import ActLog
 
 CONFIGURATIONS: Final = (Path("config.json"), Path("/etc/echostream/config.json"))
 """Where the gateway's own is, if none is named: as `echostream run` reads it, and as the service does."""
@@ -31,11 +32,19 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where they are. database_url: None is SQLite beside them. gateway: its id, "" where nobody says."""
+    """Where they are. database_url: None is SQLite beside them. gateway: its id, "" where nobody says.
+
+    events: events.directory, where who did what is logged; None where no configuration was read.
+    """
 
     directory: Path
     database_url: str | None = None
     gateway: str = ""
+    events: Path | None = None
+
+    def acts(self, err: TextIO) -> ActLog:
+        """What is done there, in the event log; nowhere where there is none."""
+        return ActLog(self.events, self.gateway, err)
 
 
 def resolve(place: Place) -> Found:
@@ -53,13 +62,15 @@ def resolve(place: Place) -> Found:
     url = None
     if config.recording.database is not None and not place.by_files:
         url = read_secret(config.recording.database, "recording.database").strip()
-    return Found(place.directory or Path(config.recording.directory), url, config.gateway.id)
+    directory = place.directory or Path(config.recording.directory)
+    return Found(directory, url, config.gateway.id, Path(config.events.directory))
 
 
 @contextlib.contextmanager
-def opened(place: Place, err: TextIO, owned: bool = True) -> Iterator[Store]:
-    """The recordings there. owned: `as_owner`; not for who writes elsewhere. ArchiveError, ConfigError."""
-    found = resolve(place)
+def opened(place: Place, err: TextIO, owned: bool = True, found: Found | None = None) -> Iterator[Store]:
+    """The recordings there. owned: `as_owner`; not for who writes elsewhere. found: where it is resolved
+    already. ArchiveError, ConfigError."""
+    found = found or resolve(place)
     with told_as_ours(), as_owner(found.directory) if owned else contextlib.nullcontext():
         store = open_store(found.directory, found.database_url, place.by_files, err)
         try:

@@ -28,6 +28,7 @@ from echostream.archive_tools.file_store import meta_paths
 from echostream.archive_tools.listing import counted
 from echostream.archive_tools.times import length_shown
 from echostream.errors import ArchiveError, IndexUnavailable
+from echostream.event_log.acts import ActLog
 from echostream.index.door import open_index
 
 _STEP_S: Final = 0.1
@@ -56,7 +57,12 @@ class Done:
 
 
 def repair_archive(
-    directory: Path, database_url: str | None, options: RepairOptions, out: TextIO, err: TextIO
+    directory: Path,
+    database_url: str | None,
+    options: RepairOptions,
+    out: TextIO,
+    err: TextIO,
+    acts: ActLog,
 ) -> int:
     """Exit code 0, 1 where something could not be repaired. ArchiveError, OSError where nothing can be."""
     if not directory.is_dir():
@@ -66,6 +72,8 @@ def repair_archive(
     _one_by_one(directory, options, done)
     _unknown(directory, options, done)
     _index(directory, database_url, options, done)
+    for what, path, words in () if options.dry_run else done.actions:
+        acts.add("repair", f"{path}: {words}", subject=path, data={"what": what, "path": path})
     return _report(done, options, out, err)
 
 

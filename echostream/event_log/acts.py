@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -12,20 +13,22 @@ from types import TracebackType
 from typing import Final, Self, TextIO
 
 from echostream.event_log.files import LogFiles, log_directory
-from echostream.notices.maker import wall_us
 from echostream.notices.notice import Json, Notice
+from echostream.notices.stamp import wall_us
 
 AT_ONCE: Final = 100
-"""Acts that wait until they are written together."""
+EVERY_S: Final = 0.5
+"""So many acts, or those of this time, are written together: each waits for the disk."""
 
 
 def whoever() -> str:
     """ "cli:USER": who typed it; with sudo whoever asked for it."""
-    user = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
+    number = os.getuid()  # not the effective one: root works as whom the recordings belong to
+    user = os.environ.get("SUDO_USER", "") if number == 0 else ""
     if not user:
-        with suppress(OSError, KeyError):
-            user = getpass.getuser()
-    return f"cli:{user or os.getuid()}"
+        with suppress(KeyError):
+            user = pwd.getpwuid(number).pw_name
+    return f"cli:{user or number}"
 
 
 class ActLog(AbstractContextManager["ActLog"]):
@@ -38,6 +41,7 @@ class ActLog(AbstractContextManager["ActLog"]):
         there = directory is not None and directory.is_dir()
         self._files = LogFiles(log_directory(directory), gateway_id) if directory and there else None
         self._waiting: list[Notice] = []
+        self._written_s = time.monotonic()
         self._err = err or sys.stderr
 
     def add(
@@ -67,8 +71,10 @@ class ActLog(AbstractContextManager["ActLog"]):
                 after=after,
             )
         )
-        if len(self._waiting) >= AT_ONCE:
+        now_s = time.monotonic()
+        if len(self._waiting) >= AT_ONCE or now_s - self._written_s >= EVERY_S:
             self.write()
+            self._written_s = now_s
 
     def write(self) -> None:
         """What waits."""

@@ -17,8 +17,8 @@ from echostream.event_log.files import LogFiles, log_directory
 from echostream.event_log.purging import Purge
 from echostream.event_log.table_copy import TableCopy
 from echostream.events import Post
-from echostream.notices.maker import wall_us
 from echostream.notices.notice import Notice, Weight
+from echostream.notices.stamp import wall_us
 from echostream.vitals.model import LinkVitals, Vitals
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Copies the log's files into the index's table; behind while the database is away: the files are the truth."""
+"""Copies the log's files into the index's table; late while the database is away: the files are the truth."""
 
 from __future__ import annotations
 

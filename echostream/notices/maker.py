@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
@@ -34,15 +33,11 @@ from echostream.events import (
 from echostream.notices import recordings, tones_heard, words
 from echostream.notices.differences import as_json, differences
 from echostream.notices.notice import Json, Kind, Notice
+from echostream.notices.stamp import wall_us
 from echostream.notices.strangers import Strangers
 
 MOST_TALKERS: Final = 1024
 """Whose end is still to come; a server that names more is not believed."""
-
-
-def wall_us() -> int:
-    """Unix microseconds."""
-    return time.time_ns() // 1000
 
 
 class NoticeMaker:

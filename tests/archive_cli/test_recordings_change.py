@@ -17,7 +17,11 @@ from echostream.archive_tools.file_store import FileStore
 from echostream.archive_tools.selection import Selection
 from echostream.cli import main
 from echostream.errors import ArchiveError
+from echostream.event_log.acts import ActLog
+from echostream.event_log.files import LogFiles, log_directory
+from echostream.event_log.reading import read
 from echostream.index.door import open_index
+from echostream.notices.notice import Notice
 
 SAMPLES = noise(1600)
 
@@ -120,7 +124,7 @@ def test_a_person_is_asked(house: ArchiveHouse, answer: str, code: int) -> None:
     store, out, err = FileStore(house.directory), io.StringIO(), io.StringIO()
     before = there(house)
     options = DeleteOptions()
-    assert delete(store, Selection(("porch",)), options, NOON, Person(answer), out, err) == code
+    assert delete(store, Selection(("porch",)), options, NOON, Person(answer), out, err, ActLog(None)) == code
     assert "delete 3 recordings (0:00.3, 9.73 kB)? [y/N]" in err.getvalue()
     assert (there(house) == before) == (code == 1)
 
@@ -128,7 +132,86 @@ def test_a_person_is_asked(house: ArchiveHouse, answer: str, code: int) -> None:
 def test_where_there_is_nobody_to_ask(house: ArchiveHouse) -> None:
     store = FileStore(house.directory)
     with pytest.raises(ArchiveError, match="--yes"):
-        delete(
-            store, Selection(("porch",)), DeleteOptions(), NOON, io.StringIO(), io.StringIO(), io.StringIO()
-        )
+        sinks = (io.StringIO(), io.StringIO(), io.StringIO())
+        delete(store, Selection(("porch",)), DeleteOptions(), NOON, *sinks, ActLog(None))
     assert len(there(house)) == 10
+
+
+# ---- who did what
+
+
+def configured(house: ArchiveHouse, folder: Path) -> list[str]:
+    """The options of a call with a configuration, whose event log is in `folder`."""
+    document = {
+        "gateway": {"id": "station-7", "affiliation_id": "7"},
+        "control_server": {"url": "ws://127.0.0.1:1"},
+        "channels": [{"id": "a", "card": "none"}],
+        "recording": {"enabled": True, "directory": str(house.directory)},
+        "events": {"directory": str(folder)},
+    }
+    config = house.directory.parent / "config.json"
+    config.write_text(json.dumps(document), "utf-8")
+    return ["--config", str(config)]
+
+
+def acts(folder: Path) -> list[Notice]:
+    return [one.notice for one in read(log_directory(folder))]
+
+
+def test_who_protected_and_deleted_is_in_the_event_log(
+    house: ArchiveHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("echostream.event_log.acts.os.getuid", lambda: 0)
+    monkeypatch.setenv("SUDO_USER", "anna")
+    events = tmp_path / "events"
+    events.mkdir()
+    where, one = configured(house, events), house.recordings[0]
+    assert main(["recordings", "protect", one.id, "--note", "Elm St", *where]) == 0
+    assert main(["recordings", "delete", one.id, "--yes", "--force", *where]) == 0
+    protected, deleted = acts(events)
+    assert (protected.kind, protected.who, protected.subject) == ("admin", "cli:anna", one.id)
+    assert protected.before == {"protected": False, "notes": ""}
+    assert protected.after == {"protected": True, "notes": "Elm St"}
+    assert (deleted.data["act"], deleted.who) == ("delete", "cli:anna")
+    assert isinstance(deleted.before, dict)
+    assert (deleted.before["path"], deleted.before["notes"]) == (one.path, "Elm St")
+    assert [one.gateway for one in read(log_directory(events))] == ["station-7"] * 2
+
+
+def test_what_could_not_be_done_is_not_said_to_be_done(house: ArchiveHouse, tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    events.mkdir()
+    where = configured(house, events)
+    main(["recordings", "delete", "garage", "--yes", *where])
+    assert acts(events) == []
+
+
+def test_many_acts_are_all_there(house: ArchiveHouse, tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    events.mkdir()
+    assert main(["recordings", "delete", "*", "--yes", "--force", *configured(house, events)]) == 0
+    assert len(acts(events)) == 4
+
+
+def test_where_nobody_keeps_a_log_none_is_begun(house: ArchiveHouse, tmp_path: Path) -> None:
+    where = configured(house, tmp_path / "nowhere")
+    assert main(["recordings", "protect", house.recordings[0].id, *where]) == 0
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(
+    house: ArchiveHouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = tmp_path / "events"
+    events.mkdir()
+    (events / "log").write_text("a file in its place", "utf-8")
+    assert main(["recordings", "delete", "porch", "--yes", *configured(house, events)]) == 0
+    assert capsys.readouterr().err.count("not in the event log") == 1
+
+
+def test_a_command_and_a_gateway_write_into_the_same_log(house: ArchiveHouse, tmp_path: Path) -> None:
+    files = LogFiles(log_directory(tmp_path / "events"), "station-7")
+    files.append([Notice("gateway", 1, "started")])
+    main(["recordings", "protect", house.recordings[0].id, *configured(house, tmp_path / "events")])
+    files.append([Notice("gateway", 2, "stopped")])
+    assert [one.number for one in read(log_directory(tmp_path / "events"))] == [1, 2, 3]
