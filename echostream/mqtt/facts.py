@@ -42,8 +42,10 @@ class Retained:
 
     def changed(self, topic: str, values: Mapping[str, object], at_us: int) -> list[Message]:
         """The message that makes it so; none where it is so already."""
-        if self._values.get(topic) == values:
-            return []
+        return [] if self._values.get(topic) == values else self.say(topic, values, at_us)
+
+    def say(self, topic: str, values: Mapping[str, object], at_us: int) -> list[Message]:
+        """The message that makes it so, changed or not."""
         self._values[topic] = dict(values)
         stamped = {**values, "timestamp": milliseconds(at_us)}
         return [self.keep(Message(topic, encoded(stamped), kind="state", retain=True, at_us=at_us))]

@@ -29,6 +29,8 @@ from echostream.vitals.model import ChannelVitals, DeviceVitals, Vitals
 
 _LOOK_S: Final = 1.0
 """Looks come about so often; a period is kept to the nearest of them."""
+MOST_LEFT: Final = 5000
+"""Topics that are tidied up at once: whoever writes the gateway's info does not make it busy for long."""
 _OF_A_CHANNEL: Final = ("state", "last_page", "last_tone")
 _OF_A_DEVICE: Final = ("state",)
 
@@ -47,6 +49,7 @@ class Messages:
         self._channels = {one.id: Facts() for one in config.channels if one.enabled}
         devices = config.esp32.devices if config.esp32.enabled else ()
         self._devices = {one.name: Facts() for one in devices if one.enabled}
+        self._device_period_s = levels_period_s(config)
         self._links = Facts()
         self._sent_s: dict[str, float] = {}
 
@@ -69,13 +72,15 @@ class Messages:
         found: list[Message] = []
         for channel in vitals.channels:
             found += self._seen_channel(channel, vitals)
-        for device in vitals.devices:
-            if device.name in self._devices:
-                found += self._seen_device(device, vitals)
+        known = [device for device in vitals.devices if device.name in self._devices]
+        for place, device in enumerate(known):
+            turn_s = self._device_period_s * place / len(known)  # they take turns: not all at once
+            self._sent_s.setdefault(f"device {device.name}", vitals.now_s - turn_s)
+            found += self._seen_device(device, vitals)
         self._links.see({link.name: seen.link_state(link) for link in vitals.links if link.name != "mqtt"})
         found += self._retained.changed(self._topics.links, self._links.values, vitals.at_us)
         if self._is_due("health", self._config.mqtt.health_s, vitals.now_s):
-            found += self._retained.changed(self._topics.health, seen.health(vitals), vitals.at_us)
+            found += self._retained.say(self._topics.health, seen.health(vitals), vitals.at_us)
         return found
 
     # ---- coming and going
@@ -127,11 +132,10 @@ class Messages:
                 return self._last(notice)
             case "upload":
                 return self._uploaded(notice)
-            case "link" | "server":
-                name = str(data.get("link", "server"))
-                up = bool(data.get("up", data.get("connected")))
-                self._links.tell(**{name: {"up": up, "detail": "" if up else str(data.get("detail", ""))}})
-                return self._retained.changed(self._topics.links, self._links.values, notice.at_us)
+            case "server":
+                return self._link_told("server", bool(data.get("connected")), notice)
+            case "link" if data.get("link") != "mqtt":
+                return self._link_told(str(data.get("link")), bool(data.get("up")), notice)
             case "transmission" if channel is not None:
                 channel.tell(transmitting=bool(data.get("active")))
             case "channel" if channel is not None:
@@ -139,7 +143,8 @@ class Messages:
             case "card" if channel is not None:
                 channel.tell(**{f"{data.get('direction')}_present": bool(data.get("present"))})
             case "talker" if channel is not None:
-                channel.tell(talkers=_talkers(channel, str(data.get("user_name")), bool(data.get("active"))))
+                name = str(data.get("user_name") or notice.subject)
+                channel.tell(talkers=_talkers(channel, name, bool(data.get("active"))))
             case "device" if notice.subject in self._devices:
                 facts = self._devices[notice.subject]
                 facts.tell(connected=bool(data.get("present")))
@@ -153,6 +158,10 @@ class Messages:
     def _told(self, topic: str, facts: Facts, notice: Notice) -> list[Message]:
         """Nothing before the first look: half a state would be a wrong one."""
         return self._retained.changed(topic, facts.values, notice.at_us) if facts.seen else []
+
+    def _link_told(self, name: str, up: bool, notice: Notice) -> list[Message]:
+        self._links.tell(**{name: {"up": up, "detail": "" if up else str(notice.data.get("detail", ""))}})
+        return self._told(self._topics.links, self._links, notice)
 
     def _last(self, notice: Notice) -> list[Message]:
         values: dict[str, object] = {
@@ -197,8 +206,7 @@ class Messages:
         facts.see(seen.device_state(device))
         topic = self._topics.device(device.name, "state")
         found = self._retained.changed(topic, facts.values, vitals.at_us)
-        period_s = levels_period_s(self._config) if device.connected else 0.0
-        if self._is_due(topic, period_s, vitals.now_s):
+        if device.connected and self._is_due(f"device {device.name}", self._device_period_s, vitals.now_s):
             levels = self._topics.device(device.name, "levels")
             found.append(_telemetry(levels, seen.device_levels(device), vitals.at_us))
         return found
@@ -217,7 +225,6 @@ class Messages:
 
     def _info(self) -> Message:
         config = self._config
-        devices = [one for one in config.esp32.devices if one.name in self._devices]
         values: dict[str, object] = {
             "device_id": self._gateway,
             "version": __version__,
@@ -226,10 +233,7 @@ class Messages:
             "channels": [
                 {"id": one.id, "name": one.name or one.id} for one in config.channels if one.enabled
             ],
-            "devices": [
-                {"name": one.name, "label": one.label or one.name, "channel_id": one.channel}
-                for one in devices
-            ],
+            "devices": list(self._devices),
             "commands": list(self._commands.switched_on),
         }
         return Message(self._topics.info, encoded(values), kind="state", retain=True)
@@ -240,16 +244,12 @@ class Messages:
 
     def _left_states(self, payload: bytes) -> tuple[Message, ...]:
         """The retained states of channels and devices that an earlier configuration had, by its own info."""
-        channels, devices = _named(payload, "channels", "id"), _named(payload, "devices", "name")
-        gone = [
-            self._topics.channel(one, leaf)
-            for one in channels - set(self._channels)
-            for leaf in _OF_A_CHANNEL
-        ]
+        channels, devices = _named(payload, "channels") - set(self._channels), _named(payload, "devices")
+        gone = [self._topics.channel(one, leaf) for one in channels for leaf in _OF_A_CHANNEL]
         gone += [
             self._topics.device(one, leaf) for one in devices - set(self._devices) for leaf in _OF_A_DEVICE
         ]
-        return tuple(_gone(topic) for topic in sorted(gone))
+        return tuple(_gone(topic) for topic in sorted(gone)[:MOST_LEFT])
 
 
 def _telemetry(topic: str, values: dict[str, object], at_us: int) -> Message:
@@ -268,7 +268,7 @@ def _talkers(channel: Facts, name: str, active: bool) -> list[str]:
     return [*others, name] if active else others
 
 
-def _named(payload: bytes, things: str, key: str) -> set[str]:
+def _named(payload: bytes, things: str) -> set[str]:
     """The names of an info message; of rubbish none."""
     try:
         values = json.loads(payload)
@@ -276,5 +276,5 @@ def _named(payload: bytes, things: str, key: str) -> set[str]:
         return set()
     listed = values.get(things) if isinstance(values, dict) else None
     entries = listed if isinstance(listed, list) else []
-    names = (entry.get(key) for entry in entries if isinstance(entry, dict))
+    names = [one.get("id") if isinstance(one, dict) else one for one in entries]
     return {name for name in names if isinstance(name, str) and name}
