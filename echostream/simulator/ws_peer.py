@@ -17,7 +17,7 @@ from typing import Final
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import OPEN
+from websockets.protocol import CONNECTING, OPEN
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
@@ -122,6 +122,8 @@ class WsPeer:
 
     def _event(self, event: object) -> list[str]:
         if isinstance(event, Request):
+            if self._protocol.state is not CONNECTING:
+                return []  # it asked and hung up before we read it
             status = self._gate(event)
             if status is None:
                 self._protocol.send_response(self._protocol.accept(event))

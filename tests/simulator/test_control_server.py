@@ -361,6 +361,25 @@ def test_a_hostile_client_harms_nobody_else(name: str) -> None:
         assert counted(server, "errors") == 0
 
 
+def test_a_client_that_asked_and_hung_up_before_it_was_read_harms_nobody() -> None:
+    server = ControlServer()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=2.0) as sock:
+        host = urlsplit(server.url).netloc
+        key = base64.b64encode(bytes(16)).decode()
+        sock.sendall(
+            f"GET / HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+    server.start()
+    try:
+        assert server.settle()
+        assert counted(server, "errors") == 0
+        with dial(server.url) as other:
+            assert "udp_port" in json.loads(other.recv(2))
+    finally:
+        assert server.stop()
+
+
 def test_a_client_that_never_shakes_hands_is_dropped_after_5_s() -> None:
     clock = Clock()
     with (
