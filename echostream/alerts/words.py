@@ -87,6 +87,8 @@ def over(incident: Incident) -> str:
 
 def duration(seconds: float) -> str:
     """ "45 s", "12 min", "3.5 h", "8 days"."""
+    if not math.isfinite(seconds):
+        return "who knows how long"
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:
@@ -99,6 +101,8 @@ def duration(seconds: float) -> str:
 def _disk(hours: float) -> str:
     if hours <= 0:
         return "The recordings' disk is full"
+    if not math.isfinite(hours):
+        return "The recordings' disk was filling up"
     return f"The recordings' disk is full in {duration(3600 * hours)}"
 
 
@@ -110,6 +114,8 @@ def _name(incident: Incident) -> str:
 
 
 def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "untold"
     return f"{value:.1f}" if abs(value) < 10 else f"{value:.0f}"
 
 

@@ -141,9 +141,7 @@ def test_what_was_raised_while_nobody_could_be_told_is_told_after_the_restart(tm
         assert len(http.got) == 1
 
 
-def test_a_fault_is_told_once_acknowledged_and_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_is_told_once_acknowledged_and_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(post_room, "GATHER_S", 0.1)
     rule = AlertRule(name="card", on="card_gone", for_s=0, targets=("chief",))
     good = vitals(channels=(a_channel("fire"),))
