@@ -20,6 +20,13 @@ class Facts:
         self.values: dict[str, object] = {}
         self.seen = False
         self._told: set[str] = set()
+        self._look: object = None
+
+    def is_old(self, look: object) -> bool:
+        """Whether a look, or what counts of it, says what the last one said, and nothing was told since."""
+        old = not self._told and self._look == look
+        self._look = None if self._told else look
+        return old
 
     def tell(self, **values: object) -> None:
         """What a notice says."""

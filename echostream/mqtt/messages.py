@@ -52,6 +52,7 @@ class Messages:
         self._device_period_s = levels_period_s(config)
         self._links = Facts()
         self._sent_s: dict[str, float] = {}
+        self._devices_sent_s: dict[str, float] = {}
 
     # ---- what happened
 
@@ -72,11 +73,10 @@ class Messages:
         found: list[Message] = []
         for channel in vitals.channels:
             found += self._seen_channel(channel, vitals)
-        known = [device for device in vitals.devices if device.name in self._devices]
-        for place, device in enumerate(known):
-            turn_s = self._device_period_s * place / len(known)  # they take turns: not all at once
-            self._sent_s.setdefault(f"device {device.name}", vitals.now_s - turn_s)
-            found += self._seen_device(device, vitals)
+        for place, device in enumerate(vitals.devices):
+            facts = self._devices.get(device.name)
+            if facts is not None:
+                found += self._seen_device(facts, device, place / len(vitals.devices), vitals)
         self._links.see({link.name: seen.link_state(link) for link in vitals.links if link.name != "mqtt"})
         found += self._retained.changed(self._topics.links, self._links.values, vitals.at_us)
         if self._is_due("health", self._config.mqtt.health_s, vitals.now_s):
@@ -201,12 +201,18 @@ class Messages:
             found.append(_telemetry(levels, seen.channel_levels(channel), vitals.at_us))
         return found
 
-    def _seen_device(self, device: DeviceVitals, vitals: Vitals) -> list[Message]:
-        facts = self._devices[device.name]
-        facts.see(seen.device_state(device))
-        topic = self._topics.device(device.name, "state")
-        found = self._retained.changed(topic, facts.values, vitals.at_us)
-        if device.connected and self._is_due(f"device {device.name}", self._device_period_s, vitals.now_s):
+    def _seen_device(self, facts: Facts, device: DeviceVitals, turn: float, vitals: Vitals) -> list[Message]:
+        """turn: 0 to 1, its place among all: levels do not come all at once."""
+        found: list[Message] = []
+        if not facts.is_old(seen.device_key(device)):
+            facts.see(seen.device_state(device))
+            topic = self._topics.device(device.name, "state")
+            found = self._retained.changed(topic, facts.values, vitals.at_us)
+        if device.name not in self._devices_sent_s:
+            self._devices_sent_s[device.name] = vitals.now_s - turn * self._device_period_s
+        waited_s = vitals.now_s - self._devices_sent_s[device.name]
+        if device.connected and waited_s >= self._device_period_s - _LOOK_S / 2 and self._device_period_s > 0:
+            self._devices_sent_s[device.name] = vitals.now_s
             levels = self._topics.device(device.name, "levels")
             found.append(_telemetry(levels, seen.device_levels(device), vitals.at_us))
         return found

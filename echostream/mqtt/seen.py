@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from operator import attrgetter
 from typing import Final
 
 from echostream.vitals.model import ChannelVitals, DeviceVitals, LinkVitals, Vitals
@@ -12,6 +13,10 @@ _CHANNEL_STATE: Final = (
     *("has_card", "recording", "input_gain_db", "output_gain_db", "microphone_muted", "loudspeaker_muted"),
 )
 _DEVICE_STATE: Final = ("label", "channel_id", "connected", "quarantined", "talking")
+
+
+device_key: Final = attrgetter(*_DEVICE_STATE)
+"""What counts of a device for its state, quickly: there may be a thousand."""
 
 
 def channel_state(channel: ChannelVitals) -> dict[str, object]:
