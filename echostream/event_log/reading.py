@@ -48,14 +48,17 @@ class Wanted:
     def may_fit(self) -> Callable[[bytes], bool]:
         """Of a line, before it is read: a tenth of the work, for lines that do not fit."""
         kinds = [quoted("kind", kind) for kind in self.kinds]
-        channels = [quoted("channel_id", channel) for channel in self.channels if channel]
-        if "" in self.channels:
-            channels = []  # what is empty is not in the line
+        # What is empty is not in the line.
+        channels = [] if "" in self.channels else [quoted("channel_id", one) for one in self.channels]
+        words = [word.encode() for word in self.text.casefold().split() if word.isascii() and word.isalnum()]
 
         def may(line: bytes) -> bool:
             if kinds and not any(one in line for one in kinds):
                 return False
-            return not channels or any(one in line for one in channels)
+            if channels and not any(one in line for one in channels):
+                return False
+            # Of other letters some become these when the case does not matter.
+            return not words or not line.isascii() or _all_in(words, line.lower())
 
         return may
 
@@ -149,6 +152,10 @@ def _files(directory: Path, wanted: Wanted) -> list[Path]:
     first = "" if wanted.since_us is None else day_of(wanted.since_us)
     last = _LAST_DAY if wanted.until_us is None else day_of(wanted.until_us)
     return [path for path in day_files(directory) if first <= path.stem <= last]
+
+
+def _all_in(words: Sequence[bytes], line: bytes) -> bool:
+    return all(word in line for word in words)
 
 
 def _has_words(logged: Logged, text: str) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torn_log
 from esp32_bench import free_port
 from known_devices import Connection, Firmware, KnownDevices
 from numpy.typing import NDArray
@@ -397,6 +398,8 @@ def finish(lane: Lane) -> None:
     verified = _recordings("verify", "--directory", str(lane.archive))
     if verified.returncode:
         lane.fault(f"recordings verify: {verified.stdout[-1500:]}{verified.stderr[-500:]}")
+    for words in torn_log.faults(_events(lane.archive), [one.struck_s - one.began_s for one in lane.rounds]):
+        lane.fault(words)
     with open_index(lane.archive) as index:
         before = {one.id: one for one in index.all(Query())}
     for path in lane.archive.glob("index.sqlite3*"):
@@ -466,6 +469,11 @@ def _sox_takes_opus() -> bool:
     return "opus" in formats.split()
 
 
+def _events(archive: Path) -> Path:
+    """On the same disk."""
+    return archive.with_name(archive.name + "-events")
+
+
 def _config(form: Form, archive: Path, port: int) -> dict[str, Any]:
     return {
         "gateway": {"id": "torture", "affiliation_id": "torture"},
@@ -486,7 +494,7 @@ def _config(form: Form, archive: Path, port: int) -> dict[str, Any]:
             "write": form,
             "channels": {CHANNEL: {"mode": "continuous"}},
         },
-        "events": {"directory": str(archive.with_name(archive.name + "-events"))},
+        "events": {"directory": str(_events(archive))},
     }
 
 
