@@ -36,7 +36,7 @@ HANDSHAKE_S: Final = 5.0
 CONNACK_S: Final = 10.0
 SEND_S: Final = 5.0
 READS_A_TURN: Final = 100
-MAX_RECEIVED: Final = 64
+MAX_RECEIVED: Final = 1024
 HEADROOM_BYTES: Final = 256
 """What a packet has beside topic and payload, at most: properties, lengths."""
 
@@ -141,7 +141,8 @@ class Connection:
                 stream.start_tls(context, self._mqtt.tls.server_name or self._mqtt.host)
         except OSError as error:
             stream.release()
-            raise ConnectionEnded(_words(error, self._mqtt)) from error
+            why = verify.HUNG_UP if _hung_up(error) else _words(error, self._mqtt)
+            raise ConnectionEnded(why) from error
         except BaseException:
             stream.release()
             raise
@@ -191,10 +192,9 @@ class Connection:
         return size <= self.limits.packet_bytes
 
     def subscribe(self, topic: str, qos: int) -> int:
-        """What is retained there is not sent to us: a command is for those who are there. As publish()."""
+        """What we publish there ourselves does not come back (MQTT 5). As publish()."""
         if self._v5:
-            options = SubscribeOptions(qos, noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-            rc, number = self._client.subscribe(topic, options=options)
+            rc, number = self._client.subscribe(topic, options=SubscribeOptions(qos, noLocal=True))
         else:
             rc, number = self._client.subscribe(topic, qos)
         self._check(rc)
@@ -206,10 +206,13 @@ class Connection:
         wire, poller = self._wire, select.poll()
         events = select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
         poller.register(wire.fileno(), events)
+        interrupted = wire.interrupt_fileno()
+        poller.register(interrupted, select.POLLIN)
         if wake is not None:
             poller.register(wake, select.POLLIN)
         patience_s = max(0.0, min(timeout_s, 1.0)) if wire.dry else 0.0
-        poller.poll(patience_s * 1000)
+        if any(ready == interrupted for ready, _ in poller.poll(patience_s * 1000)):
+            raise ConnectionEnded("left on request")
         wire.dry = False
         for _ in range(READS_A_TURN):  # a broker that floods us does not keep us from sending
             self._check(self._client.loop_read())
@@ -245,7 +248,7 @@ class Connection:
         """Raise what ended the connection, if anything did."""
         if self._refusal is not None:
             code = self._refusal.value
-            raise ConnectionEnded(f"refused: {reasons.words(code)}", code, by_broker=True)
+            raise ConnectionEnded(f"refused: {reasons.words_at_connect(code)}", code, by_broker=True)
         if self._ended is not None:
             raise self._ended
         if self._wire.error is not None:

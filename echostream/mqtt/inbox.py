@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 MOST: Final = 4096
 """Notices that wait for a slow disk; alarms may be as many again."""
-MOST_COMMANDS: Final = 64
+MOST_RECEIVED: Final = 1024
+"""Commands, and what an earlier configuration left at the broker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Inbox:
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._waiting: deque[Notice | Connected | Answered | Received] = deque()
-        self._commands = 0
+        self._received = 0
         self._vitals: Vitals | None = None
 
     def take(self, notice: Notice) -> None:
@@ -71,10 +72,10 @@ class Inbox:
         self._woken.set()
 
     def received(self, received: Received) -> None:
-        """A command came; more than a few at once are left out."""
+        """Something came; more than a burst at once is left out."""
         with self._lock:
-            if self._commands < MOST_COMMANDS:
-                self._commands += 1
+            if self._received < MOST_RECEIVED:
+                self._received += 1
                 self._waiting.append(received)
         self._woken.set()
 
@@ -94,7 +95,7 @@ class Inbox:
     def taken(self) -> list[Notice | Connected | Answered | Received]:
         """All that waits, in order."""
         with self._lock:
-            waiting, self._waiting, self._commands = self._waiting, deque(), 0
+            waiting, self._waiting, self._received = self._waiting, deque(), 0
         return list(waiting)
 
     def vitals(self) -> Vitals | None:

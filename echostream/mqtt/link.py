@@ -37,6 +37,7 @@ SUSPICIONS: Final = 2
 PROOFS: Final = 2
 """So many that ended while that publication was alone on its way: it is left out."""
 MOST_LEFT_OUT: Final = 64
+MOST_REASONS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class MqttLink(Worker):
         self._stream: Stream | None = None
         self._wake_fd: int | None = None
         self._said: bool | None = None
+        self._reasons: set[str] = set()
+        """Of failures since the last connection, as far as they were logged."""
         self._suspect: int | str | None = None
         self._suspicions = 0
         self._left_out: frozenset[int | str] = frozenset()
@@ -249,7 +252,9 @@ class MqttLink(Worker):
 
     def _report(self, outcome: _Outcome, wait_s: float) -> None:
         """A reason that repeats is logged once: a broker that is away for a night is one line."""
-        level = logging.DEBUG if outcome.why == self.detail and not outcome.held_s else logging.WARNING
+        level = logging.DEBUG if outcome.why in self._reasons and not outcome.held_s else logging.WARNING
+        if len(self._reasons) < MOST_REASONS:
+            self._reasons.add(outcome.why)
         where = f"{self._mqtt.host}:{self._mqtt.port}"
         log.log(level, "mqtt: broker %s: %s; next attempt in %.1f s", where, outcome.why, wait_s)
         self._became(False, outcome.why)
@@ -261,5 +266,6 @@ class MqttLink(Worker):
         if up != self._said:
             self._said = up
             if up:
+                self._reasons.clear()
                 log.info("mqtt: connected to %s", detail)
             self._post(LinkChanged("mqtt", up, detail))

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -53,7 +54,9 @@ class MqttPublisher(Worker):
         """messages, backoff: for tests."""
         super().__init__("mqtt", post)
         mqtt = config.mqtt
-        self._messages = messages or Messages(config)
+        self._config = config
+        if messages is not None:
+            self._messages = messages
         self._inbox = Inbox()
         self._spool = KeptSpool(spool, int(mqtt.outbox_mb * 1e6))
         self._link = MqttLink(mqtt, mqtt.client_id or config.gateway.id, password, post, backoff)
@@ -87,6 +90,12 @@ class MqttPublisher(Worker):
         self._inbox.wake()
 
     # ---- thread mqtt
+
+    @cached_property
+    def _messages(self) -> Messages:
+        """Made here: it takes a while where there are many devices, and channels wait for whoever builds
+        publishers."""
+        return Messages(self._config)
 
     def _work(self) -> None:
         self._outbox.take(())  # opens the spool, so that its troubles are said at the start

@@ -54,6 +54,16 @@ def words(code: int) -> str:
     return _WORDS.get(code, "refused") + f" (reason code 0x{code:02x})"
 
 
+def words_at_connect(code: int) -> str:
+    """As `words`, of a whole connection: Mosquitto says "not authorised" of a wrong password too."""
+    if code == NOT_AUTHORISED:
+        return (
+            "not authorised: check mqtt.username, mqtt.password, mqtt.client_id and the broker's access list "
+            f"(reason code 0x{code:02x})"
+        )
+    return words(code)
+
+
 class Verdict(Enum):
     """What becomes of a message after the broker's answer."""
 

@@ -14,6 +14,7 @@ EXPIRED: Final = 10
 UNKNOWN_AUTHORITY: Final = (2, 18, 19, 20, 21, 27)
 WRONG_NAME: Final = (62, 64)
 
+HUNG_UP: Final = "the broker hung up within TLS: wrong mqtt.port, or mqtt.tls must be null"
 _ALERTS: Final = (
     (
         "CERTIFICATE_REQUIRED",
@@ -32,10 +33,8 @@ _ALERTS: Final = (
         "the broker does not know mqtt.tls.alpn: leave it out, or use another port",
     ),
     ("WRONG_VERSION_NUMBER", "no TLS on that port: wrong mqtt.port, or mqtt.tls must be null"),
-    (
-        "UNEXPECTED_EOF",
-        "the broker hung up within TLS: wrong mqtt.port, or mqtt.tls must be null",
-    ),
+    ("DECRYPT_ERROR", "the broker cannot verify the gateway's certificate (mqtt.tls.cert_file)"),
+    ("EOF", HUNG_UP),
     ("RECORD_LAYER_FAILURE", "no TLS on that port: wrong mqtt.port, or mqtt.tls must be null"),
 )
 

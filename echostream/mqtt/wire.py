@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import Final
 
@@ -48,7 +49,18 @@ class Wire:
         try:
             return self._stream.send(bytes(buffer))
         except OSError as error:
-            raise self._failed(error) from error
+            raise self._failed(self._told(error)) from error
+
+    def _told(self, error: OSError) -> OSError:
+        """Whoever hung up may have said why within TLS, which is still to be read."""
+        self._stream.deadline = 0.0
+        try:
+            self._stream.recv(READ_BYTES)
+        except ssl.SSLError as words:
+            return words
+        except OSError:
+            pass
+        return error
 
     def _failed(self, error: OSError) -> OSError:
         self.error = self.error or error
@@ -59,6 +71,10 @@ class Wire:
 
     def fileno(self) -> int:
         return self._stream.fileno()
+
+    def interrupt_fileno(self) -> int:
+        """See Stream."""
+        return self._stream.interrupt_fileno()
 
     def setblocking(self, flag: bool) -> None:
         """Nothing: the stream never blocks a read, and a write for a bounded time."""

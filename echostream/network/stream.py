@@ -164,6 +164,10 @@ class Stream:
             self._wake_sender.close()
             self._wake_receiver.close()
 
+    def interrupt_fileno(self) -> int:
+        """A descriptor that can be read after interrupt(), for whoever waits for more than this stream."""
+        return self._wake_receiver.fileno()
+
     # What websocket-client asks of a socket beyond recv, send and close.
 
     def gettimeout(self) -> float:

@@ -83,5 +83,8 @@ class Subscriber:
         return [one for one in self.heard if one.topic == topic]
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        client = self._client
+        client.disconnect()
+        client.loop_stop()
+        client.on_connect = client.on_subscribe = client.on_disconnect = client.on_message = None
+        del self._client  # whose end closes the pair of sockets that woke its thread
