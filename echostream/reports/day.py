@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,6 +25,8 @@ MOST_PAGES: Final = 1000
 """That are listed; counted are all."""
 MOST_DEVICES: Final = 2000
 """Without an entry: who comes and goes under new names must not fill the report."""
+BY_OTHERS: Final = ("admin", "alert")
+"""Kinds that somebody may write while no gateway runs."""
 MOST_CHANNELS: Final = 256
 """That are told apart; a server may name more. What is left is told together, as OTHERS."""
 OTHERS: Final = "(others)"
@@ -42,7 +44,8 @@ Facts = Mapping[tuple[str, str], Recorded]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Of whom and of when. names: of the channels by id, in order; labels: of microphones with an entry."""
+    """Of whom and of when. names: of the channels by id, in order; labels: of microphones with an entry.
+    signs: moments at which the gateway was known to run, in order."""
 
     gateway: str
     date: str
@@ -51,6 +54,7 @@ class Subject:
     now_us: int
     names: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    signs: Sequence[int] = ()
 
     @property
     def until_us(self) -> int:
@@ -101,26 +105,27 @@ class DayBuilder:
         for name in subject.labels:
             self._device(name)
 
-    def last_sign(self, at_us: int) -> None:
-        """The gateway was known to run then, also where no event says so."""
-        self._last_us = at_us if self._last_us is None else max(self._last_us, at_us)
-
     def before(self, notice: Notice) -> None:
         """Something that held when the day began."""
         self._states(notice)
-        self.last_sign(notice.at_us)
+        if notice.kind not in BY_OTHERS:
+            self._last_us = notice.at_us if self._last_us is None else max(self._last_us, notice.at_us)
 
     def take(self, notice: Notice) -> None:
         """The next event of the day."""
         self._events += 1
         self._states(notice)
         self._counts(notice)
-        self._last_us = notice.at_us
+        if notice.kind not in BY_OTHERS:
+            self._last_us = notice.at_us
 
-    def finished(self, facts: Facts | None) -> DayReport:
-        """facts: what the index has; None: it was not asked. Once."""
+    def finished(self, facts: Facts | None, died_us: int | None = None) -> DayReport:
+        """facts: what the index has; None: it was not asked. died_us: when the gateway, which still ran by
+        what the log says, did so no more. Once."""
         subject = self._subject
-        self._stopped(subject.until_us)
+        died = died_us is not None and died_us < subject.until_us and self._ran.on
+        self._crashes += died and died_us is not None and died_us >= subject.begin_us
+        self._stopped(died_us if died and died_us is not None else subject.until_us)
         return DayReport(
             gateway=subject.gateway,
             date=subject.date,
@@ -179,8 +184,11 @@ class DayBuilder:
     def _gateway(self, started: bool, at_us: int) -> None:
         """One that starts without having stopped was killed, some time after the last thing it said."""
         if self._ran.on and started:
-            ended_us = at_us if self._last_us is None else min(at_us, self._last_us)
-            self._crashes += self._subject.begin_us <= at_us
+            signs = [sign for sign in self._subject.signs if sign <= at_us][-1:]
+            ended_us = min(
+                at_us, max([*signs, *([] if self._last_us is None else [self._last_us])], default=at_us)
+            )
+            self._crashes += self._subject.begin_us <= ended_us
             self._stopped(ended_us)
         if not started:
             self._stopped(at_us)

@@ -30,7 +30,7 @@ _UP: Final = "#8fbf9f"
 _TALK: Final = "#2f5d8a"
 _HEARD: Final = "#8db4d9"
 _GAP: Final = "#d1495b"
-_PAGE: Final = "#e0a030"
+_PAGE: Final = "#c2661a"
 _LETTERS: Final = 28
 
 
@@ -49,7 +49,8 @@ def pages_and_talk(report: DayReport, zone: tzinfo | None) -> str:
         below.bar(hours, others, width=0.85, bottom=own, color=_HEARD, label="heard")
         below.set_ylabel("talk, min")
         below.legend(loc="upper right", frameon=False, ncols=2)
-        _time_axis(below, report, zone)
+        for axes in (above, below):
+            _time_axis(axes, report, zone)
         return _svg(figure)
 
 
@@ -108,7 +109,7 @@ def _figure(inches_high: float) -> Figure:
 def _svg(figure: Figure) -> str:
     """The element alone, without what comes before it in a file of its own."""
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     whole = out.getvalue()
     return whole[whole.index("<svg") :]
 

@@ -17,8 +17,9 @@ from echostream.event_log.reading import Wanted, read
 from echostream.index.door import open_index
 from echostream.index.query import Query
 from echostream.notices.notice import Notice
+from echostream.reports.alive import signs
 from echostream.reports.calendar import bounds
-from echostream.reports.day import DayBuilder, Facts, Subject
+from echostream.reports.day import BY_OTHERS, DayBuilder, Facts, Subject
 from echostream.reports.model import DayReport, Recorded
 from echostream.reports.spans import Span
 
@@ -27,6 +28,8 @@ MOST_BACK: Final = 200_000
 """Events that are read before the day, to know what held at its beginning."""
 ALL_GAPS: Final = 200_000
 """Of a day and all sources: a thousand of them that each lose something every seven minutes."""
+FRESH_US: Final = 180_000_000
+"""A gateway that has not said for so long that it is alive is not."""
 MOST_GAPS: Final = 200
 """Of one source, that are kept for the picture."""
 
@@ -62,14 +65,48 @@ def place_of(config: Config, database_url: str | None, events: Path | None = Non
 def report_of(place: Place, day: date, zone: tzinfo | None, now_us: int) -> DayReport:
     """Read it all. zone: None is the machine's own. OSError where the log cannot be read."""
     begin_us, end_us = bounds(day, zone)
-    subject = Subject(place.gateway, str(day), begin_us, end_us, now_us, place.names, place.labels)
-    builder = DayBuilder(subject)
     log = log_directory(place.events)
+    builder = DayBuilder(
+        Subject(
+            place.gateway or _writer(log, begin_us, end_us),
+            str(day),
+            begin_us,
+            end_us,
+            now_us,
+            place.names,
+            place.labels,
+            signs(place.events),
+        )
+    )
     for notice in _standing(log, begin_us, place.gateway):
         builder.before(notice)
     for notice in _events(log, Wanted(begin_us, end_us), place.gateway):
         builder.take(notice)
-    return builder.finished(_facts(place, begin_us, end_us))
+    died_us = _died(place, log, end_us, now_us)
+    return builder.finished(_facts(place, begin_us, end_us), died_us)
+
+
+def _died(place: Place, log: Path, end_us: int, now_us: int) -> int | None:
+    """When a gateway that ran as the day ended was killed, at the earliest; None: it was not, or not yet."""
+    wanted = Wanted(since_us=end_us, kinds=("gateway",))
+    after = next(_events(log, wanted, place.gateway), None)
+    seen = signs(place.events)
+    if after is None:
+        if not seen or now_us - seen[-1] < FRESH_US:
+            return None  # it runs, or nobody knows better
+        before_us = now_us
+    elif after.data.get("state") == "started":
+        before_us = after.at_us
+    else:
+        return None
+    events = _events(log, Wanted(until_us=before_us), place.gateway, newest_first=True)
+    last = next((one.at_us for one in events if one.kind not in BY_OTHERS), 0)
+    return max([last, *(sign for sign in seen if sign <= before_us)])
+
+
+def _writer(log: Path, begin_us: int, end_us: int) -> str:
+    """Who wrote the log of that day; "" where it says nothing."""
+    return next((logged.gateway for logged in read(log, Wanted(begin_us, end_us)) if logged.gateway), "")
 
 
 def _events(log: Path, wanted: Wanted, gateway: str, newest_first: bool = False) -> Iterator[Notice]:

@@ -95,28 +95,29 @@ def headline(report: DayReport, zone: tzinfo | None) -> list[str]:
     where = plain(report.gateway) or "the gateway"
     return [
         f"{where}, {report.date}{so_far} ({zone_name(report.begin_us, zone)})",
-        f"{ran}; {report.pages_heard} pages",
+        f"{ran}; {counted(report.pages_heard, 'page')}",
     ]
 
 
 def remarks(report: DayReport) -> list[str]:
     """What is no table."""
     said = []
-    uploaded = report.uploaded
+    uploaded, acts = report.uploaded, report.acts
     if uploaded.recordings:
-        said.append(f"{uploaded.recordings} recordings uploaded, {bytes_shown(uploaded.bytes)}.")
+        said.append(f"{counted(uploaded.recordings, 'recording')} uploaded, {bytes_shown(uploaded.bytes)}.")
     if uploaded.at_risk:
         said.append(
-            f"{times(uploaded.at_risk)} recordings were about to be deleted before they were uploaded."
+            f"Recordings were about to be deleted before they were uploaded: {times(uploaded.at_risk)}."
         )
     if report.strangers:
-        said.append(f"Microphones without an entry came and went, {report.strangers} more times than shown.")
+        said.append(f"Microphones without an entry came and went {times(report.strangers)} more.")
     if report.worker_failures:
-        said.append(f"Parts of the gateway failed and were started again {times(report.worker_failures)}.")
-    acts = report.acts
-    if acts.admin or acts.commands:
+        said.append(f"A part of the gateway failed and was started again: {times(report.worker_failures)}.")
+    if acts.admin:
+        said.append(f"Somebody changed something: {times(acts.admin)}.")
+    if acts.commands:
         refused = f", {acts.commands_refused} of them refused" if acts.commands_refused else ""
-        said.append(f"People changed something {times(acts.admin)}; {acts.commands} commands came{refused}.")
+        said.append(f"{counted(acts.commands, 'command')} from elsewhere{refused}.")
     if not report.recordings_known:
         said.append(
             "Recordings and gaps are not in this report: there is no index of recordings, or it is away."
@@ -136,6 +137,11 @@ def percent(part_s: float, whole_s: float) -> str:
 
 def times(number: int) -> str:
     return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+def counted(number: int, what: str) -> str:
+    """1 page, 2 pages."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def count(number: int) -> str:
