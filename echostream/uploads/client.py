@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CONNECT_S: Final = 10
 ANSWER_S: Final = 60
+_OF_PARTS: Final = ("UploadPart", "ListParts", "CompleteMultipartUpload", "AbortMultipartUpload")
+"""Of an upload that is gone Ceph says "NoSuchKey" to these."""
 REGION: Final = "us-east-1"
 """Where nobody says one: servers other than Amazon's do not mind."""
 
@@ -190,7 +192,7 @@ class Bucket:
         told = error.response.get("Error", {})
         code = str(told.get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code == "NoSuchUpload":
+        if code == "NoSuchUpload" or (code == "NoSuchKey" and error.operation_name in _OF_PARTS):
             return LookupError("that upload in parts is gone")
         if error.operation_name == "HeadObject" and status == 404 and code != "NoSuchBucket":
             return _Missing()

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -46,7 +47,8 @@ SEARCH_S: Final = 3600.0
 LOOK_S: Final = 900.0
 """How often a bucket that nothing is sent to is looked at."""
 COUNT_S: Final = 2.0
-INDEX_RETRY_S: Final = 5.0
+INDEX_RETRY_S: Final = 2.0
+INDEX_PATIENCE_S: Final = 30.0
 MOST_DEFERRED: Final = 500
 
 
@@ -83,8 +85,8 @@ class S3Uploader(Worker):
         self._lag = Lag(time.monotonic())
         self._uplink = Uplink(self._target, post, time.monotonic())
         self._waiting: Waiting | None = None
-        self._index_error = ""
-        self._index_missed = False
+        self._index_told = ""
+        self._index_failed_s: float | None = None
         self.sent = 0
         """Recordings that were sent since the start."""
         self.bytes_sent = 0
@@ -141,7 +143,7 @@ class S3Uploader(Worker):
         except (IndexUnavailable, OSError) as error:
             self._index_fails(error)
         finally:
-            self._bucket = None
+            self._disconnect()
 
     def _keep_up(self, index: ArchiveIndex) -> None:
         """Until it is told to stop, or the index fails or is another one."""
@@ -187,6 +189,8 @@ class S3Uploader(Worker):
             return self._uplink.pause_until_s - now
         self._deferred = {number: at for number, at in self._deferred.items() if at > now}
         turns = Turn.OTHER + 1 if self._window.is_open(_local_time()) else Turn.OTHER
+        if self._uplink.up is None and not self._tried(self._looked):
+            return 0.0
         rows = index.uploads.next(self._target, turns, self._deferred)
         if not rows:
             if now >= self._look_at_s or self._uplink.failing:
@@ -239,6 +243,9 @@ class S3Uploader(Worker):
         if sent or row.key:  # what is found of an index that is lost was told in its time
             self._post(_uploaded(recording, audio, self._s3.bucket, key))
         index.uploads.done(recording.id, row.target, key)
+        if (waiting := self._waiting) is not None:
+            left = max(0, waiting.count - 1)
+            self._waiting = replace(waiting, count=left, bytes=max(0, waiting.bytes - row.bytes))
 
     def _sending(self, index: ArchiveIndex, row: Upload, job: Job) -> Callable[[Errand[bool]], bool]:
         def send(errand: Errand[bool]) -> bool:
@@ -254,7 +261,8 @@ class S3Uploader(Worker):
             bucket = self._connected()
             if row.upload_id and not job.upload_id:  # it was begun under another name
                 bucket.abort(row.key, row.upload_id)
-            return Sender(bucket, job, self._pace, Ways(errand.wait, moved, remember)).send()
+            ways = Ways(errand.wait, moved, lambda: self._uplink.works(time.monotonic()), remember)
+            return Sender(bucket, job, self._pace, ways).send()
 
         return send
 
@@ -288,7 +296,7 @@ class S3Uploader(Worker):
                 raise Stopped
             done = errand.outcome(self._stuck_s)
         except Stuck:
-            self._bucket = None
+            self._disconnect()
             error = Refused(Cause.NETWORK, f"{self._target} has not moved for {self._stuck_s:.0f} s")
             self._uplink.fails(error, time.monotonic())
             raise error from None
@@ -305,18 +313,26 @@ class S3Uploader(Worker):
             self._bucket = Bucket(self._s3, self._keys)
         return self._bucket
 
+    def _disconnect(self) -> None:
+        bucket, self._bucket = self._bucket, None
+        if bucket is not None:
+            bucket.close()
+
     # ---- the index
 
     def _index_works(self) -> None:
-        if self._index_error:
+        if self._index_told:
             log.info("s3: the index of recordings can be used again")
-        self._index_error = ""
+        self._index_told, self._index_failed_s = "", None
 
     def _index_fails(self, error: Exception) -> None:
-        text = str(error)
-        if text != self._index_error and self._index_missed:
+        """At the first start it is not there yet: what is over within half a minute is not told."""
+        now, text = time.monotonic(), str(error)
+        if self._index_failed_s is None:
+            self._index_failed_s = now
+        if now - self._index_failed_s >= INDEX_PATIENCE_S and text != self._index_told:
             log.error("s3: %s; recordings wait", text)
-        self._index_error, self._index_missed = text, True
+            self._index_told = text
         self._stopping.wait(INDEX_RETRY_S)
 
 

@@ -41,11 +41,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How the sender talks to its owner. wait: for so many seconds, True: we stop. moved: bytes that left.
-    remember: the id of an upload in parts, on the disk before the first part; "": there is none any more."""
+    """How the sender talks to its owner.
+
+    wait: for so many seconds, True: we stop. moved: bytes that left. arrived: a part is there. remember: the
+    id of an upload in parts, on the disk before the first part; "": there is none any more.
+    """
 
     wait: Callable[[float], bool]
     moved: Callable[[int], None]
+    arrived: Callable[[], None]
     remember: Callable[[str], None]
 
 
@@ -131,6 +135,7 @@ class Sender:
                     raise Refused(Cause.DAMAGED, "the server forgot the parts; it begins anew") from None
                 _compare(etag, encryption, part.md5.hex())
                 etags[part.number] = etag
+                self._ways.arrived()
         try:
             etag, encryption = self._bucket.complete(self._job.key, self._upload_id, etags)
         except LookupError:

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,9 @@ osd pool default pg num = 4
 mon allow pool size one = true
 mon warn on pool no redundancy = false
 mon max pg per osd = 500
+paxos propose interval = 0.05
 osd crush chooseleaf type = 0
+osd class update on start = false
 osd objectstore = memstore
 osd op num threads per shard = 1
 memstore device bytes = 2147483648
@@ -104,7 +106,18 @@ def _begin(home: Path, running: list[subprocess.Popen[bytes]]) -> int:
     config = home / "ceph.conf"
     config.write_text(_CONFIG.format(fsid=fsid, home=home, mon_port=mon_port, port=port))
     asked, keyring = ("-c", str(config)), str(home / "keyring")
-    _run(home, "ceph-authtool", "--create-keyring", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
+    _run(
+        home,
+        "ceph-authtool",
+        "--create-keyring",
+        keyring,
+        "--gen-key",
+        "-n",
+        "mon.",
+        "--cap",
+        "mon",
+        "allow *",
+    )
     caps = ("--cap", "mon", "allow *", "--cap", "osd", "allow *", "--cap", "mgr", "allow *")
     _run(home, "ceph-authtool", keyring, "--gen-key", "-n", "client.admin", *caps)
     monmap = str(home / "monmap")
@@ -115,12 +128,23 @@ def _begin(home: Path, running: list[subprocess.Popen[bytes]]) -> int:
     osd = str(uuid.uuid4())
     _run(home, "ceph", *asked, "osd", "new", osd)
     _run(home, "ceph-osd", *asked, "-i", "0", "--mkfs", "--osd-uuid", osd)
-    running.append(_start(home, "ceph-osd", *asked, "-i", "0", "-f"))
-    _until(lambda: b'"num_up_osds":1' in _said(home, "ceph", *asked, "osd", "stat", "-f", "json"))
+    _begin_osd(home, running, asked)
     _works(home, "ceph", *asked, "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=h")
     running.append(_start(home, "radosgw", *asked, "-n", "client.rgw", "-f"))
     _until(lambda: _answers(port))
     return port
+
+
+def _begin_osd(home: Path, running: list[subprocess.Popen[bytes]], asked: tuple[str, str]) -> None:
+    """A monitor that was just made may turn it away once."""
+
+    def is_up() -> bool:
+        if running[-1].poll() is not None:
+            running[-1] = _start(home, "ceph-osd", *asked, "-i", "0", "-f")
+        return b'"num_up_osds":1' in _said(home, "ceph", *asked, "osd", "stat", "-f", "json")
+
+    running.append(_start(home, "ceph-osd", *asked, "-i", "0", "-f"))
+    _until(is_up)
 
 
 def _start(home: Path, program: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -137,7 +161,9 @@ def _run(home: Path, program: str, *arguments: str) -> str:
 
 
 def _said(home: Path, program: str, *arguments: str) -> bytes:
-    return subprocess.run([program, *arguments], cwd=home, capture_output=True, timeout=60, check=False).stdout
+    return subprocess.run(
+        [program, *arguments], cwd=home, capture_output=True, timeout=60, check=False
+    ).stdout
 
 
 def _works(home: Path, program: str, *arguments: str) -> bool:
@@ -156,8 +182,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _until(what: object) -> None:
-    assert callable(what)
+def _until(what: Callable[[], bool]) -> None:
     end_s = time.monotonic() + UP_S
     while not what():
         assert time.monotonic() < end_s, "Ceph does not come up"
