@@ -36,6 +36,7 @@ HANDSHAKE_S: Final = 5.0
 CONNACK_S: Final = 10.0
 SEND_S: Final = 5.0
 READS_A_TURN: Final = 100
+CLOSED: Final = "the broker closed the connection"
 MAX_RECEIVED: Final = 1024
 HEADROOM_BYTES: Final = 256
 """What a packet has beside topic and payload, at most: properties, lengths."""
@@ -149,6 +150,11 @@ class Connection:
         self._wire = self._client.wire = Wire(stream)
         try:
             self._shake_hands()
+        except ConnectionEnded as error:
+            self.release()
+            if str(error) == CLOSED and self._mqtt.tls is None:
+                raise ConnectionEnded(f"{CLOSED} at once: wrong mqtt.port, or mqtt.tls is missing") from error
+            raise
         except BaseException:
             self.release()
             raise
@@ -258,7 +264,7 @@ class Connection:
             if rc == Rc.MQTT_ERR_KEEPALIVE:
                 raise ConnectionEnded("the broker has been silent for too long")
             if rc in (Rc.MQTT_ERR_CONN_LOST, Rc.MQTT_ERR_NO_CONN):
-                raise ConnectionEnded("the broker closed the connection", by_broker=True)
+                raise ConnectionEnded(CLOSED, by_broker=True)
             raise ConnectionEnded(f"protocol error: {paho.error_string(rc)}", by_broker=True)
 
     def _properties(self, message: Message, will: bool = False) -> Properties | None:
@@ -294,7 +300,7 @@ class Connection:
             self._ended = ConnectionEnded(why, code.value, by_broker=True)
         elif self._wire.error is None and self._ended is None:
             silent = code.getName() == "Keep alive timeout"
-            why = "the broker has been silent for too long" if silent else "the broker closed the connection"
+            why = "the broker has been silent for too long" if silent else CLOSED
             self._ended = ConnectionEnded(why, by_broker=not silent)
 
     def _on_publish(self, client: object, data: object, number: int, code: ReasonCode, more: object) -> None:
@@ -345,4 +351,4 @@ def _hung_up(error: OSError) -> bool:
 def _words(error: OSError, mqtt: Mqtt) -> str:
     if isinstance(error, StreamInterrupted):
         return "left on request"
-    return verify.words(error, mqtt)
+    return CLOSED if _hung_up(error) else verify.words(error, mqtt)
