@@ -128,19 +128,19 @@ class Messages:
     def _states_of(self, notice: Notice) -> list[Message]:
         data, channel = notice.data, self._channels.get(notice.channel_id)
         match notice.kind:
-            case "page" | "tone":
+            case "page" | "tone" if channel is not None:
                 return self._last(notice)
             case "upload":
                 return self._uploaded(notice)
             case "server":
                 return self._link_told("server", bool(data.get("connected")), notice)
-            case "link" if data.get("link") != "mqtt":
+            case "link" if data.get("link") not in (None, "mqtt"):
                 return self._link_told(str(data.get("link")), bool(data.get("up")), notice)
             case "transmission" if channel is not None:
                 channel.tell(transmitting=bool(data.get("active")))
             case "channel" if channel is not None:
                 channel.tell(online=bool(data.get("online")))
-            case "card" if channel is not None:
+            case "card" if channel is not None and data.get("direction") in ("capture", "playback"):
                 channel.tell(**{f"{data.get('direction')}_present": bool(data.get("present"))})
             case "talker" if channel is not None:
                 name = str(data.get("user_name") or notice.subject)

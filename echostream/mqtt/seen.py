@@ -63,6 +63,7 @@ def health(vitals: Vitals) -> dict[str, object]:
     """The machine, the ways out with what waits there, and the recorder."""
     board = vitals.board
     values = {key: _tenths(value) for key, value in asdict(board).items()}
+    del values["cpu"]
     values["cpu_percent"] = _tenths(100 * board.cpu)
     values["disk_free_percent"] = (
         _tenths(100 * board.disk_free_bytes / board.disk_bytes) if board.disk_bytes else None

@@ -28,13 +28,15 @@ class Subscriber:
     """Connects again by itself, as fast as paho can."""
 
     def __init__(self, port: int, topic: str = "#", **options: Any) -> None:
-        """options: username, password, and `context` for TLS."""
+        """options: username, password, client_id, and `context` for TLS."""
         self.heard: list[Heard] = []
         self._changed = threading.Condition()
         self._topic = topic
         self._subscribed = threading.Event()
         self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, client_id="subscriber"
+            CallbackAPIVersion.VERSION2,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            client_id=options.get("client_id", "subscriber"),
         )
         if "username" in options:
             self._client.username_pw_set(options["username"], options.get("password"))
