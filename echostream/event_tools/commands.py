@@ -9,11 +9,15 @@ import threading
 import time
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Final, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from echostream.archive_tools.options import count
 from echostream.archive_tools.times import parse_time
 from echostream.errors import EventLogError
+
+if TYPE_CHECKING:
+    from echostream.event_log.reading import Wanted
+    from echostream.event_tools.listing import Shown
 
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -28,6 +32,7 @@ examples:
   echostream events --since yesterday --kind page        yesterday's pages, and today's
   echostream events --kind admin --who cli:              what people did on the command line
   echostream events --channel fire-dispatch --text "engine 7" --json | jq .data
+  echostream events --site --since today --kind page     of all gateways that share an index
 
 Which kinds there are, and what each carries: docs/events.md. The log is read from its files, so this works
 while the gateway runs and when it does not. Where it is: --directory, or events.directory of --config, of
@@ -55,6 +60,8 @@ def add_events(commands: Actions) -> None:
     which.add_argument("--channel", action="append", default=[], metavar="ID", help="on this channel")
     which.add_argument("--text", default="", metavar="WORDS", help="with all of these words")
     which.add_argument("--who", default="", metavar="WHO", help="done by whoever begins so: cli:, mqtt, ...")
+    which.add_argument("--site", action="store_true", help="of all gateways in the index (PostgreSQL)")
+    which.add_argument("--gateway", action="append", default=[], metavar="ID", help="with --site: of this")
     which.add_argument("--limit", type=count, metavar="N", help="the newest N (50; all with --since)")
     events.add_argument("--follow", action="store_true", help="stay, and show what happens")
     where = events.add_argument_group("where, and how it is told")
@@ -102,5 +109,19 @@ def _events(args: argparse.Namespace) -> int:
     )
     limit = args.limit or (0 if args.since else NEWEST)
     shown = Shown(as_json=args.json, zone=zone, limit=limit)
+    if args.site:
+        return _site(args, wanted, shown)
     pause = threading.Event().wait if args.follow else None
     return show(log_of(args.directory, args.config), wanted, shown, sys.stdout, pause)
+
+
+def _site(args: argparse.Namespace, wanted: Wanted, shown: Shown) -> int:
+    from echostream.archive_tools.place import Place, resolve
+    from echostream.event_tools.site import show_site
+
+    if args.follow or args.directory is not None:
+        raise EventLogError(
+            "--site reads the index that the configuration names: without --follow and --directory"
+        )
+    found = resolve(Place(config=args.config))
+    return show_site(found, wanted, tuple(args.gateway), shown, sys.stdout)

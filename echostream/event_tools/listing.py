@@ -24,14 +24,15 @@ class Shown:
     zone: tzinfo | None
     limit: int
 
-    def line(self, logged: Logged) -> str:
-        """With its end."""
+    def line(self, logged: Logged, site: bool = False) -> str:
+        """With its end. site: which gateway it is of, too."""
         if self.as_json:
             return encode(logged).decode()
         notice = logged.notice
         at = time_shown(notice.at_us, self.zone, digits=3)
         who = f"  ({notice.who})" if notice.who else ""
-        return printable(f"{at}  {notice.kind:<12}  {notice.text}{who}") + "\n"
+        gateway = f"{logged.gateway:<12}  " if site else ""
+        return printable(f"{at}  {gateway}{notice.kind:<12}  {notice.text}{who}") + "\n"
 
 
 def show(

@@ -25,7 +25,7 @@ from echostream.errors import BrokenFile, RecordingKept
 from echostream.index import folders, reading, reconciliation, summaries
 from echostream.index.engine import IndexContended, tidy_up, transaction
 from echostream.index.event_rows import EventQuery, EventRow
-from echostream.index.event_table import EventTable, newest_first
+from echostream.index.event_table import EventTable, by_time
 from echostream.index.query import Page, Query, Reconciled, SourceGap, Stats
 from echostream.index.store import Entry, Store
 from echostream.index.tables import devices, recordings
@@ -143,7 +143,7 @@ class ArchiveIndex:
 
     def events(self, query: EventQuery) -> Iterator[EventRow]:
         """Events of all logs that the database has, the newest first, page by page."""
-        return newest_first(self.engine, query)
+        return by_time(self.engine, query)
 
     def stats(self) -> Stats:
         """How much there is, by source: from counters, whatever the size."""

@@ -35,3 +35,4 @@ class EventQuery:
     kinds: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
+    oldest_first: bool = False

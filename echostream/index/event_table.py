@@ -59,14 +59,15 @@ class EventTable:
                     connection.execute(sa.delete(table).where(table.c.log == self._log, table.c.day == day))
 
 
-def newest_first(engine: Engine, query: EventQuery) -> Iterator[EventRow]:
-    """Of all logs of the database, page by page, by time. IndexUnavailable."""
+def by_time(engine: Engine, query: EventQuery) -> Iterator[EventRow]:
+    """Of all logs of the database, page by page. IndexUnavailable."""
     order = (events.c.at_us, events.c.number)
     statement = sa.select(*[events.c[name] for name in _NAMES], events.c.number).where(*_where(query))
-    statement = statement.order_by(*(column.desc() for column in order)).limit(_PAGE)
+    ordered = order if query.oldest_first else [column.desc() for column in order]
+    statement = statement.order_by(*ordered).limit(_PAGE)
     after: tuple[int, int] | None = None
     while True:
-        page = statement if after is None else statement.where(sa.tuple_(*order) < sa.tuple_(*after))
+        page = statement if after is None else statement.where(_beyond(order, after, query.oldest_first))
         with transaction(engine) as connection:
             found = connection.execute(page).all()
         for row in found:
@@ -74,6 +75,13 @@ def newest_first(engine: Engine, query: EventQuery) -> Iterator[EventRow]:
         if len(found) < _PAGE:
             return
         after = (found[-1].at_us, found[-1].number)
+
+
+def _beyond(
+    order: Sequence[sa.Column[Any]], last: tuple[int, int], oldest_first: bool
+) -> sa.ColumnElement[bool]:
+    here, there = sa.tuple_(*order), sa.tuple_(*last)
+    return here > there if oldest_first else here < there
 
 
 def _where(query: EventQuery) -> list[sa.ColumnElement[bool]]:

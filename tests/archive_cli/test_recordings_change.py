@@ -131,8 +131,8 @@ def test_a_person_is_asked(house: ArchiveHouse, answer: str, code: int) -> None:
 
 def test_where_there_is_nobody_to_ask(house: ArchiveHouse) -> None:
     store = FileStore(house.directory)
+    sinks = (io.StringIO(), io.StringIO(), io.StringIO())
     with pytest.raises(ArchiveError, match="--yes"):
-        sinks = (io.StringIO(), io.StringIO(), io.StringIO())
         delete(store, Selection(("porch",)), DeleteOptions(), NOON, *sinks, ActLog(None))
     assert len(there(house)) == 10
 

@@ -22,6 +22,8 @@ from echostream.archive.open_marks import OpenMarks
 from echostream.archive.peaks import read_peaks
 from echostream.archive.recording import Recording
 from echostream.cli import main
+from echostream.event_log.files import log_directory
+from echostream.event_log.reading import read
 from echostream.index.door import open_index
 
 SAMPLES = noise(40_000)
@@ -224,3 +226,24 @@ def test_what_a_gateway_is_about_to_file_is_left_to_it(house: ArchiveHouse) -> N
     OpenMarks(house.directory).remove("2024-11-21_1500_00_garage")
     assert repair(house) == 0
     assert now(house, one).sha256
+
+
+def test_what_was_repaired_is_in_the_event_log(house: ArchiveHouse, tmp_path: Path) -> None:
+    crashed(house, "porch")
+    document = {
+        "gateway": {"id": "station-7", "affiliation_id": "7"},
+        "control_server": {"url": "ws://127.0.0.1:1"},
+        "channels": [{"id": "a", "card": "none"}],
+        "recording": {"directory": str(house.directory)},
+        "events": {"directory": str(tmp_path)},
+    }
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(document), "utf-8")
+    assert main(["recordings", "repair", "--dry-run", "--config", str(config)]) == 0
+    assert not log_directory(tmp_path).exists()
+    assert main(["recordings", "repair", "--config", str(config)]) == 0
+    found = [one.notice for one in read(log_directory(tmp_path))]
+    assert {one.data["act"] for one in found} == {"repair"}
+    assert any("repaired" in one.text for one in found)
+    assert main(["recordings", "repair", "--config", str(config)]) == 0
+    assert len(list(read(log_directory(tmp_path)))) == len(found)

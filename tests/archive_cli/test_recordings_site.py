@@ -10,7 +10,10 @@ import pytest
 from archive_house import NOON, SECOND, ArchiveHouse, noise
 
 from echostream.cli import main
+from echostream.event_log.lines import Logged
+from echostream.event_log.table_copy import as_row
 from echostream.index.door import open_index
+from echostream.notices.notice import Notice
 
 pytestmark = pytest.mark.skipif(
     postgres.binaries() is None,
@@ -25,6 +28,7 @@ def configuration(folder: Path, url: str) -> Path:
     secret.write_text(url)
     secret.chmod(0o600)
     config["recording"] |= {"directory": str(folder / "archive"), "database": {"file": str(secret)}}
+    config["events"] |= {"directory": str(folder / "events")}
     (folder / "config.json").write_text(json.dumps(config))
     return folder / "config.json"
 
@@ -65,3 +69,28 @@ def test_two_gateways_in_one_database(tmp_path: Path, capsys: pytest.CaptureFixt
         with open_index(houses[1].directory, url) as index:
             assert sorted(one.source for one in index.all()) == ["ems", "north", "south"]
         assert (houses[1].directory / houses[1].recordings[1].path).exists()
+
+
+def test_the_events_of_a_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with postgres.server() as url:
+        for number, name in enumerate(("north", "south")):
+            folder = tmp_path / name
+            (folder / "archive").mkdir(parents=True)
+            config = configuration(folder, url)
+            notices = [Notice("page", NOON + number + 10 * n, f"{name} {n}", "fire") for n in range(600)]
+            with open_index(folder / "archive", url) as index:
+                rows = [as_row("2025-11-21", Logged(n + 1, name, one)) for n, one in enumerate(notices)]
+                index.event_table(name).add("2025-11-21", 0, 1, rows)
+
+        def run(*arguments: str) -> list[str]:
+            assert main(["events", "--site", "--utc", "--config", str(config), *arguments]) == 0
+            return capsys.readouterr().out.splitlines()
+
+        assert [line[-9:] for line in run("--limit", "3")] == ["south 598", "north 599", "south 599"]
+        everything = run("--since", "@0", "--json")
+        assert [json.loads(line)["text"] for line in everything] == [
+            f"{name} {n}" for n in range(600) for name in ("north", "south")
+        ]
+        assert len(run("--gateway", "north", "--limit", "5000")) == 600
+        (line,) = run("--text", "SOUTH 179", "--kind", "page", "--limit", "1")
+        assert line.endswith("12:00:00.001  south         page          south 179")
