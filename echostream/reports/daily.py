@@ -19,6 +19,7 @@ from echostream.config.models import Config
 from echostream.coordinator.worker import Worker
 from echostream.event_log.files import day_files, log_directory
 from echostream.events import Post
+from echostream.index.retention_plan import ClockTrust
 from echostream.notices.notice import Notice
 from echostream.reports.alive import PERIOD_S, Alive
 from echostream.reports.due import due, outdated, premature
@@ -66,6 +67,7 @@ class DailyReport(Worker):
         self._alive_at_s = -PERIOD_S
         self._not_before: dict[date, float] = {}
         self._complaint = ""
+        self._trust = ClockTrust()
         self._began_s = time.monotonic()
 
     @property
@@ -121,7 +123,7 @@ class DailyReport(Worker):
         for day in premature(now_us, there, self._zone):
             log.warning("daily report of %s is taken away: the clock was ahead when it was written", day)
             remove(self._folder, day)
-        if synchronised:
+        if self._trust.may_judge(now_us / 1e6, time.monotonic(), synchronised):
             for day in outdated(now_us, self._events.keep_reports_days, there, self._zone):
                 remove(self._folder, day)
         self._write_next(now_us, there)

@@ -13,6 +13,7 @@ from echostream.archive.recording import Gap
 from echostream.config.models import Config
 from echostream.errors import IndexUnavailable
 from echostream.event_log.files import log_directory
+from echostream.event_log.lines import Logged
 from echostream.event_log.reading import Wanted, read
 from echostream.index.door import open_index
 from echostream.index.query import Query
@@ -23,9 +24,14 @@ from echostream.reports.day import BY_OTHERS, DayBuilder, Facts, Subject
 from echostream.reports.model import DayReport, Recorded
 from echostream.reports.spans import Span
 
-STATES: Final = ("gateway", "channel", "transmission", "talker", "card", "server", "link", "device")
+SELDOM: Final = ("gateway", "channel", "card", "server", "link")
+OFTEN: Final = ("device",)
+BRIEF: Final = ("transmission", "talker")
+"""Kinds that say what holds from then on, by how far back the last of them may be."""
+DAY_US: Final = 86_400_000_000
+MONTHS_US: Final = 190 * DAY_US
 MOST_BACK: Final = 200_000
-"""Events that are read before the day, to know what held at its beginning."""
+"""Of each of these groups, that are read before the day to know what held at its beginning."""
 ALL_GAPS: Final = 200_000
 """Of a day and all sources: a thousand of them that each lose something every seven minutes."""
 FRESH_US: Final = 180_000_000
@@ -110,25 +116,34 @@ def _writer(log: Path, begin_us: int, end_us: int) -> str:
 
 
 def _events(log: Path, wanted: Wanted, gateway: str, newest_first: bool = False) -> Iterator[Notice]:
+    return (logged.notice for logged in _logged(log, wanted, gateway, newest_first))
+
+
+def _logged(log: Path, wanted: Wanted, gateway: str, newest_first: bool = True) -> Iterator[Logged]:
     """Of this gateway: a folder may hold what another one wrote before."""
     for logged in read(log, wanted, newest_first=newest_first):
         if not gateway or logged.gateway in ("", gateway):
-            yield logged.notice
+            yield logged
 
 
 def _standing(log: Path, begin_us: int, gateway: str) -> list[Notice]:
     """What was last said of each thing since the gateway started, oldest first."""
-    found: dict[tuple[str, ...], Notice] = {}
-    last = next(_events(log, Wanted(until_us=begin_us), gateway, newest_first=True), None)
-    wanted = Wanted(until_us=begin_us, kinds=STATES)
-    for notice in islice(_events(log, wanted, gateway, newest_first=True), MOST_BACK):
-        part = str(notice.data.get("direction", "")) if notice.kind == "card" else ""
-        found.setdefault((notice.kind, notice.channel_id, notice.subject, part), notice)
-        if notice.kind == "gateway":
-            break
-    if last is not None:
-        found.setdefault((), last)
-    return sorted(found.values(), key=lambda notice: notice.at_us)
+    found: dict[tuple[str, ...], Logged] = {}
+    last = next(_logged(log, Wanted(until_us=begin_us), gateway), None)
+    if last is None:
+        return []
+    found[()] = last
+    started = 0
+    for kinds, back_us in (SELDOM, MONTHS_US), (OFTEN, MONTHS_US), (BRIEF, DAY_US):
+        wanted = Wanted(max(0, begin_us - back_us), begin_us, kinds, after=started)
+        for logged in islice(_logged(log, wanted, gateway), MOST_BACK):
+            notice = logged.notice
+            part = str(notice.data.get("direction", "")) if notice.kind == "card" else ""
+            found.setdefault((notice.kind, notice.channel_id, notice.subject, part), logged)
+            if notice.kind == "gateway":
+                started = logged.number
+                break
+    return [logged.notice for logged in sorted(found.values(), key=lambda logged: logged.number)]
 
 
 def _facts(place: Place, begin_us: int, end_us: int) -> Facts | None:
