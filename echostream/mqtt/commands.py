@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,8 @@ from echostream.mqtt.topics import Topics
 
 LONGEST_PAYLOAD: Final = 4096
 LONGEST_TEXT: Final = 128
+REMEMBERED: Final = 256
+"""Requests of which a repeat is known. Whoever publishes with QoS 1 may do it twice; a page goes out once."""
 OF_THE_GATEWAY: Final = frozenset({"reload"})
 """Commands that belong to no channel."""
 
@@ -52,6 +55,7 @@ class Commands:
         self._pages = {
             channel: {tone.tone_id for tone in plan.alert_tones} for channel, plan in config.tones.items()
         }
+        self._requests: deque[tuple[str, str]] = deque(maxlen=REMEMBERED)
         self.switched_on = tuple(name for name in _VALUES if getattr(config.mqtt.commands, name))
 
     def subscriptions(self) -> list[tuple[str, int]]:
@@ -85,6 +89,7 @@ class Commands:
             self._allowed(name, channel_id)
             checked = _VALUES[name](values)
             self._known_page(channel_id, checked)
+            self._first_time(topic, request_id)
         except WrongValue as wrong:
             return self._refused(name, channel_id, request_id, str(wrong))
         return MqttCommand(
@@ -134,6 +139,13 @@ class Commands:
         tone_id = values.get("tone_id")
         if tone_id is not None and tone_id not in self._pages.get(channel_id, ()):
             raise WrongValue(f"no page {tone_id!r} in tones.{channel_id}.alert_tones")
+
+    def _first_time(self, topic: str, request_id: str) -> None:
+        if not request_id:
+            return
+        if (topic, request_id) in self._requests:
+            raise WrongValue(f"request_id {request_id!r} came before: carried out once")
+        self._requests.append((topic, request_id))
 
 
 def _object(payload: bytes) -> dict[str, object]:

@@ -125,6 +125,23 @@ def test_the_answer_to_a_refusal_names_the_request() -> None:
     assert json.loads(found.messages[0].payload)["request_id"] == "r-2"
 
 
+def test_a_request_that_comes_twice_is_carried_out_once() -> None:
+    own, payload = messages(**ALL), b'{"seconds": 60, "request_id": "r-3"}'
+    first, second = own.command(f"{A}/record", payload), own.command(f"{A}/record", payload)
+    assert isinstance(first, MqttCommand)
+    assert isinstance(second, Refused)
+    assert "came before" in second.reason
+    others = [b'{"seconds": 60, "request_id": "r-4"}', b'{"seconds": 60}', b'{"seconds": 60}']
+    assert all(isinstance(own.command(f"{A}/record", one), MqttCommand) for one in others)
+
+
+def test_what_is_remembered_of_requests_is_bounded() -> None:
+    own = messages(**ALL)
+    for number in range(10_000):
+        own.command(f"{A}/record", b'{"seconds": 60, "request_id": "%d"}' % number)
+    assert isinstance(own.command(f"{A}/record", b'{"seconds": 60, "request_id": "0"}'), MqttCommand)
+
+
 def test_a_retained_command_is_never_carried_out() -> None:
     found = refused(f"{A}/record", b'{"seconds": 60}', retained=True)
     assert "retained" in found.reason
