@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,6 +23,8 @@ from echostream.reports.spans import HOUR_US, AnyOf, Signal, hours_of
 
 MOST_PAGES: Final = 1000
 """That are listed; counted are all."""
+STOPPING_US: Final = 60_000_000
+"""A gateway that stops closes its recordings last; channels, microphones and the server went before."""
 MOST_DEVICES: Final = 2000
 """Without an entry: who comes and goes under new names must not fill the report."""
 BY_OTHERS: Final = ("admin", "alert")
@@ -191,6 +193,8 @@ class DayBuilder:
             self._crashes += self._subject.begin_us <= ended_us
             self._stopped(ended_us)
         if not started:
+            for signal in self._that_fail():
+                signal.forgive(at_us - STOPPING_US)
             self._stopped(at_us)
             return
         self._starts += self._subject.begin_us <= at_us
@@ -202,6 +206,12 @@ class DayBuilder:
             signal.finish(at_us)
         for channel in self._channels.values():
             channel.finish(at_us)
+
+    def _that_fail(self) -> Iterator[Signal]:
+        """Whose end is an outage."""
+        yield from (channel.online for channel in self._channels.values())
+        yield from (device.present for device in self._devices.values())
+        yield from self._links.values()
 
     def _device_told(self, notice: Notice) -> None:
         data = notice.data

@@ -34,6 +34,7 @@ class Signal:
         self.began = 0
         """Times that it went on, within the day."""
         self.ended = 0
+        self._last_end_us: int | None = None
         self.by_hour = [0.0] * hours_of(begin_us, end_us)
         """Seconds that it was on, in each hour of the day."""
 
@@ -51,7 +52,14 @@ class Signal:
             self.began += within
             return
         self.ended += within
+        self._last_end_us = at_us if within else None
         self._keep(at_us)
+
+    def forgive(self, since_us: int) -> None:
+        """Its last end, if it was then or later, was meant: it does not count as one."""
+        if not self.on and self._last_end_us is not None and self._last_end_us >= since_us:
+            self._last_end_us = None
+            self.ended -= 1
 
     def finish(self, at_us: int) -> None:
         """The day has come so far, or the gateway ends: it was on until then, and nothing failed."""

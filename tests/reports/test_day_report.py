@@ -127,6 +127,21 @@ def test_a_killed_gateway_did_not_run_until_it_was_started_again() -> None:
     assert fire.outages == 0  # the gateway's, not the channel's
 
 
+def test_what_goes_as_the_gateway_stops_is_no_outage() -> None:
+    """Microphones, channels, the server, half a minute of recordings, and then the last word."""
+    going = [
+        device(7200, "porch", False),
+        online(7201, "fire", False),
+        told("server", 7202, connected=False, detail="left"),
+    ]
+    before = [started(0), told("server", 1, connected=True), online(2, "fire"), device(3, "porch", True)]
+    flap = [online(3600, "fire", False), online(3610, "fire")]
+    made = report([*before, *flap, *going, stopped(7232), started(7300), online(7301, "fire")])
+    assert channel(made, "fire").outages == 1
+    assert microphone(made, "porch").outages == 0
+    assert [one.outages for one in made.links] == [0]
+
+
 def test_a_crash_before_midnight_that_is_noticed_after_it() -> None:
     made = report([started(3600)], before=[started(-9000), online(-9000, "fire"), page(-8000, "fire")])
     assert (made.crashes, made.ran_s) == (0, 82_800)  # it is one of the day before
