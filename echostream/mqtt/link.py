@@ -18,7 +18,7 @@ from echostream.events import LinkChanged, Post
 from echostream.mqtt import reasons
 from echostream.mqtt.message import Message
 from echostream.mqtt.outbox import Outbox
-from echostream.network.backoff import Attempt, Backoff
+from echostream.network.backoff import OF_USE_S, Attempt, Backoff
 from echostream.network.resolver import Address, Resolver
 from echostream.network.stream import Stream
 
@@ -164,15 +164,18 @@ class MqttLink(Worker):
             return _Outcome(Attempt.UNANSWERED, str(error), time.monotonic() - began_s)
         except (ConnectionEnded, ConfigError) as error:
             return _Outcome(Attempt.ANSWERED, str(error), time.monotonic() - began_s)
-        up_s = time.monotonic()
+        up_s, sent = time.monotonic(), self.sent
         self._became(True, f"{self._mqtt.host}:{self._mqtt.port}")
         try:
             why, code = self._converse(connection)
         finally:
             connection.release()
             self._outbox.disconnected()
-        # Whoever shares our name would be thrown out by us as often as we by him.
-        held_s = 0.0 if code == reasons.TAKEN_OVER else time.monotonic() - up_s
+        held_s = time.monotonic() - up_s
+        if self.sent > sent and self._suspicions < SUSPICIONS:
+            held_s = max(held_s, OF_USE_S)
+        if code == reasons.TAKEN_OVER:
+            held_s = 0.0  # whoever shares our name would be thrown out by us as often as we by him
         return _Outcome(Attempt.ANSWERED, why, held_s=held_s)
 
     def _resolve(self) -> list[Address]:

@@ -21,13 +21,13 @@ from echostream.vitals.model import Vitals
 
 
 def config(port: int, **mqtt: Any) -> Config:
-    """A gateway "gw" with channels fire and ems, and a broker on this machine without TLS."""
+    """A gateway "gw" with four channels, and a broker on this machine without TLS."""
     section = {"enabled": True, "host": "127.0.0.1", "port": port, "tls": None, **mqtt}
     return Config.model_validate(
         {
             "gateway": {"id": "gw", "affiliation_id": "gw"},
             "control_server": {"url": "ws://127.0.0.1:1/"},
-            "channels": [{"id": "fire", "card": "A"}, {"id": "ems", "card": "B"}],
+            "channels": [{"id": name, "card": name} for name in ("fire", "ems", "police", "water")],
             "mqtt": section,
         }
     )
@@ -74,7 +74,10 @@ def telemetry(topic: str, text: str) -> Notice:
 class House:
     """A running publisher, and what it posted."""
 
-    def __init__(self, folder: Path, configuration: Config, password: str | None, plain: bool) -> None:
+    def __init__(
+        self, folder: Path, configuration: Config, password: str | None, plain: bool, quick: bool = True
+    ) -> None:
+        """quick: tries again at once, and not as in the field."""
         self.posted: list[Event] = []
         self.spool = folder / "mqtt.sqlite3"
         self.publisher = MqttPublisher(
@@ -83,7 +86,7 @@ class House:
             self.spool,
             self.posted.append,
             PlainMessages(configuration) if plain else None,
-            Backoff(0.05, 0.2, 0.1),
+            Backoff(0.05, 0.2, 0.1) if quick else None,
         )
 
     def start(self) -> None:

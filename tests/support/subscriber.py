@@ -10,6 +10,8 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Subscriber:
     """Connects again by itself, as fast as paho can."""
 
     def __init__(self, port: int, topic: str = "#", **options: Any) -> None:
-        """options: username, password, client_id, and `context` for TLS."""
+        """options: username, password, client_id; `context` for TLS; `session`: the broker keeps what comes
+        meanwhile; `again_s`: how soon it connects again."""
         self.heard: list[Heard] = []
         self._changed = threading.Condition()
         self._topic = topic
@@ -42,12 +45,16 @@ class Subscriber:
             self._client.username_pw_set(options["username"], options.get("password"))
         if "context" in options:
             self._client.tls_set_context(options["context"])
-        self._client.reconnect_delay_set(1, 1)
+        self._client.reconnect_delay_set(options.get("again_s", 1), options.get("again_s", 1))
         self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_disconnect = lambda *_: self._subscribed.clear()
         self._client.on_message = self._take
-        self._client.connect_async("localhost", port, keepalive=60)
+        keep, properties = bool(options.get("session")), None
+        if keep:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = 3600
+        self._client.connect_async("localhost", port, 60, "", 0, not keep, properties)
         self._client.loop_start()
 
     def _take(self, client: object, data: object, message: paho.MQTTMessage) -> None:
