@@ -20,6 +20,7 @@ from fuzz_esp32 import (
     run_pieces,
 )
 from fuzz_guard import generate_program, run_program
+from fuzz_mqtt import generate_command, run_command
 from fuzz_mutate import Generator
 from fuzz_packets import generate_datagram, generate_key, generate_sealed, run_datagram, run_key, run_opener
 from fuzz_signalling import generate_client, generate_server, run_client, run_server
@@ -61,6 +62,7 @@ TARGETS: tuple[Target, ...] = (
     Target("receive_path", run_talk, generate_talk, (), share=0.01),
     Target("ear", run_ear, generate_samples, (), share=0.01),
     Target("tones", run_scene, generate_scene, (), share=0.005),
+    Target("mqtt_command", run_command, generate_command, ()),
     Target("config", run_config, generate_config, (ConfigError,)),
     Target("definitions", run_definitions, generate_definitions, (ConfigError,)),
     Target("recording", run_meta, generate_meta, (ValueError,)),
