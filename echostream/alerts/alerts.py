@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from echostream.alerts.book import Now, RuleBook
 from echostream.alerts.conditions import happening
 from echostream.alerts.delivery import Delivery, Failure
 from echostream.alerts.post_room import PostRoom, notice_of, notice_of_failure
-from echostream.alerts.rules import Saying
+from echostream.alerts.rules import Saying, State
 from echostream.alerts.sending_process import SendingProcess
 from echostream.config.alert_models import Alerts as Settings
 from echostream.config.models import Gateway
@@ -35,6 +35,7 @@ SPOOL_BYTES: Final = 4_000_000
 TICK_S: Final = 1.0
 SAVE_S: Final = 60.0
 LAST_WORDS_S: Final = 2.0
+MOST_LINES: Final = 5
 
 
 class Alerts(Worker):
@@ -138,12 +139,12 @@ class Alerts(Worker):
     def _say(self, sayings: Sequence[Saying], now: Now, last: bool = False) -> None:
         """Everybody hears of it at once, people as soon as it is clear how many sources it is about. What is
         open is written down when its messages are on the disk: told twice rather than never."""
-        for saying in sayings:
-            log.log(*_logged(saying))
-            self._tell(notice_of(saying))
         self._post_room.take(sayings, now.now_s)
         letters = self._post_room.letters(now, everything=last)
         self._delivery.post(letters, now.now_s)
+        _write_into_log(sayings)
+        for saying in sayings:
+            self._tell(notice_of(saying))
         if not self._post_room.waits:
             self._save(now.now_s)
 
@@ -225,7 +226,17 @@ def _now() -> Now:
     return Now(time.monotonic(), round(at_s * 1e6), datetime.fromtimestamp(at_s))
 
 
-def _logged(saying: Saying) -> tuple[int, str, object, object, object]:
-    level = logging.WARNING if saying.state in ("raised", "escalated") else logging.INFO
-    notice = notice_of(saying)
-    return level, "alert %d %s: %s", saying.incident.number, saying.state.value, notice.text
+def _write_into_log(sayings: Sequence[Saying]) -> None:
+    """A few of each rule: the event log has them all."""
+    counts = Counter((saying.incident.rule, saying.state) for saying in sayings)
+    written: Counter[tuple[str, State]] = Counter()
+    for saying in sayings:
+        kind = (saying.incident.rule, saying.state)
+        written[kind] += 1
+        if written[kind] > MOST_LINES:
+            continue
+        more = counts[kind] - MOST_LINES
+        others = f"; and {more} others" if written[kind] == MOST_LINES and more > 0 else ""
+        level = logging.WARNING if saying.state in (State.RAISED, State.ESCALATED) else logging.INFO
+        text = notice_of(saying).text
+        log.log(level, "alert %d %s: %s%s", saying.incident.number, saying.state.value, text, others)

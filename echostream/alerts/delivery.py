@@ -177,8 +177,10 @@ class Delivery:
 
     def next_s(self, now_s: float) -> float:
         """Seconds until there is something to do, at most one."""
-        due = [line.next_s - now_s for line in self._lines.values() if line.queue and not line.asked]
-        return min([1.0, *(max(0.05, wait) for wait in due)])
+        if sum(1 for line in self._lines.values() if line.asked) >= AT_ONCE:
+            return 1.0
+        waiting = [line for line in self._lines.values() if line.queue and not line.asked and line.url]
+        return min([1.0, *(max(0.05, self._due_s(line) - now_s) for line in waiting)])
 
     def busy(self, now_s: float) -> bool:
         """Whether something is on its way, or could be at once."""
@@ -214,8 +216,12 @@ class Delivery:
     def _ready(self, line: Line, now_s: float) -> bool:
         if line.url is None or line.asked or not line.queue:
             return False
-        urgent = any(letter.weight >= URGENT for letter in line.queue)
-        return now_s >= line.next_s or (urgent and now_s - line.tried_s >= URGENT_PAUSE_S)
+        return now_s >= self._due_s(line)
+
+    def _due_s(self, line: Line) -> float:
+        """When the target is tried next. Something urgent that is new does not wait for a long pause's end."""
+        new = any(letter.weight >= URGENT and letter.put_s > line.tried_s for letter in line.queue)
+        return min(line.next_s, line.tried_s + URGENT_PAUSE_S) if new else line.next_s
 
     def _answered(self, answer: Answer, now_s: float) -> list[Failure]:
         if answer.number == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from echostream.config.alert_models import Maintenance, Schedule
@@ -43,6 +44,7 @@ def held(windows: Sequence[Maintenance], source: str, channel_id: str, page: boo
     return False
 
 
+@lru_cache(maxsize=512)
 def _us(text: str) -> int:
     """Unix microseconds of an ISO 8601 time; without a zone it is the gateway's clock."""
     return round(datetime.fromisoformat(text).timestamp() * 1e6)

@@ -8,13 +8,17 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import queue
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+
+import echostream
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +127,9 @@ class SendingProcess:
                 stderr=subprocess.DEVNULL,
                 text=True,
                 encoding="utf-8",
+                env=os.environ | {"PYTHONPATH": str(Path(echostream.__file__).parents[1])},
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is for the gateway, which has last words
             )
         except OSError as error:
             log.error("messages to people cannot be sent: %s: %s", self._command[0], error)

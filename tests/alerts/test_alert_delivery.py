@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -113,10 +114,11 @@ def test_a_message_is_on_the_disk_before_it_is_sent_and_gone_when_it_has_arrived
     assert mail.sent == 1
 
 
-def test_a_dead_target_is_tried_ever_more_rarely_and_holds_up_nobody() -> None:
+@pytest.mark.parametrize("weight", [0, 1, URGENT])
+def test_a_dead_target_is_tried_ever_more_rarely_and_holds_up_nobody(weight: int) -> None:
     spool, post = Memory(), Post()
     mail = delivery(spool, post)
-    mail.post([letter("chief"), letter("desk")], 0.0)
+    mail.post([letter("chief", weight=weight), letter("desk", weight=weight)], 0.0)
     tries: list[float] = []
     failures = []
     now = 0.0
@@ -229,6 +231,9 @@ def test_a_target_whose_address_cannot_be_read_keeps_its_messages() -> None:
     mail.work(0.0)
     assert [request.url for request in post.asked] == ["json://chief"]
     assert len(spool.items) == 2
+    post.answer(True)
+    mail.work(1.0)
+    assert mail.next_s(1.0) == 1.0  # nobody looks twenty times a second
 
 
 def test_what_cannot_be_told_for_a_day_is_given_up_and_said() -> None:

@@ -143,9 +143,9 @@ def test_what_was_raised_while_nobody_could_be_told_is_told_after_the_restart(tm
 
 def test_a_fault_is_told_once_acknowledged_and_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(post_room, "GATHER_S", 0.1)
-    rule = AlertRule(name="card", on="card_gone", for_s=0, targets=("chief",))
+    rule = AlertRule(name="stuck", on="stuck_open", targets=("chief",))
     good = vitals(channels=(a_channel("fire"),))
-    bad = replace(good, channels=(a_channel("fire", capture_present=False),))
+    bad = replace(good, channels=(a_channel("fire", stuck=True),))
     with http_receiver() as http:
         urls = at(http)
         with running(tmp_path, settings(rule), urls) as house:
@@ -159,9 +159,9 @@ def test_a_fault_is_told_once_acknowledged_and_over(tmp_path: Path, monkeypatch:
             assert not again.see(bad, lambda: len(http.got) > 2, within_s=1.0)
             assert again.see(good, lambda: len(http.got) == 3, within_s=20.0)
     assert [got["title"] for got in http.got] == [
-        "station-7: card",
-        "station-7: Seen to: card",
-        "station-7: Over: card",
+        "station-7: stuck",
+        "station-7: Seen to: stuck",
+        "station-7: Over: stuck",
     ]
     assert house.states() == ["raised", "acknowledged"]
     assert house.told[1].who == "cli:anna"
