@@ -230,10 +230,17 @@ def _made(s3: S3, keys: tuple[str, str] | None) -> Any:
             max_pool_connections=2,
             tcp_keepalive=True,
             user_agent_extra="echostream",
+            # A proxy of the environment is for what is elsewhere.
+            proxies={} if _is_here(s3.endpoint_url) else None,
         ),
     )
     client.meta.events.register("before-send.s3", _leaves)
     return client
+
+
+def _is_here(url: str | None) -> bool:
+    host = "" if url is None else urlsplit(url).hostname or ""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def _leaves(request: Any, **_: object) -> None:

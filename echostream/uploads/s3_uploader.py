@@ -27,6 +27,7 @@ from echostream.uploads.backlog import Backlog, Told
 from echostream.uploads.body import Stopped
 from echostream.uploads.causes import Cause, Refused
 from echostream.uploads.client import Bucket, extra_of, target_of
+from echostream.uploads.deferred import Deferred
 from echostream.uploads.errand import STUCK_S, Errand, Stuck
 from echostream.uploads.keys import key_of
 from echostream.uploads.lag import Lag
@@ -49,7 +50,6 @@ LOOK_S: Final = 900.0
 COUNT_S: Final = 2.0
 INDEX_RETRY_S: Final = 2.0
 INDEX_PATIENCE_S: Final = 30.0
-MOST_DEFERRED: Final = 500
 
 
 class S3Uploader(Worker):
@@ -80,7 +80,7 @@ class S3Uploader(Worker):
         self._wake = threading.Event()
         self._errand: Errand[bool] | None = None
         self._bucket: Bucket | None = None
-        self._deferred: dict[int, float] = {}
+        self._deferred = Deferred()
         self._search_at_s = self._protected_at_s = self._count_at_s = self._look_at_s = 0.0
         self._lag = Lag(time.monotonic())
         self._uplink = Uplink(self._target, post, time.monotonic())
@@ -187,23 +187,30 @@ class S3Uploader(Worker):
         now = time.monotonic()
         if now < self._uplink.pause_until_s:
             return self._uplink.pause_until_s - now
-        self._deferred = {number: at for number, at in self._deferred.items() if at > now}
         turns = Turn.OTHER + 1 if self._window.is_open(_local_time()) else Turn.OTHER
         if self._uplink.up is None and not self._tried(self._looked):
             return 0.0
-        rows = index.uploads.next(self._target, turns, self._deferred)
-        if not rows:
+        row = self._next(index, turns, now)
+        if row is None:
             if now >= self._look_at_s or self._uplink.failing:
                 self._look_at_s = now + LOOK_S
                 self._tried(self._looked)
                 return 0.0
-            return max(0.0, min([IDLE_S, *(at - now for at in self._deferred.values())]))
-        found = backlog.recording_of(rows[0])
+            return min(IDLE_S, self._deferred.wait_s(now))
+        found = backlog.recording_of(row)
         if found is None:
-            self._forget(index, rows[0])
+            self._forget(index, row)
         else:
-            self._send(index, rows[0], *found)
+            self._send(index, row, *found)
         return 0.0
+
+    def _next(self, index: ArchiveIndex, turns: int, now: float) -> Upload | None:
+        """Those that failed lately come after all others."""
+        alone, failed = self._deferred.at(now)
+        for besides in (alone | failed, alone) if failed else (alone,):
+            if rows := index.uploads.next(self._target, turns, besides):
+                return rows[0]
+        return None
 
     def _looked(self, errand: Errand[bool]) -> bool:
         try:
@@ -271,13 +278,11 @@ class S3Uploader(Worker):
         text = str(error) if not isinstance(error, OSError) else f"cannot be read: {error.strerror or error}"
         cause = error.cause if isinstance(error, Refused) else Cause.FILE
         index.uploads.failed(row.recording_id, row.target, text)
-        if cause.of_all:
-            return
         wait_s = drawn(row.attempts, cause.first_s, cause.most_s)
-        if len(self._deferred) < MOST_DEFERRED:
-            self._deferred[row.number] = time.monotonic() + wait_s
-        level = logging.ERROR if row.error != text[:500] else logging.DEBUG
-        log.log(level, "s3: %s: %s; the others go on, it is tried again in %.0f s", row.path, text, wait_s)
+        self._deferred.add(row.number, time.monotonic() + wait_s, alone=not cause.of_all)
+        if not cause.of_all:
+            level = logging.ERROR if row.error != text[:500] else logging.DEBUG
+            log.log(level, "s3: %s: %s; others go on, it is tried again in %.0f s", row.path, text, wait_s)
 
     # ---- requests
 

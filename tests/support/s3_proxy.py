@@ -91,13 +91,16 @@ class Proxy:
 
 
 @contextmanager
-def proxy(upstream: str, pair: tuple[Path, Path] | None = None) -> Iterator[Proxy]:
-    """In front of http://HOST:PORT. pair: certificate and key, to be reached by https."""
+def proxy(
+    upstream: str, pair: tuple[Path, Path] | None = None, context: ssl.SSLContext | None = None
+) -> Iterator[Proxy]:
+    """In front of http://HOST:PORT. pair: certificate and key, to be reached by https. context: which has
+    them, and may get others."""
     host = urlsplit(upstream).netloc
     server = _Server(("127.0.0.1", 0), _Handler)
     port = int(server.server_address[1])
     if pair is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*pair)
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     found = Proxy(f"{'http' if pair is None else 'https'}://127.0.0.1:{port}", port)

@@ -52,6 +52,9 @@ class Stand:
     events: list[Event] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 100_000)))
 
+    def __post_init__(self) -> None:
+        open_index(self.directory).close()
+
     def put(self, size: int = 20_000, indexed: bool = True, **fields: Any) -> Recording:
         """A recording that is closed and filed, on the disk, and in the index where one is wanted."""
         number = next(self.numbers)
