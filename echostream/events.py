@@ -244,7 +244,7 @@ class RecordingFiled:
     """A recording has the form in which it is kept. path: of the file, absolute; started_at_s: Unix seconds.
 
     recording: its id; kind: channel, network, device or quarantine. pages: tone_id and start (Unix
-    microseconds) of each page in it.
+    microseconds) of each page in it. trigger: why it was made, as in archive.recording.
     """
 
     path: str
@@ -257,6 +257,7 @@ class RecordingFiled:
     sha256: str
     pages: tuple[tuple[str, int], ...] = ()
     channel_id: str = ""
+    trigger: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,9 +337,9 @@ class RecordingUploaded:
 class CommandAsked:
     """Somebody from outside asks for something. name: page_out, volume, mute, record or reload.
 
-    channel_id: "" for all or none. values, checked by whoever handles it: page_out tone_id; volume gain_db;
-    mute what ("microphone" or "loudspeaker"), muted; record seconds. who: where it came from. answer(ok,
-    text): called once, from the coordinator's thread, when it is done or refused.
+    channel_id: "" for all or none. values, checked by whoever handles it: page_out tone_id, wait_s; volume
+    gain_db; mute what ("microphone" or "loudspeaker"), muted; record seconds. who: where it came from.
+    answer(ok, text): called once, from the coordinator's thread, when it is done or refused.
     """
 
     name: str

@@ -16,8 +16,9 @@ from echostream.channels import presence
 from echostream.channels.channel_runtime import ChannelRuntime
 from echostream.channels.device_log import DeviceLog
 from echostream.channels.media_session import MediaSession
-from echostream.channels.orders import ORDER, Orders
+from echostream.channels.orders import Orders
 from echostream.channels.page_desk import PageDesk
+from echostream.channels.page_orders import ORDER
 from echostream.channels.transmissions import Transmissions
 from echostream.channels.upload_news import UPLOADS, UploadNews
 from echostream.coordinator.deadlines import Deadlines

@@ -7,36 +7,25 @@ checks what it is given, does it or says why not, and answers once.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from echostream.channels import channel_state as cs
-from echostream.channels import page_out
 from echostream.channels.channel_runtime import ChannelRuntime
 from echostream.channels.page_desk import PageDesk
-from echostream.channels.page_out import PageOut
+from echostream.channels.page_orders import ORDER, PageOrders, Refused, Step, number
 from echostream.config.explain import did_you_mean
 from echostream.coordinator.deadlines import Deadlines
-from echostream.events import CommandAsked, CommandDone, Opener, Post
+from echostream.events import CommandAsked, CommandDone, Post
 
 log = logging.getLogger(__name__)
 
-ORDER: Final = "order"
-"""First of the deadlines of this file: (ORDER, what, channel)."""
-LOOK_S: Final = 0.1
 LOWEST_DB: Final = -60.0
 HIGHEST_DB: Final = 60.0
 LONGEST_RECORD_S: Final = 3600.0
 RELOAD_S: Final = 60.0
 MOST_RELOADS: Final = 16
-
-Step = Callable[[str, cs.Input, float], None]
-
-
-class Refused(Exception):
-    """Why an order is not carried out; its text is the answer."""
 
 
 @dataclass(slots=True)
@@ -68,7 +57,7 @@ class Orders:
         self._deadlines = deadlines
         self._post = post
         self._unix_clock = unix_clock
-        self._sending: dict[str, PageOut] = {}
+        self.page_orders = PageOrders(channels, step, pages, deadlines, self._done)
         self._kept: dict[str, _Kept] = {}
         self._reloads: list[CommandAsked] = []
         self.ask_reload: Callable[[], None] | None = None
@@ -80,7 +69,7 @@ class Orders:
         try:
             match asked.name:
                 case "page_out":
-                    self._page_out(asked, now)
+                    self.page_orders.order(self._runtime(asked), asked, now)
                 case "volume":
                     self._volume(asked)
                 case "mute":
@@ -101,7 +90,7 @@ class Orders:
         """(ORDER, "page" | "ring", channel) or (ORDER, "reload")."""
         match key[1:]:
             case ("page", channel_id):
-                self._look_at_page(channel_id, now)
+                self.page_orders.look(channel_id, now)
             case ("ring", channel_id):
                 self._look_at_ring(channel_id, now)
             case ("reload",):
@@ -130,61 +119,14 @@ class Orders:
 
     def detach(self, channel_id: str, now: float) -> None:
         """A channel ends."""
-        sending = self._sending.get(channel_id)
-        if sending is not None:
-            self._end_page(channel_id, sending, now)
+        self.page_orders.detach(channel_id, now)
         self._deadlines.cancel((ORDER, "ring", channel_id))
-
-    # ---- a page
-
-    def _page_out(self, asked: CommandAsked, now: float) -> None:
-        runtime = self._runtime(asked)
-        wanted = asked.values.get("tone_id")
-        plan = self._pages.plan(asked.channel_id)
-        tones = {} if plan is None else {tone.tone_id: tone for tone in plan.alert_tones}
-        tone = tones.get(wanted) if isinstance(wanted, str) else None
-        if tone is None:
-            near = did_you_mean(wanted, list(tones)) if isinstance(wanted, str) else ""
-            raise Refused(f"page {wanted!r} is none of this channel's" + (f"; {near}" if near else ""))
-        why = page_out.obstacle(runtime)
-        if why:
-            raise Refused(why)
-        page, why = page_out.prepared(runtime, tone, asked, now)
-        if page is None:
-            raise Refused(why)
-        log.info("channel %s: page %s is sent, for %s", asked.channel_id, page.name, asked.who)
-        self._sending[asked.channel_id] = page
-        runtime.paged = page.network
-        runtime.stream.page(page.speaker)
-        self._deadlines.set((ORDER, "page", asked.channel_id), now + page.length_s)
-        if page.network is not None:
-            self._step(asked.channel_id, cs.OpenerChanged(Opener.PAGE, True, now), now)
-
-    def _look_at_page(self, channel_id: str, now: float) -> None:
-        page = self._sending.get(channel_id)
-        if page is None:
-            return
-        if not page.over and now < page.until_s:
-            self._deadlines.set((ORDER, "page", channel_id), now + LOOK_S)
-            return
-        self._end_page(channel_id, page, now)
-
-    def _end_page(self, channel_id: str, page: PageOut, now: float) -> None:
-        ok, text = page.outcome
-        self._deadlines.cancel((ORDER, "page", channel_id))
-        del self._sending[channel_id]
-        runtime = self._channels[channel_id]
-        runtime.stream.page(None)
-        runtime.paged = None
-        self._step(channel_id, cs.OpenerChanged(Opener.PAGE, False, now), now)
-        log.log(logging.INFO if ok else logging.ERROR, "channel %s: page %s", channel_id, text)
-        self._done(page.asked, ok, text)
 
     # ---- volume, mute
 
     def _volume(self, asked: CommandAsked) -> None:
         runtime = self._runtime(asked)
-        gain_db = _number(asked, "gain_db", LOWEST_DB, HIGHEST_DB)
+        gain_db = number(asked, "gain_db", LOWEST_DB, HIGHEST_DB)
         before = runtime.output_gain_db
         runtime.output_gain_db = gain_db
         kept = self._kept.setdefault(asked.channel_id, _Kept())
@@ -212,7 +154,7 @@ class Orders:
 
     def _record(self, asked: CommandAsked, now: float) -> None:
         runtime = self._runtime(asked)
-        length_s = _number(asked, "seconds", 1.0, LONGEST_RECORD_S)
+        length_s = number(asked, "seconds", 1.0, LONGEST_RECORD_S)
         before = self._pages.recording(asked.channel_id)
         why = self._pages.rings.record_now(runtime, length_s, self._unix_clock(), now)
         if why:
@@ -253,12 +195,3 @@ class Orders:
         log.info("%s asked for %s %s: %s", asked.who, asked.name, asked.channel_id, text)
         self._post(CommandDone(asked.name, asked.channel_id, asked.who, ok, text, before, after))
         asked.answer(ok, text)
-
-
-def _number(asked: CommandAsked, key: str, least: float, most: float) -> float:
-    value = asked.values.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Refused(f"{key}: expected a number")
-    if not least <= value <= most:
-        raise Refused(f"{key} {value:g}: expected {least:g} to {most:g}")
-    return float(value)

@@ -57,22 +57,22 @@ class PageOut:
         return not cut, "; ".join(words)
 
 
-def obstacle(runtime: ChannelRuntime) -> str:
-    """Why no page can be sent on a channel now; "" where one can."""
+def obstacle(runtime: ChannelRuntime) -> tuple[str, bool]:
+    """Why no page can be sent on a channel now, and whether that passes by itself; "" where one can be."""
     state = runtime.state
+    if runtime.loudspeaker_muted:
+        return "its loudspeaker is muted", False
+    if runtime.paged is not None or runtime.stream.paging:
+        return "busy: a page is being sent there", True
     if state.phase is not cs.Phase.IDLE:
         openers = ", ".join(sorted(state.holding or state.active)) or "ending"
-        return f"busy: this gateway transmits there ({openers})"
-    if runtime.paged is not None or runtime.stream.paging:
-        return "busy: a page is being sent there"
+        return f"busy: this gateway transmits there ({openers})", True
     if state.playing:
         names = ", ".join(member.user_name or key for key, member in list(runtime.talkers.items())[:3])
-        return f"busy: {names or 'somebody'} talks there"
-    if runtime.loudspeaker_muted:
-        return "its loudspeaker is muted"
+        return f"busy: {names or 'somebody'} talks there", True
     if not (_has_radio(runtime) or _has_network(runtime)):
-        return "its card is away, and so is the control server"
-    return ""
+        return "its card is away, and so is the control server", False
+    return "", False
 
 
 def prepared(

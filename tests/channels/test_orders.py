@@ -13,6 +13,7 @@ from echostream.archive.page_recorder import PageRing, PageToRecord
 from echostream.audio.format import RATE_HZ
 from echostream.channels.channel_state import Phase
 from echostream.channels.orders import MOST_RELOADS, RELOAD_S
+from echostream.channels.page_orders import MOST_WAITING
 from echostream.config.listen import listen_plan
 from echostream.config.tone_models import TonePlan
 from echostream.events import (
@@ -57,8 +58,8 @@ class Desk(PageHouse):
             CommandAsked(name, channel_id, values, "mqtt", lambda ok, text: self.answers.append((ok, text)))
         )
 
-    def page_out(self, channel_id: str) -> None:
-        self.ask("page_out", channel_id, tone_id="engine-7")
+    def page_out(self, channel_id: str, wait_s: float = 0) -> None:
+        self.ask("page_out", channel_id, tone_id="engine-7", wait_s=wait_s)
 
     def answer(self) -> tuple[bool, str]:
         assert len(self.answers) == 1
@@ -155,6 +156,69 @@ def test_a_page_is_refused_while_another_is_passed_through(desk: Desk) -> None:
     desk.page("dispatch")
     desk.run(10)
     desk.page_out("tac")
+    assert not desk.answer()[0]
+
+
+def test_pages_that_are_ordered_together_go_out_one_after_the_other(desk: Desk) -> None:
+    for _ in range(3):
+        desk.page_out("tac", wait_s=30)
+    played = np.concatenate([desk.run(PAGE_FRAMES + 30)["tac"] for _ in range(3)])
+    assert heard_in(played, plan("ems")) == ["engine-7"] * 3
+    assert desk.answers == [(True, "Engine 7 sent on the radio and to the network")] * 3
+
+
+def test_a_page_waits_until_the_key_is_released_by_itself(desk: Desk) -> None:
+    desk.press("tac")
+    desk.ask("page_out", "tac", tone_id="engine-7")
+    desk.run(200, tac=MIC)
+    assert desk.answers == []
+    desk.press("tac", active=False)
+    played = desk.run(PAGE_FRAMES + 60, tac=MIC)["tac"]
+    assert heard_in(played, plan("ems")) == ["engine-7"]
+    assert desk.answer()[0]
+
+
+def test_a_page_whose_channel_is_never_free_is_refused_at_the_end_of_its_wait(desk: Desk) -> None:
+    desk.press("tac")
+    desk.page_out("tac", wait_s=2)
+    desk.run(99)
+    assert desk.answers == []
+    desk.run(10)
+    assert desk.answer() == (False, "busy: this gateway transmits there (button)")
+    desk.press("tac", active=False)
+    desk.run(300)
+    assert desk.answers == []
+
+
+def test_a_page_that_waits_is_refused_when_the_loudspeaker_is_muted(desk: Desk) -> None:
+    desk.press("tac")
+    desk.page_out("tac", wait_s=30)
+    desk.ask("mute", "tac", what="loudspeaker", muted=True)
+    desk.answers.clear()
+    desk.run(10)
+    assert desk.answer() == (False, "its loudspeaker is muted")
+
+
+def test_more_than_a_few_pages_do_not_wait(desk: Desk) -> None:
+    desk.press("tac")
+    for _ in range(MOST_WAITING + 1):
+        desk.page_out("tac", wait_s=30)
+    assert desk.answer() == (False, f"busy: {MOST_WAITING} pages wait there already")
+
+
+def test_a_page_that_waits_is_answered_when_its_channel_is_removed(desk: Desk) -> None:
+    desk.press("tac")
+    desk.page_out("tac", wait_s=30)
+    assert desk.manager.remove_channel("tac", desk.now).join(2.0)
+    ok, text = desk.answer()
+    assert not ok
+    assert "taken away" in text
+    desk.run(300)
+
+
+@pytest.mark.parametrize("wait_s", [-1, 121, "5", None, float("nan")])
+def test_how_long_a_page_may_wait_is_checked(desk: Desk, wait_s: object) -> None:
+    desk.ask("page_out", "tac", tone_id="engine-7", wait_s=wait_s)
     assert not desk.answer()[0]
 
 
