@@ -9,7 +9,7 @@ from typing import Final
 from echostream.vitals.model import ChannelVitals, DeviceVitals, LinkVitals, Vitals
 
 _CHANNEL_STATE: Final = (
-    *("name", "online", "phase", "stuck", "members", "playing", "capture_present", "playback_present"),
+    *("name", "online", "stuck", "members", "playing", "capture_present", "playback_present"),
     *("has_card", "recording", "input_gain_db", "output_gain_db", "microphone_muted", "loudspeaker_muted"),
 )
 _DEVICE_STATE: Final = ("label", "channel_id", "connected", "quarantined", "talking")

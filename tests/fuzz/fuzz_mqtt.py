@@ -15,7 +15,7 @@ from echostream.mqtt.messages import MOST_LEFT, Messages
 
 _ROOT = "echostream/g"
 _FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "page_out": {"tone_id": quoted("engine-7", "engine-8")},
+    "page_out": {"tone_id": quoted("engine-7", "engine-8"), "wait_s": ("0", "30")},
     "volume": {"gain_db": ("-6", "60", "-60.5", "0.5")},
     "mute": {"what": quoted("microphone", "loudspeaker"), "muted": ("true", "false")},
     "record": {"seconds": ("1", "60", "3600", "0")},
@@ -65,7 +65,8 @@ def run_command(data: bytes) -> bool:
 
 def _check(asked: CommandAsked) -> None:
     values = dict(asked.values)
-    assert set(values) == set(_FIELDS[asked.name])
+    assert set(values) - {"wait_s"} == set(_FIELDS[asked.name]) - {"wait_s"}
+    assert 0 <= float(str(values.get("wait_s", 0))) <= 120
     assert asked.who.startswith("mqtt")
     assert asked.who.isprintable()
     assert values.get("tone_id", "engine-7") == "engine-7"

@@ -37,6 +37,7 @@ def refused(topic: str, payload: bytes, retained: bool = False, **commands: bool
     ("topic", "payload", "values"),
     [
         (f"{A}/page_out", {"tone_id": "engine-7"}, {"tone_id": "engine-7"}),
+        (f"{A}/page_out", {"tone_id": "engine-7", "wait_s": 5}, {"tone_id": "engine-7", "wait_s": 5.0}),
         (f"{A}/volume", {"gain_db": -6}, {"gain_db": -6.0}),
         (f"{A}/mute", {"what": "loudspeaker", "muted": True}, {"what": "loudspeaker", "muted": True}),
         (f"{A}/record", {"seconds": 90}, {"seconds": 90.0}),
@@ -103,6 +104,7 @@ def test_none_is_taken_by_default() -> None:
         (f"{A}/record", b'{"seconds": 0}', "from 1 to 3600"),
         (f"{A}/page_out", b'{"tone_id": "engine-8"}', "no page 'engine-8' in tones.a.alert_tones"),
         (f"{A}/page_out", b"{}", "tone_id"),
+        (f"{A}/page_out", b'{"tone_id": "engine-7", "wait_s": -1}', "from 0 to 120"),
         (f"{A}/reload", b"{}", "belongs to no channel"),
         ("echostream/g/command/volume", b'{"gain_db": 1}', "belongs to a channel"),
         ("echostream/g/channel/b/command/volume", b'{"gain_db": 1}', "no channel 'b' here"),
