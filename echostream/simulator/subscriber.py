@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -22,7 +23,9 @@ from echostream.signals import Waker
 
 log = logging.getLogger(__name__)
 
-SHORT_CHARACTERS: Final = 200
+SHORT_CHARACTERS: Final = 320
+VALUE_CHARACTERS: Final = 30
+ID_PATTERN: Final = re.compile("[0-9a-f-]{32,36}")
 
 
 def subscribe(args: argparse.Namespace) -> int:
@@ -79,11 +82,34 @@ class Lines:
         if self._as_json:
             told = {"topic": message.topic, "payload": text, "qos": message.qos, "retained": message.retained}
             return json.dumps(told, ensure_ascii=False)
-        # One message, one line, and nothing that a terminal would obey.
-        shown = "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text)
-        if self._short and len(shown) > SHORT_CHARACTERS:
-            shown = shown[:SHORT_CHARACTERS] + "…"
-        return f"{message.topic} {shown}"
+        shown = _printable(_shortened(text) if self._short else text)
+        return f"{_printable(message.topic)} {shown}"
+
+
+def _printable(text: str) -> str:
+    """One message, one line, and nothing that a terminal would obey."""
+    return "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text)
+
+
+def _shortened(text: str) -> str:
+    """Of an object in JSON every value a little, else the beginning."""
+    try:
+        told = json.loads(text)
+    except ValueError:
+        told = None
+    if isinstance(told, dict):
+        values = {name: _cut(value) for name, value in told.items()}
+        text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return text if len(text) <= SHORT_CHARACTERS else text[:SHORT_CHARACTERS] + "…"
+
+
+def _cut(value: object) -> object:
+    """An id to its first characters; a path to its end."""
+    if not isinstance(value, str) or len(value) <= VALUE_CHARACTERS:
+        return value
+    if ID_PATTERN.fullmatch(value):
+        return value[:8] + "…"
+    return value if " " in value else "…" + value[-VALUE_CHARACTERS:]
 
 
 def _broker(args: argparse.Namespace) -> tuple[Mqtt, str | None, tuple[str, ...]]:
