@@ -219,7 +219,7 @@ class Delivery:
         return now_s >= self._due_s(line)
 
     def _due_s(self, line: Line) -> float:
-        """When the target is tried next. Something urgent that is new does not wait for a long pause's end."""
+        """When the target is tried next. Something urgent and new does not wait for a long pause's end."""
         new = any(letter.weight >= URGENT and letter.put_s > line.tried_s for letter in line.queue)
         return min(line.next_s, line.tried_s + URGENT_PAUSE_S) if new else line.next_s
 
