@@ -264,11 +264,15 @@ def test_no_more_targets_at_a_time_than_a_small_machine_can_bear() -> None:
     mail.post([letter(name) for name in names], 0.0)
     told = 0
     for round_ in range(3):
+        assert mail.busy(float(round_))
         mail.work(float(round_))
         assert len(post.asked) == AT_ONCE
+        assert mail.busy(float(round_))
+        assert mail.next_s(float(round_)) == 1.0
         told += len(post.asked)
         post.answer(True)
     mail.work(4.0)
+    assert not mail.busy(4.0)
     assert told == len(names)
     assert not spool.items
 

@@ -131,6 +131,18 @@ def test_one_that_was_steady_for_long_is_told_as_before() -> None:
     assert [state for _, state in story.states] == [RAISED, RECOVERED] * 2
 
 
+def test_what_is_well_is_not_remembered_but_for_what_has_just_ended() -> None:
+    story = Story(rule(for_s=10))
+    story.every_second([90.0, 70.0])
+    assert idle(story.watch, 2.0)
+    story.every_second([90.0] * 12, 10.0)
+    assert not idle(story.watch, 21.0)
+    story.every_second([70.0] * 40, 22.0)
+    assert [state for _, state in story.states] == [RAISED, RECOVERED]
+    assert not idle(story.watch, 62.0)
+    assert idle(story.watch, 62.0 + FLAPS_WITHIN_S)
+
+
 def test_clipping_is_an_average_so_that_peaks_of_speech_are_enough() -> None:
     story = Story(rule("clipping"))
     story.every_second([0.0, 0.0, 8.0, 0.0, 6.0])
