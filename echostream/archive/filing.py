@@ -274,6 +274,7 @@ def _told(place: Place, recording: Recording) -> RecordingFiled:
         sha256=recording.sha256,
         pages=tuple((tone.tone_id, tone.start_us) for tone in recording.tones),
         channel_id=recording.channel_id,
+        trigger=recording.trigger,
     )
 
 

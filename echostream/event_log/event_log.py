@@ -80,6 +80,17 @@ class Waiting:
         return sum(len(queue) for queue in self._queues.values())
 
 
+def is_routine(notice: Notice) -> bool:
+    """One more segment of what is recorded all the time, without a page in it: the index of recordings knows
+    it, and a thousand microphones would fill a disk with saying so."""
+    data = notice.data
+    return (
+        notice.kind == "recording"
+        and (data.get("state"), data.get("trigger")) == ("filed", "continuous")
+        and not data.get("tone_ids")
+    )
+
+
 class EventLog(Worker):
     """Thread `event-log`. written: events on the disk; lost: those that gave way, and were told of; error:
     why it cannot write; "" when it can."""
@@ -91,7 +102,7 @@ class EventLog(Worker):
         directory = log_directory(events.directory)
         self._place = events.directory
         self._files = LogFiles(directory, gateway_id, self._stopping)
-        self._purge = Purge(directory, events.keep_days)
+        self._purge = Purge(directory, events.keep_days, events.keep_mb)
         self._table = TableCopy(directory, recording, database_url, post) if recording.enabled else None
         self._waiting = Waiting()
         self._retry_s = RETRY_MIN_S
@@ -105,7 +116,8 @@ class EventLog(Worker):
 
     def take(self, notice: Notice) -> None:
         """Told what happened. Any thread, never blocks."""
-        self._waiting.put(notice)
+        if not is_routine(notice):
+            self._waiting.put(notice)
 
     def look(self, vitals: Vitals) -> None:
         """Told how the gateway is: that is not an event."""
@@ -195,12 +207,12 @@ class EventLog(Worker):
             return
         self._purge_at_s = now + PURGE_S
         try:
-            oldest_kept, gone = self._purge.run(now)
+            gone = self._purge.run(now)
         except OSError as error:
             log.warning("event log: old events stay: %s: %s", error.filename, error.strerror or error)
             return
         if gone:
             days = f"{gone[0]} to {gone[-1]}" if len(gone) > 1 else gone[0]
-            log.info("event log: deleted, older than events.keep_days: %s", days)
-        if self._table is not None:
-            self._table.purged(oldest_kept)
+            log.info("event log: deleted, beyond events.keep_days or keep_mb: %s", days)
+            if self._table is not None:
+                self._table.written()

@@ -1,9 +1,10 @@
-"""Deletes what is older than events.keep_days: whole days, and nothing that a wrong clock calls old."""
+"""Deletes what is older than events.keep_days, and what is more than events.keep_mb: whole days, and nothing
+that a wrong clock calls old."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,40 +23,54 @@ class Purge:
         self,
         directory: Path,
         keep_days: float | None,
+        keep_mb: float | None = None,
         clock: Callable[[], float] = time.time,
         quality: Callable[[], ClockQuality] = kernel_clock,
     ) -> None:
         self._directory = directory
         self._keep_days = keep_days
+        self._keep_mb = keep_mb
         self._clock = clock
         self._quality = quality
         self._trust = ClockTrust()
 
-    def run(self, now: float) -> tuple[str, list[str]]:
-        """The oldest day that is kept ("" where nothing may be called old), and the days that were deleted.
-
-        now: monotonic seconds. OSError.
-        """
+    def run(self, now: float) -> list[str]:
+        """The days that were deleted. now: monotonic seconds. OSError."""
         unix_s = self._clock()
         trusted = self._trust.may_judge(unix_s, now, self._quality().state == "synchronised")
-        if self._keep_days is None or not trusted:
-            return "", []
-        oldest_kept = day_of(int((unix_s - self._keep_days * 86_400) * 1e6))
-        gone = []
-        for path in too_old(day_files(self._directory), oldest_kept):
+        files = day_files(self._directory)
+        gone: list[Path] = []
+        if self._keep_days is not None and trusted:
+            oldest_kept = day_of(int((unix_s - self._keep_days * 86_400) * 1e6))
+            gone = too_old(files, oldest_kept)
+        if self._keep_mb is not None:
+            gone += too_much([path for path in files if path not in gone], round(self._keep_mb * 1e6))
+        for path in gone:
             path.unlink(missing_ok=True)
-            gone.append(path.stem)
-        return oldest_kept, gone
+        return [path.stem for path in gone]
 
 
-def too_old(files: list[Path], oldest_kept: str) -> list[Path]:
+def too_old(files: Sequence[Path], oldest_kept: str) -> list[Path]:
     """Of earlier days, and written before everything that is kept: a gateway whose clock was years behind
     when it started has written what is news into an old day's file. OSError."""
     old = [path for path in files if path.stem < oldest_kept]
-    if not old:
-        return []
     kept = [path for path in files if path.stem >= oldest_kept]
-    if not kept:
+    if not old or not kept:
         return []  # the newest there is: a gateway that was off for years
     kept_from = first_number(kept[0])
     return [path for path in old if last_number(path) < kept_from]
+
+
+def too_much(files: Sequence[Path], most_bytes: int) -> list[Path]:
+    """Those that were written first, whatever the clock said; never the last one. OSError."""
+    sizes = {path: path.stat().st_size for path in files}
+    excess = sum(sizes.values()) - most_bytes
+    gone: list[Path] = []
+    if excess <= 0:
+        return gone
+    for path in sorted(files, key=last_number)[:-1]:
+        if excess <= 0:
+            break
+        gone.append(path)
+        excess -= sizes[path]
+    return gone

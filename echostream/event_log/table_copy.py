@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from echostream.config.recording_models import Recording
 from echostream.coordinator.worker import Worker
 from echostream.errors import IndexCorrupt, IndexUnavailable
-from echostream.event_log.files import day_files
+from echostream.event_log.files import day_files, first_number
 from echostream.event_log.lines import Logged, decode
 from echostream.events import Post
 from echostream.index.door import FILE_NAME, move_aside, open_index
@@ -45,17 +45,11 @@ class TableCopy(Worker):
         self._told = threading.Event()
         self._log_ended = threading.Event()
         self._retry_s = RETRY_MIN_S
-        self._oldest_kept = ""
         self.copied = 0
         self.error = ""
 
     def written(self) -> None:
-        """There is more in the files. Any thread."""
-        self._told.set()
-
-    def purged(self, oldest_kept: str) -> None:
-        """Days before this one that have no file any more go from the table too. Any thread."""
-        self._oldest_kept = oldest_kept
+        """There is more in the files, or less. Any thread."""
         self._told.set()
 
     def log_ended(self) -> None:
@@ -101,9 +95,10 @@ class TableCopy(Worker):
                 table.add(path.stem, begin, end, [as_row(path.stem, one) for one in events])
                 self.copied += len(events)
         gone = there.keys() - {path.stem for path in files}
-        old = {day for day in gone if day < self._oldest_kept}
-        if old:
-            table.purge(old)
+        if gone and files:
+            # What was purged was written before all that is left; another file may only be away for now.
+            first = min(first_number(path) for path in files)
+            table.purge({day for day in gone if table.last_line(day) < first})
         if self.error:
             log.info("event log: the table in the index is up to date again")
         self.error, self._retry_s = "", RETRY_MIN_S

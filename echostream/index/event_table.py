@@ -50,6 +50,12 @@ class EventTable:
             else:
                 connection.execute(sa.update(event_days).where(*where).values(bytes=end))
 
+    def last_line(self, day: str) -> int:
+        """Of a day; 0 where there is none."""
+        query = sa.select(sa.func.max(events.c.line)).where(events.c.log == self._log, events.c.day == day)
+        with transaction(self._engine) as connection:
+            return connection.execute(query).scalar() or 0
+
     def purge(self, days: Collection[str]) -> None:
         """These days go: the one way in which rows are deleted."""
         for day in sorted(days):

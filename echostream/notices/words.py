@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Final
 
 from echostream.events import (
@@ -99,12 +98,12 @@ def device(change: DeviceChange) -> str:
 
 
 def recorded(path: str, what: str, duration_s: float, error: str = "") -> str:
-    name = PurePath(path).name or "a page"
+    name = path.rpartition("/")[2] or "a page"
     return f"{name} {what} ({duration_s:.1f} s)" + (f": {error}" if error else "")
 
 
 def uploaded(event: RecordingUploaded) -> str:
-    return f"{PurePath(event.path).name} is in {event.bucket} as {event.key}"
+    return f"{event.path.rpartition('/')[2]} is in {event.bucket} as {event.key}"
 
 
 def at_risk(event: RecordingAtRisk) -> str:

@@ -18,7 +18,7 @@ from echostream.event_log.event_log import EventLog, Waiting
 from echostream.event_log.files import log_directory
 from echostream.event_log.reading import Wanted, read
 from echostream.events import Event
-from echostream.notices.notice import Notice, Weight
+from echostream.notices.notice import Json, Notice, Weight
 
 
 def notice(text: str, weight: Weight = Weight.EVENT) -> Notice:
@@ -137,3 +137,12 @@ def _took_s(log: EventLog, one: Notice) -> float:
     for _ in range(100):
         log.take(one)
     return time.perf_counter() - began_s
+
+
+def test_a_segment_of_what_is_always_recorded_is_no_news(tmp_path: Path) -> None:
+    data: dict[str, Json] = {"state": "filed", "trigger": "continuous", "tone_ids": []}
+    with running(tmp_path) as log:
+        news: list[dict[str, Json]] = [{"trigger": "vox"}, {"tone_ids": ["engine-7"]}, {"state": "failed"}]
+        for more in ({}, *news):
+            log.take(Notice("recording", 1, str(more), data={**data, **more}))
+    assert texts(tmp_path) == ["{'trigger': 'vox'}", "{'tone_ids': ['engine-7']}", "{'state': 'failed'}"]

@@ -266,7 +266,7 @@ def purge(directory: Path, keep_days: float | None, now_us: int, synchronised: b
     from echostream.archive.wall_clock import ClockQuality
 
     quality = ClockQuality("synchronised" if synchronised else "unsynchronised", 1.0)
-    return Purge(directory, keep_days, lambda: now_us / 1e6, lambda: quality).run(100.0)[1]
+    return Purge(directory, keep_days, None, lambda: now_us / 1e6, lambda: quality).run(100.0)
 
 
 def test_whole_days_go_when_they_are_too_old(tmp_path: Path) -> None:
@@ -294,3 +294,39 @@ def test_news_written_under_an_old_clock_stays(tmp_path: Path) -> None:
 def test_the_only_day_stays(tmp_path: Path) -> None:
     LogFiles(tmp_path).append([notice()])
     assert too_old(day_files(tmp_path), "2030-01-01") == []
+
+
+def test_a_log_that_is_too_large_loses_what_was_written_first(tmp_path: Path) -> None:
+    files = LogFiles(tmp_path)
+    for day in (3, 1, 2):  # a clock that was set
+        files.append([notice("x" * 1000, at_us=NOON_US + day * DAY_US)] * 10)
+    size = sum(path.stat().st_size for path in day_files(tmp_path))
+    assert Purge(tmp_path, None, size / 1e6).run(0.0) == []
+    assert Purge(tmp_path, None, (size - 10) / 1e6).run(0.0) == [day_of(NOON_US + 3 * DAY_US)]
+    assert Purge(tmp_path, None, 0.0001).run(0.0) == [day_of(NOON_US + DAY_US)]
+    assert numbers(tmp_path) == list(range(21, 31))
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(-3, 3), st.sampled_from(["page", "admin"])), max_size=4), max_size=8
+    ),
+    st.tuples(st.integers(-3, 3), st.integers(-3, 3)),
+    st.sampled_from([(), ("page",)]),
+)
+def test_what_is_read_is_what_fits_in_the_order_of_writing(
+    tmp_path_factory: pytest.TempPathFactory,
+    batches: list[list[tuple[int, str]]],
+    days: tuple[int, int],
+    kinds: tuple[str, ...],
+) -> None:
+    directory = tmp_path_factory.mktemp("read")
+    written: list[Logged] = []
+    for batch in batches:
+        made = [notice(at_us=NOON_US + day * DAY_US, kind=kind) for day, kind in batch]
+        written += LogFiles(directory).append(made)
+    wanted = Wanted(NOON_US + days[0] * DAY_US, NOON_US + days[1] * DAY_US, kinds)
+    fit = [one.number for one in written if wanted.fits(one)]
+    assert numbers(directory, wanted) == fit
+    assert [one.number for one in read(directory, wanted, newest_first=True)] == fit[::-1]
+    assert [one.number for one in tail(directory, wanted, 2)] == fit[-2:]
