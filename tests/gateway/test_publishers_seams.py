@@ -27,7 +27,7 @@ VITALS = Vitals(0, 0.0, "g", "1", (), (), BOARD, ())
 
 def everything(directory: Path, **more: object) -> Document:
     """A configuration in which each publisher runs, and finds nobody."""
-    rule = {"name": "broker", "on": "broker_away", "targets": ["chief"]}
+    rule = {"name": "broker", "on": "broker_gone", "targets": ["chief"]}
     alerts = {"enabled": True, "targets": [{"name": "chief", "url": {"env": "URL"}}], "rules": [rule]}
     document = small(
         events={"directory": str(directory / "events"), "report_at": "06:00"},
