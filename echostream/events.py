@@ -227,7 +227,7 @@ class PassthroughChanged:
 class RecordingClosed:
     """A recording is whole. started_at_s: Unix seconds of its first sample; error: why it ended early.
 
-    pages: tone_id and start (Unix microseconds) of each page in it.
+    pages: tone_id and start (Unix microseconds) of each page in it. trigger: as in archive.recording.
     """
 
     channel_id: str
@@ -237,6 +237,7 @@ class RecordingClosed:
     duration_s: float
     error: str = ""
     pages: tuple[tuple[str, int], ...] = ()
+    trigger: str = "page"
 
 
 @dataclass(frozen=True, slots=True)

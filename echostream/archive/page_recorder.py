@@ -266,7 +266,8 @@ class PageRecorder(Worker):
             page.channel_id,
             where,
         )
-        self._post(RecordingClosed(page.channel_id, "", tuple(page.tone_ids), page.started_at_s, 0.0, where))
+        tone_ids, began_s = tuple(page.tone_ids), page.started_at_s
+        self._post(RecordingClosed(page.channel_id, "", tone_ids, began_s, 0.0, where, trigger=page.trigger))
 
     def _write_all(self) -> None:
         if self._recordings:
@@ -369,5 +370,14 @@ class PageRecorder(Worker):
             log.info("Recorded %s on %s: %s (%.0f s)", what, page.channel_id, path, duration_s)
         pages = tuple((tone.tone_id, tone.start_us) for tone in recording.file.meta.tones)
         self._post(
-            RecordingClosed(page.channel_id, path, tone_ids, page.started_at_s, duration_s, error, pages)
+            RecordingClosed(
+                page.channel_id,
+                path,
+                tone_ids,
+                page.started_at_s,
+                duration_s,
+                error,
+                pages,
+                recording.file.meta.trigger,
+            )
         )

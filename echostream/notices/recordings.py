@@ -13,14 +13,14 @@ Pages = Sequence[tuple[str, int]]
 
 
 def closed(event: RecordingClosed, gateway_id: str, at_us: int) -> Notice:
-    """A page's recording is whole, or could not be made."""
+    """A recording of a page, or one that somebody asked for, is whole, or could not be made."""
     state = "failed" if event.error else "closed"
     data: dict[str, Json] = {
         "state": state,
         "path": event.path,
         "source": event.channel_id,
         "source_kind": "channel",
-        "trigger": "page",
+        "trigger": event.trigger,
         **_pages(event.tone_ids, event.pages, gateway_id, event.channel_id),
         "started_at_us": round(event.started_at_s * 1e6),
         "duration_s": round(event.duration_s, 3),
