@@ -37,7 +37,11 @@ SUSPICIONS: Final = 2
 PROOFS: Final = 2
 """So many that ended while that publication was alone on its way: it is left out."""
 MOST_LEFT_OUT: Final = 64
+LEFT_OUT_S: Final = 3600.0
+"""So long it is left out; a connection after that tries again, for policies are mended."""
 MOST_REASONS: Final = 16
+SLOW_S: Final = 3600.0
+"""So long after the broker said that it was too much, publications are rationed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class MqttLink(Worker):
         """Of failures since the last connection, as far as they were logged."""
         self._suspect: int | str | None = None
         self._suspicions = 0
+        self._slow_until_s = 0.0
+        self._left_out_until_s = 0.0
         self._left_out: frozenset[int | str] = frozenset()
 
     def serve(
@@ -210,9 +216,18 @@ class MqttLink(Worker):
         assert self._wake_fd is not None
         self._outbox.connected()
         self._on_connected()
-        careful = self._suspicions >= SUSPICIONS
+        if time.monotonic() > self._left_out_until_s:
+            self._left_out = frozenset()
+        careful, slow = self._suspicions >= SUSPICIONS, time.monotonic() < self._slow_until_s
         session = Session(
-            connection, self._outbox, self._on_received, self._taken, careful, self._left_out, self._drain
+            connection,
+            self._outbox,
+            self._on_received,
+            self._taken,
+            careful,
+            slow,
+            self._left_out,
+            self._drain,
         )
         try:
             session.run(self.greeting.subscriptions, self._wake_fd, self._stopping)
@@ -220,7 +235,11 @@ class MqttLink(Worker):
         except ConnectionEnded as error:
             if error.by_broker:
                 self._suspect_one(session, careful)
+            session.slow |= error.code in reasons.TOO_MUCH
             return str(error), error.code
+        finally:
+            if session.slow and not slow:
+                self._slow_until_s = time.monotonic() + SLOW_S
         return "left", 0
 
     def _drain(self) -> None:
@@ -245,6 +264,7 @@ class MqttLink(Worker):
         if self._suspicions >= SUSPICIONS + PROOFS:
             if len(self._left_out) < MOST_LEFT_OUT:
                 self._left_out |= {culprit.identity}
+                self._left_out_until_s = time.monotonic() + LEFT_OUT_S
             log.error(
                 "mqtt: the broker hangs up at %s; it is left out. Its access list or policy should allow it",
                 culprit.message.topic,

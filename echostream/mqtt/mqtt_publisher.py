@@ -63,7 +63,7 @@ class MqttPublisher(Worker):
         self._outbox = Outbox(self._spool, self._link.wake)
         self._link.serve(self._outbox, self._inbox.connected, self._inbox.received)
         self._pace = CommandPace()
-        self._figures = (0, 0.0, 0, 0)
+        self._oldest_s = 0.0
 
     @property
     def workers(self) -> Sequence[Worker]:
@@ -79,12 +79,18 @@ class MqttPublisher(Worker):
 
     def link(self) -> LinkVitals | None:
         """How this way out is."""
-        waiting, oldest_s, dropped, size = self._figures
-        link = self._link
-        for_s = time.monotonic() - link.since_s
+        link, spool, waiting = self._link, self._spool, self._spool.count
         return LinkVitals(
-            "mqtt", link.up, for_s, waiting, oldest_s, dropped, link.sent, size, link.detail
-        )  # fmt: skip
+            "mqtt",
+            link.up,
+            time.monotonic() - link.since_s,
+            waiting,
+            self._oldest_s if waiting else 0.0,
+            spool.dropped + self._outbox.refused + self._inbox.dropped,
+            link.sent,
+            spool.bytes_waiting,
+            link.detail,
+        )
 
     def _unblock(self) -> None:
         self._inbox.wake()
@@ -116,7 +122,6 @@ class MqttPublisher(Worker):
         if not self._link.ended.wait(STOP_S):
             self._link.interrupt()
             self._link.ended.wait(STOP_S)
-        self._measure()
         self._spool.close()
 
     def _round(self) -> None:
@@ -139,7 +144,7 @@ class MqttPublisher(Worker):
             messages += self._messages.of_vitals(vitals)
         if messages:
             self._outbox.take(messages)
-        self._measure()
+        self._oldest_s = self._spool.oldest_s
 
     def _command(self, received: Received, now: float) -> list[Message]:
         asked = self._messages.command(received.topic, received.payload, received.retained)
@@ -157,11 +162,6 @@ class MqttPublisher(Worker):
 
     def _answerer(self, asked: CommandAsked) -> Answerer:
         return Answerer(asked, self._inbox)
-
-    def _measure(self) -> None:
-        spool = self._spool
-        dropped = spool.dropped + self._outbox.refused + self._inbox.dropped
-        self._figures = (spool.count, spool.oldest_s, dropped, spool.bytes_waiting)
 
 
 class Answerer:

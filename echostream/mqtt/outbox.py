@@ -60,6 +60,7 @@ class Outbox:
         self._arrived: list[int] = []
         self._later: dict[int, tuple[float, Item]] = {}
         self._tries: dict[int, int] = {}
+        self._states_later: dict[str, float] = {}
 
     # ---- thread mqtt
 
@@ -111,6 +112,9 @@ class Outbox:
             self._flying.add(item.number)
             return Outgoing(of_item(item), item.number)
         with self._lock:
+            for topic in [topic for topic, at in self._states_later.items() if at <= now]:
+                del self._states_later[topic]
+                self._due[topic] = None
             if kind == "telemetry":
                 return Outgoing(self._telemetry.popleft()) if self._telemetry else None
             for topic in self._due:
@@ -132,8 +136,11 @@ class Outbox:
 
     def later(self, outgoing: Outgoing, now: float) -> float:
         """Not now: what comes after goes on. Seconds until it is tried again; 0: with the next connection."""
-        number = outgoing.number
+        number, topic = outgoing.number, outgoing.message.topic
         self._flying.discard(number)
+        if topic in self._states and outgoing.message.kind == "state":
+            self._states_later[topic] = now + LATER_S[0]
+            return LATER_S[0]
         if not number or len(self._later) >= MOST_LATER:
             return 0.0
         tries = self._tries[number] = self._tries.get(number, 0) + 1
@@ -177,6 +184,7 @@ class Outbox:
 
     def _rewind(self) -> None:
         self.flush()
+        self._states_later.clear()
         self._after = 0
         self._ahead.clear()
 

@@ -18,6 +18,9 @@ PACKET_TOO_LARGE: Final = 0x95
 QUOTA: Final = 0x97
 PAYLOAD_INVALID: Final = 0x99
 
+TOO_FAST: Final = 0x96
+TOO_MUCH: Final = (TOO_FAST, QUOTA)
+
 _WORDS: Final = {
     0x80: "unspecified error; the broker's log says more",
     0x81: "malformed packet",
@@ -36,7 +39,7 @@ _WORDS: Final = {
     TOPIC_INVALID: "the broker refuses the topic",
     0x93: "more at once than the broker takes",
     PACKET_TOO_LARGE: "larger than the broker takes: raise its limit (Mosquitto: max_packet_size)",
-    0x96: "faster than the broker takes",
+    TOO_FAST: "faster than the broker takes",
     QUOTA: "the broker's quota is used up",
     0x98: "ended by somebody at the broker",
     PAYLOAD_INVALID: "the broker refuses the payload",

@@ -13,6 +13,7 @@ from echostream.mqtt import reasons
 from echostream.mqtt.connection import Connection, ConnectionEnded, Received
 from echostream.mqtt.message import Message
 from echostream.mqtt.outbox import Outbox, Outgoing
+from echostream.mqtt.pace import OUT_BURST, OUT_PER_SECOND, Bucket
 from echostream.mqtt.reasons import Verdict
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ WINDOW_BYTES: Final = 64 * 1024
 STATES_SHARE: Final = 16
 """Of the window, so that a long backlog of events does not hold back how things are now."""
 ANSWER_S: Final = 30.0
+SLOW_TURN_S: Final = 0.1
 FLUSH_S: Final = 0.25
 LAST_WORDS_S: Final = 1.2
 FAREWELL_S: Final = 0.3
@@ -38,7 +40,7 @@ class _Flight:
 
 class Session:
     """Runs on thread `mqtt-link`. careful: one publication at a time, so that the one at which the broker
-    hangs up is known."""
+    hangs up is known. slow: so many a second, as it is once the broker said that it was too much."""
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Session:
         on_received: Callable[[Received], None],
         on_taken: Callable[[int], None],
         careful: bool,
+        slow: bool,
         left_out: frozenset[int | str],
         woken: Callable[[], None],
     ) -> None:
@@ -56,6 +59,8 @@ class Session:
         self._outbox = outbox
         self._on_received = on_received
         self._on_taken = on_taken
+        self.slow = slow
+        self._ration = Bucket(OUT_BURST, OUT_PER_SECOND)
         self._careful = careful
         self._left_out = left_out
         self._woken = woken
@@ -65,6 +70,7 @@ class Session:
         self._bytes_flying = 0
         self._flushed_s = 0.0
         self._said: set[int] = set()
+        self._put_off_said: set[str] = set()
 
     @property
     def culprit(self) -> Outgoing | None:
@@ -77,7 +83,7 @@ class Session:
             self._subscribe(topic, qos)
         while not stop.is_set():
             self._fill()
-            self._turn(1.0, wake)
+            self._turn(SLOW_TURN_S if self.slow else 1.0, wake)
 
     def last_words(self, drained: threading.Event, wake: int, will: Message) -> None:
         """What is left, within a second; then that we leave. Raises ConnectionEnded."""
@@ -114,7 +120,9 @@ class Session:
             self._send(telemetry)
 
     def _has_room(self) -> bool:
-        return len(self._flying) < self._window and self._bytes_flying < WINDOW_BYTES
+        if len(self._flying) >= self._window or self._bytes_flying >= WINDOW_BYTES:
+            return False
+        return not self.slow or self._ration.take(time.monotonic())
 
     def _send(self, outgoing: Outgoing) -> None:
         message = outgoing.message
@@ -152,7 +160,7 @@ class Session:
         for received in self._connection.received():
             self._on_received(received)
         now = time.monotonic()
-        if now - self._flushed_s >= FLUSH_S:
+        if not self._flying or now - self._flushed_s >= FLUSH_S:
             self._flushed_s = now
             self._outbox.flush()
         oldest = next(iter(self._flying.values()), None)
@@ -174,6 +182,7 @@ class Session:
             elif verdict is Verdict.NEVER:
                 self._refuse(flight.outgoing, answer.code)
             else:
+                self.slow |= answer.code in reasons.TOO_MUCH
                 self._put_off(flight.outgoing, reasons.words(answer.code))
         if taken:
             self._on_taken(taken)
@@ -186,7 +195,7 @@ class Session:
 
     def _put_off(self, outgoing: Outgoing, why: str) -> None:
         wait_s = self._outbox.later(outgoing, time.monotonic())
-        if not outgoing.number:
-            log.warning("mqtt: %s: %s; again with the next connection", outgoing.message.topic, why)
-        elif wait_s:
-            log.warning("mqtt: %s: %s; again in %.0f s", outgoing.message.topic, why, wait_s)
+        again = f"again in {wait_s:.0f} s" if wait_s else "again with the next connection"
+        level = logging.DEBUG if why in self._put_off_said else logging.WARNING
+        self._put_off_said.add(why)
+        log.log(level, "mqtt: %s: %s; %s", outgoing.message.topic, why, again)

@@ -42,7 +42,7 @@ class DamagedFile(sqlite3.DatabaseError):
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """Open it, or make it and its folder. Raises sqlite3.Error; `is_broken` says whether the file is to blame."""
+    """Open it, or make it and its folder. Raises sqlite3.Error: `is_broken` says if the file is to blame."""
     if not path.exists():
         try:
             path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)

@@ -44,6 +44,8 @@ class KeptSpool:
         self._gone: set[int] = set()
         self._again_at: float | None = None
         self._dropped = 0
+        self._left = (0, 0)
+        """Count and bytes of what was on the disk when it was closed."""
         self._said = ""
         self._since = clock()
         self._ages: list[tuple[int, float]] = []
@@ -89,22 +91,24 @@ class KeptSpool:
             if disk is not None and self._gone:
                 self._forget(disk)
 
+    # These three wait for nobody: whoever asks once a second must not wait for a disk.
+
     @property
     def count(self) -> int:
-        with self._lock:
-            on_disk = 0 if self._disk is None else self._disk.count - len(self._gone)
-            return max(0, on_disk) + len(self._memory)
+        disk = self._disk
+        on_disk = self._left[0] if disk is None else disk.count - len(self._gone)
+        return max(0, on_disk) + len(self._memory)
 
     @property
     def bytes_waiting(self) -> int:
-        with self._lock:
-            return (0 if self._disk is None else self._disk.bytes_waiting) + self._memory_bytes
+        disk = self._disk
+        return (self._left[1] if disk is None else disk.bytes_waiting) + self._memory_bytes
 
     @property
     def dropped(self) -> int:
         """How many gave way since the start."""
-        with self._lock:
-            return self._dropped + (0 if self._disk is None else self._disk.dropped)
+        disk = self._disk
+        return self._dropped + (0 if disk is None else disk.dropped)
 
     @property
     def oldest_s(self) -> float:
@@ -193,6 +197,7 @@ class KeptSpool:
 
     def _close(self) -> None:
         if self._disk is not None:
+            self._left = (self._disk.count, self._disk.bytes_waiting)
             self._dropped += self._disk.dropped
             self._disk.close()
             self._disk = None

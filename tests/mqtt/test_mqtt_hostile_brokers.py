@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,35 @@ def test_quota_that_is_used_up_is_tried_again_later_and_the_rest_goes_on(
         broker.wait_for(lambda: len(broker.payloads("events/fire")) == 4)
         running.wait_empty()
     assert broker.payloads("events/fire") == [b"alarm", b"2", b"alarm", b"alarm"]
+
+
+def test_state_that_found_no_quota_is_said_again_without_a_new_connection(
+    tmp_path: Path, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LATER_S", (0.2,))
+    answers = [0x97, 0]
+    broker.script.judge = lambda one: answers.pop(0) if one.topic == "s/fire" else 0
+    with house(tmp_path, broker.port) as running:
+        running.tell(state("s/fire", "1"))
+        broker.wait_for(lambda: broker.payloads("s/fire") == [b"1", b"1"])
+    assert broker.connections == 1
+
+
+def test_broker_that_finds_it_too_much_gets_it_slowly(tmp_path: Path, broker: ScriptedBroker) -> None:
+    at_s: list[float] = []
+
+    def judge(one: Published) -> int:
+        at_s.append(time.monotonic())
+        return 0x97 if len(at_s) == 70 else 0
+
+    broker.script.judge = judge
+    with house(tmp_path, broker.port) as running:
+        running.wait_up()
+        running.tell(*(event(f"{at}") for at in range(200)))
+        broker.wait_for(lambda: len(at_s) >= 195)
+    between_s = at_s[194] - at_s[144]
+    assert 0.7 < between_s < 3.0, "fifty publications take about a second"
+    assert broker.connections == 1
 
 
 @pytest.mark.parametrize("topic", ["events/fire", "s/bad"])
@@ -218,6 +248,14 @@ def test_two_gateways_of_one_name_are_told_so_and_do_not_throw_each_other_out_fo
         broker.send_to_all(disconnect_packet(0x8E))
         running.wait_down("mqtt.client_id")
         running.wait_up()
+
+
+def test_end_is_bounded_while_a_broker_is_silent_within_tls(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with house(tmp_path, listener.getsockname()[1], settings={"tls": {}}):
+            connection, _ = listener.accept()
+            time.sleep(0.1)
+        connection.close()
 
 
 def test_name_that_does_not_resolve_is_said(tmp_path: Path) -> None:
