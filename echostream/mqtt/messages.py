@@ -72,7 +72,9 @@ class Messages:
         """States that changed; levels and health when it is their time."""
         found: list[Message] = []
         for channel in vitals.channels:
-            found += self._seen_channel(channel, vitals)
+            of_channel = self._channels.get(channel.channel_id)
+            if of_channel is not None:  # in a reload a look may still be one at the old channels
+                found += self._seen_channel(of_channel, channel, vitals)
         for place, device in enumerate(vitals.devices):
             facts = self._devices.get(device.name)
             if facts is not None:
@@ -191,8 +193,7 @@ class Messages:
                     found += self._retained.changed(topic, {**last, "recording": recording}, notice.at_us)
         return found
 
-    def _seen_channel(self, channel: ChannelVitals, vitals: Vitals) -> list[Message]:
-        facts = self._channels.setdefault(channel.channel_id, Facts())
+    def _seen_channel(self, facts: Facts, channel: ChannelVitals, vitals: Vitals) -> list[Message]:
         facts.see(seen.channel_state(channel))
         topic = self._topics.channel(channel.channel_id, "state")
         found = self._retained.changed(topic, facts.values, vitals.at_us)

@@ -221,6 +221,12 @@ def test_unknown_devices_leave_nothing_at_the_broker() -> None:
     assert not [one for one in own.of_vitals(look) if "/device/" in one.topic]
 
 
+def test_a_channel_that_was_taken_out_leaves_nothing_at_the_broker() -> None:
+    own = Messages(configuration(("a",)))
+    assert not [one for one in own.of_vitals(vitals(1.0)) if "fire" in one.topic]
+    assert [one.kind for one in own.of_notice(page_notice(channel_id="fire/tac é"))] == ["event", "event"]
+
+
 def test_the_last_page_gets_its_recording() -> None:
     own = Messages(configuration())
     own.of_notice(page_notice())

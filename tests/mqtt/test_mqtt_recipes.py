@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import socket
+import ssl
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from authority import Pair
 from config_documents import small
 from mosquitto import Mosquitto, Settings, binary
 from mqtt_scenes import page_notice, vitals
@@ -118,7 +123,9 @@ def test_every_command_is_on_the_page_as_it_is_taken() -> None:
 
 
 @contextmanager
-def running(config: Config, password: str, folder: Path, asked: list[Event]) -> Iterator[MqttPublisher]:
+def running(
+    config: Config, password: str | None, folder: Path, asked: list[Event]
+) -> Iterator[MqttPublisher]:
     publisher = MqttPublisher(config, password, folder / "mqtt.sqlite3", asked.append)
     for worker in publisher.workers:
         worker.start()
@@ -227,6 +234,35 @@ def test_a_new_configuration_leaves_nothing_of_the_old_one_at_the_broker(
         status = f"echostream/{NAME}/status"
         late.wait_for(lambda heard: status in {one.topic for one in heard})
         assert not gone & {one.topic for one in late.heard}
+
+
+@HAS_BROKER
+def test_the_certificates_of_the_recipe_are_believed(tmp_path: Path) -> None:
+    """Also as strictly as Python 3.13 looks at them."""
+    (shell,) = examples("sh", "openssl req -x509")
+    lines = shell.replace("\\\n", " ").replace("mqtt.lan", "localhost").splitlines()
+    script = "\n".join(line for line in lines if line.startswith(("openssl", "printf")))
+    subprocess.run(["sh", "-ec", script], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    pair = Pair(tmp_path / "broker.pem", tmp_path / "broker.key")
+    broker = Mosquitto(tmp_path / "broker", Settings(pair=pair))
+    broker.start()
+    try:
+        context = ssl.create_default_context(cafile=str(tmp_path / "broker-ca.pem"))
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        address = ("localhost", broker.port)
+        with (
+            socket.create_connection(address, 5) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as secure,
+        ):
+            assert secure.version() is not None
+        config = configuration(port=broker.port, tls={"ca_file": str(tmp_path / "broker-ca.pem")})
+        with running(config, None, tmp_path, []) as publisher:
+            deadline_s = time.monotonic() + 10
+            while not (link := publisher.link()) or not link.up:
+                assert time.monotonic() < deadline_s, link
+                time.sleep(0.02)
+    finally:
+        broker.stop()
 
 
 # ---- AWS IoT
