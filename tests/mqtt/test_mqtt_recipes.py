@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from authority import Pair
 from config_documents import small
 from mosquitto import Mosquitto, Settings, binary
 from mqtt_scenes import page_notice, vitals
@@ -237,14 +236,24 @@ def test_a_new_configuration_leaves_nothing_of_the_old_one_at_the_broker(
 
 
 @HAS_BROKER
-def test_the_certificates_of_the_recipe_are_believed(tmp_path: Path) -> None:
-    """Also as strictly as Python 3.13 looks at them."""
+def test_the_broker_of_the_recipe_takes_the_gateway_of_the_recipe(tmp_path: Path) -> None:
+    """Its certificates are believed, also as strictly as Python 3.13 looks at them."""
     (shell,) = examples("sh", "openssl req -x509")
     lines = shell.replace("\\\n", " ").replace("mqtt.lan", "localhost").splitlines()
     script = "\n".join(line for line in lines if line.startswith(("openssl", "printf")))
     subprocess.run(["sh", "-ec", script], cwd=tmp_path, check=True, capture_output=True, timeout=60)
-    pair = Pair(tmp_path / "broker.pem", tmp_path / "broker.key")
-    broker = Mosquitto(tmp_path / "broker", Settings(pair=pair))
+    (settings,) = examples("", "listener 8883")
+    (acl,) = examples("", "pattern write from/device")
+    (tmp_path / "acl").write_text(acl)
+    passwords = ["mosquitto_passwd", "-b", "-c", str(tmp_path / "passwords"), NAME, "secret-7"]
+    subprocess.run(passwords, check=True, capture_output=True, timeout=10)
+    broker = Mosquitto(tmp_path / "broker")
+    settings = settings.replace("/etc/mosquitto/certs/", f"{tmp_path}/").replace(
+        "/etc/mosquitto/", f"{tmp_path}/"
+    )
+    settings = settings.replace("listener 8883", f"listener {broker.port} 127.0.0.1")
+    here = f"user root\npersistence_location {tmp_path}/\n"
+    (tmp_path / "broker" / "mosquitto.conf").write_text(here + settings)
     broker.start()
     try:
         context = ssl.create_default_context(cafile=str(tmp_path / "broker-ca.pem"))
@@ -255,8 +264,9 @@ def test_the_certificates_of_the_recipe_are_believed(tmp_path: Path) -> None:
             context.wrap_socket(plain, server_hostname="localhost") as secure,
         ):
             assert secure.version() is not None
-        config = configuration(port=broker.port, tls={"ca_file": str(tmp_path / "broker-ca.pem")})
-        with running(config, None, tmp_path, []) as publisher:
+        tls = {"ca_file": str(tmp_path / "broker-ca.pem")}
+        config = configuration(port=broker.port, tls=tls, username=NAME)
+        with running(config, "secret-7", tmp_path, []) as publisher:
             deadline_s = time.monotonic() + 10
             while not (link := publisher.link()) or not link.up:
                 assert time.monotonic() < deadline_s, link
