@@ -49,6 +49,11 @@ class AlsaLibrary:
         self._asound.snd_lib_error_set_handler(None)
         atexit.unregister(self.close)
 
+    def forget_configuration(self) -> None:
+        """Who asks next reads ALSA's configuration files anew: PortAudio takes what is in memory for current.
+        Not while a PCM is open."""
+        self._asound.snd_config_update_free_global()
+
     def open_error(self, pcm: str, *, capture: bool) -> int:
         """Try whether a PCM can be opened now: 0, or the errno (EBUSY: it is there, someone has it)."""
         handle = ctypes.c_void_p()

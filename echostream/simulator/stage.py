@@ -161,7 +161,11 @@ class Stage:
         if not may_be_pcm(card):
             return False
         alsa = AlsaLibrary()
-        return any(alsa.can_open(card, capture=way) for way in (True, False))
+        try:
+            return any(alsa.can_open(card, capture=way) for way in (True, False))
+        finally:
+            alsa.forget_configuration()  # virtual cards are about to change it
+            alsa.close()
 
     # ---- buttons and keyed lines
 
