@@ -145,6 +145,7 @@ class GatewayProcess:
             gateway.stop()
             publishers.stop()
             result["publishers"] = links_summary(publishers.links())
+            result["event_log"] = publishers.log_stats
         if self._options.summary_path is not None:
             write_summary(self._options.summary_path, result)
         return self._exit_code

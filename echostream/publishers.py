@@ -117,6 +117,12 @@ class Publishers:
         links = [publisher.link() for publisher in list(self._running.values())]
         return [link for link in links if link is not None]
 
+    @property
+    def log_stats(self) -> dict[str, int | str]:
+        """Counters of the event log, for the summary."""
+        log_of_events = self._running.get("events")
+        return log_of_events.stats if isinstance(log_of_events, EventLog) else {}
+
     def note(self, event: Event, now: float) -> None:
         """An observer of the coordinator: on its thread, and never blocks."""
         if isinstance(event, RecordingsFiled) and "s3" in self._running:

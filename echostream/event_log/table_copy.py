@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,7 +31,9 @@ RETRY_MAX_S: Final = 120.0
 BLOCK: Final = 512 * 1024
 """Bytes of a file that are copied in one transaction: some thousand events."""
 LAST_S: Final = 3.5
-"""A stop waits so long for the log's own last words."""
+"""A stop waits so long for the log's own last words,"""
+LAST_COPY_S: Final = 0.5
+"""and takes so long to copy them; the rest is copied at the next start."""
 
 
 class TableCopy(Worker):
@@ -73,7 +76,7 @@ class TableCopy(Worker):
                     self._told.wait()
                     self._stopping.wait(GATHER_S)
                 if self._stopping.is_set() and self._log_ended.wait(LAST_S):
-                    self._copy(table)
+                    self._copy(table, last=True)
         except IndexCorrupt as error:
             move_aside(self._archive, str(error))
             self._stopping.wait(RETRY_MIN_S)
@@ -87,13 +90,23 @@ class TableCopy(Worker):
         self._stopping.wait(self._retry_s)
         self._retry_s = min(RETRY_MAX_S, 2 * self._retry_s)
 
-    def _copy(self, table: EventTable) -> None:
+    def _copy(self, table: EventTable, last: bool = False) -> None:
+        """All that is not there yet. A stop ends it; `last` is after the stop, and takes no longer than that.
+
+        Between blocks it rests as long as one took: who keeps the index of recordings gets the database too.
+        """
+        end_s = time.monotonic() + LAST_COPY_S
         there = table.read()
         files = day_files(self._directory)
         for path in files:
             for begin, end, events in _blocks(path, there.get(path.stem, 0)):
+                began_s = time.monotonic()
+                if (self._stopping.is_set() and not last) or (last and began_s > end_s):
+                    return
                 table.add(path.stem, begin, end, [as_row(path.stem, one) for one in events])
                 self.copied += len(events)
+                if end - begin > BLOCK // 2:
+                    self._stopping.wait(time.monotonic() - began_s)
         gone = there.keys() - {path.stem for path in files}
         if gone and files:
             # What was purged was written before all that is left; another file may only be away for now.

@@ -136,7 +136,7 @@ def texts(folder: Path, database_url: str | None) -> list[str]:
 
 
 def until_there(folder: Path, database_url: str | None, wanted: list[str]) -> None:
-    end_s = time.monotonic() + 8.0
+    end_s = time.monotonic() + 20.0
     while (found := texts(folder, database_url)) != wanted:
         assert time.monotonic() < end_s, found
         threading.Event().wait(0.03)
@@ -191,6 +191,23 @@ def test_a_database_that_is_away_costs_nothing(tmp_path: Path, caplog: pytest.Lo
             threading.Event().wait(0.02)
     assert caplog.text.count("the table in the index waits") == 1
     assert log.written == 1
+
+
+def test_a_long_backlog_is_copied_whole_and_a_stop_does_not_wait_for_it(
+    tmp_path: Path, database_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_copy, "BLOCK", 20_000)
+    monkeypatch.setattr(table_copy, "LAST_COPY_S", 0.0)
+    (tmp_path / "recordings").mkdir()
+    open_index(tmp_path / "recordings", database_url).close()
+    backlog = [notice(str(number).ljust(500), NOON_US + number) for number in range(1000)]
+    LogFiles(log_directory(tmp_path / "events")).append(backlog)
+    with running(tmp_path, database_url):
+        threading.Event().wait(0.3)
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 2.0
+    with running(tmp_path, database_url):
+        until_there(tmp_path, database_url, [one.text for one in backlog])
 
 
 def test_a_purged_day_goes_from_the_table_too(tmp_path: Path, database_url: str | None) -> None:
