@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from echostream.archive_tools import help_texts
-from echostream.archive_tools.options import add_command, add_place, add_selection, count, rate
+from echostream.archive_tools.options import add_command, add_place, add_selection, count, hours, rate
 from echostream.archive_tools.times import parse_length
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def add_recordings(commands: Actions, open_card: OpenCard) -> None:
     _add_repair(actions)
     _add_protect(actions)
     _add_delete(actions)
+    _add_url(actions)
     _add_stats(actions)
 
 
@@ -138,6 +139,14 @@ def _add_delete(actions: Actions) -> None:
     delete.add_argument("--force", action="store_true", help="also what is protected")
     add_place(delete)
     delete.set_defaults(action=_delete)
+
+
+def _add_url(actions: Actions) -> None:
+    url = add_command(actions, "url", "a link to one in the bucket", help_texts.URL, "WHAT ... [options]")
+    url.add_argument("what", nargs="+", metavar="WHAT", help="ids or files; a source: its newest one")
+    url.add_argument("--hours", type=hours, default=None, metavar="N", help="it works so long (s3.url_hours)")
+    add_place(url)
+    url.set_defaults(action=_url)
 
 
 def _add_stats(actions: Actions) -> None:
@@ -249,6 +258,12 @@ def _delete(args: argparse.Namespace) -> int:
     found = resolve(_place(args))
     with opened(_place(args), sys.stderr, found=found) as store, found.acts(sys.stderr) as acts:
         return delete(store, _selection(args), options, _now_us(), sys.stdin, sys.stdout, sys.stderr, acts)
+
+
+def _url(args: argparse.Namespace) -> int:
+    from echostream.archive_tools.links import links
+
+    return links(_place(args), args.what, args.hours, as_json=args.json, out=sys.stdout, err=sys.stderr)
 
 
 def _stats(args: argparse.Namespace) -> int:

@@ -46,6 +46,14 @@ examples:
   echostream recordings show porch                              the newest of a source
 """
 
+URL: Final = """\
+Whoever has the link can hear the recording as long as it works. The configuration says which bucket it is in.
+
+examples:
+  echostream recordings url 7c1e99d0
+  echostream recordings url fire-dispatch --hours 2             the newest of a source
+"""
+
 EXPORT: Final = f"""\
 {WHICH}
 OUT says the form: .wav, .flac: one file, each sample at its time, silence where nothing was recorded, one

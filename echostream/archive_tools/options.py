@@ -70,6 +70,17 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--json", action="store_true", help="for machines")
 
 
+def hours(text: str) -> float:
+    """More than 0, and a week at most: no link works longer."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value <= 168.0:
+        raise argparse.ArgumentTypeError(f"{text}: expected hours, up to 168")
+    return value
+
+
 def count(text: str) -> int:
     """A whole number from 1."""
     value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, tzinfo
 from itertools import islice
 from pathlib import Path
@@ -37,8 +37,8 @@ def show(
         from echostream.archive_tools.plot import check, draw  # matplotlib is for those who need it
 
         check(picture)
-    chosen = list(_chosen(store, what))
-    for number, one in enumerate(chosen):
+    recordings = list(chosen(store, what))
+    for number, one in enumerate(recordings):
         if as_json:
             out.write(json.dumps(document(one), ensure_ascii=False) + "\n")
         else:
@@ -46,14 +46,15 @@ def show(
             for line in lines(one, store.directory, zone):
                 out.write(line + "\n")
         if picture is not None:
-            path = picture if len(chosen) == 1 else picture.with_stem(f"{picture.stem}-{number + 1}")
+            path = picture if len(recordings) == 1 else picture.with_stem(f"{picture.stem}-{number + 1}")
             draw(path, store.directory, one, zone)
             if not as_json:
                 out.write(f"  picture         {path}\n")
     return 0
 
 
-def _chosen(store: Store, what: list[str]) -> Iterator[Recording]:
+def chosen(store: Store, what: Iterable[str]) -> Iterator[Recording]:
+    """By id or file; the newest one of a source. ArchiveError for one that is not there."""
     known = store.sources()
     for name in what:
         if name in known or source_names.is_pattern(name):

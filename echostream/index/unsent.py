@@ -14,7 +14,7 @@ from echostream.archive.recording import Recording
 from echostream.config.s3_models import S3Rule
 from echostream.index import reading
 from echostream.index.engine import transaction
-from echostream.index.tables import any_device, devices, recordings, tone_events, uploads
+from echostream.index.tables import devices, recordings, tone_events, uploads
 
 AT_ONCE: Final = 200
 Condition = sa.ColumnElement[bool]
@@ -23,14 +23,38 @@ Condition = sa.ColumnElement[bool]
 def unsent(
     engine: Engine, archive: str, target: str, rules: Sequence[S3Rule], stopped: Callable[[], bool]
 ) -> Iterator[list[Recording]]:
-    """Closed recordings of this archive that meet one of the rules and are unknown to `uploads`, the oldest
-    first. No transaction is open between two lists. Raises IndexUnavailable."""
+    """Closed recordings of this archive that meet one of the rules and are unknown to `uploads`, by source.
+
+    No transaction is open between two lists. Raises IndexUnavailable.
+    """
+    for device, meeting in _devices(engine, archive, rules):
+        yield from _of_device(engine, device, meeting, target, stopped)
+
+
+def _devices(engine: Engine, archive: str, rules: Sequence[S3Rule]) -> list[tuple[int, list[S3Rule]]]:
+    """Each source of the archive that some rules name, with these: of a site's recordings only these few
+    are looked at."""
+    column = devices.c
+    query = sa.select(column.number, column.kind, column.source).where(column.archive == archive)
+    with transaction(engine) as connection:
+        rows = connection.execute(query).all()
+    found = []
+    for number, kind, source in rows:
+        meeting = [one for one in rules if kind in one.kinds and (not one.sources or source in one.sources)]
+        if meeting:
+            found.append((number, meeting))
+    return found
+
+
+def _of_device(
+    engine: Engine, device: int, rules: Sequence[S3Rule], target: str, stopped: Callable[[], bool]
+) -> Iterator[list[Recording]]:
     column, after = recordings.c, -1
     where = [
-        any_device.in_(sa.select(devices.c.number).where(devices.c.archive == archive)),
+        column.device == device,
         column.state != "open",
         column.sha256 != "",
-        sa.or_(*(_meets(rule) for rule in rules)) if rules else sa.false(),
+        sa.or_(*(_meets(rule) for rule in rules)),
         sa.not_(_known(target)),
     ]
     while not stopped():
@@ -53,14 +77,10 @@ def _known(target: str) -> Condition:
 
 
 def _meets(rule: S3Rule) -> Condition:
-    """The same as uploads/rules.py says of a recording."""
-    here = [devices.c.kind.in_(rule.kinds)]
-    if rule.sources:
-        here.append(devices.c.source.in_(rule.sources))
-    where: list[Condition] = [any_device.in_(sa.select(devices.c.number).where(*here))]
+    """What uploads/rules.py says of a recording, without that of its source."""
     if rule.what == "protected":
-        where.append(sa.literal_column("recordings.protected = 1"))  # as its partial index has it
+        return sa.literal_column("recordings.protected = 1")
     if rule.what == "pages":
         page = sa.select(sa.literal(1)).where(tone_events.c.recording == recordings.c.number)
-        where.append(sa.or_(recordings.c.trigger == "page", sa.exists(page.correlate(recordings))))
-    return sa.and_(*where)
+        return sa.or_(recordings.c.trigger == "page", sa.exists(page.correlate(recordings)))
+    return sa.true()
