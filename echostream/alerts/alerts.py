@@ -109,7 +109,7 @@ class Alerts(Worker):
                 sayings = self._heard(now)
                 if now.now_s - tick_s >= TICK_S:
                     tick_s = now.now_s
-                    sayings += self._asked(now) + self._book.tick(now)
+                    sayings += self._asked(now) + self._book.tick(now, self._delivery.unreachable)
                 self._say(sayings, now)
                 self._fail(self._delivery.work(now.now_s), now)
                 self._note_link(now.now_s)

@@ -24,6 +24,7 @@ from echostream.alerts.rules import (
     step,
     tend,
     threshold_of,
+    unheard,
 )
 from echostream.alerts.schedule import held, within
 from echostream.config.alert_conditions import LIMITS
@@ -81,9 +82,12 @@ class RuleBook:
                 sayings += self._happen(rule, happening, now, awake)
         return self._in_time(sayings, now, awake)
 
-    def tick(self, now: Now) -> list[Saying]:
-        """About once a second: who else is told of what happened, and what had to wait."""
+    def tick(self, now: Now, unreachable: frozenset[str] = frozenset()) -> list[Saying]:
+        """About once a second: who else is told of what happened, and what had to wait. unreachable: targets
+        that cannot be told, as it looks."""
         sayings: list[Saying] = []
+        if unreachable:
+            self._escalate(unreachable, now.now_s)
         awake = self._awake(now)
         for number, (rule_name, incident) in list(self._happened.items()):
             rule = self._rules[rule_name]
@@ -131,6 +135,16 @@ class RuleBook:
                 self._watches[rule.name, incident.source] = Watch(incident=incident)
 
     # ---- inside
+
+    def _escalate(self, unreachable: frozenset[str], now_s: float) -> None:
+        for key, watch in self._watches.items():
+            incident = watch.incident
+            if incident is not None and incident.told and incident.told <= unreachable:
+                incident = unheard(self._rules[key[0]], incident, now_s)
+                self._watches[key] = replace(watch, incident=incident)
+        for number, (rule_name, incident) in self._happened.items():
+            if incident.told and incident.told <= unreachable:
+                self._happened[number] = (rule_name, unheard(self._rules[rule_name], incident, now_s))
 
     def _look(self, rule: AlertRule, seen: list[Sight], now: Now, awake: frozenset[str]) -> list[Saying]:
         sayings: list[Saying] = []

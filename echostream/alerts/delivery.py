@@ -116,6 +116,12 @@ class Delivery:
     def lines(self) -> Sequence[Line]:
         return list(self._lines.values())
 
+    @property
+    def unreachable(self) -> frozenset[str]:
+        """Targets that cannot be told, as it looks."""
+        lines = self._lines.values()
+        return frozenset(line.name for line in lines if line.url is None or line.failures >= FAILED_AFTER)
+
     def load(self, now_s: float) -> None:
         """What waits in the spool, of an earlier run as well."""
         known = {letter.id: letter for line in self._lines.values() for letter in line.queue}

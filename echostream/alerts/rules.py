@@ -203,6 +203,15 @@ def tend(rule: AlertRule, incident: Incident, moment: Moment) -> tuple[Incident,
     return incident, sayings
 
 
+def unheard(rule: AlertRule, incident: Incident, now_s: float) -> Incident:
+    """Nobody who was told can be reached: the next step of its escalation is due now."""
+    steps = sorted(rule.escalate, key=lambda one: one.after_min)
+    if incident.acknowledged or incident.open_s is None or incident.escalated >= len(steps):
+        return incident
+    due_s = now_s - 60.0 * steps[incident.escalated].after_min
+    return replace(incident, open_s=min(incident.open_s, due_s))
+
+
 def acknowledge(incident: Incident, who: str, moment: Moment) -> tuple[Incident, list[Saying]]:
     """Somebody sees to it. The others who were told hear of that; nobody else is told any more."""
     if incident.acknowledged:

@@ -109,6 +109,8 @@ def test_what_is_not_there_has_no_value() -> None:
     how = vitals(devices=(a_device("a", connected=False, quiet_s=9e9), a_device("b", known=False)))
     assert [sight.value for sight in sights("silence", how)] == [None]
     assert [sight.source for sight in sights("device_gone", how)] == ["a"]
+    strange = vitals(devices=(a_device("a", ppm=None), a_device("b", ppm=-3.0)))
+    assert [sight.value for sight in sights("drift", strange)] == [None, 3.0]
     assert sights("broker_gone", how) == []
     assert sights("page", how) == []
     assert [sight.value for sight in sights("disk", vitals(disk_bytes=0))] == [None]
@@ -150,6 +152,26 @@ def test_a_page_that_nobody_acknowledges_goes_on_to_others() -> None:
     assert not book.acknowledge(99, "anna", now(61))
     assert told(book.tick(now(302))) == [("r0", "medic-1", State.ESCALATED, ("desk",))]
     assert not book.open()
+
+
+def test_when_nobody_can_be_reached_others_are_told_at_once() -> None:
+    steps = (Escalation(after_min=5, targets=("desk",)),)
+    book = RuleBook(
+        settings({"on": "page", "escalate": steps}, {"on": "card_gone", "for_s": 0, "escalate": steps})
+    )
+    bad = vitals(channels=(a_channel("fire", capture_present=False),))
+    book.happened(page(), now(0))
+    book.look(bad, now(0))
+    assert not book.tick(now(1), frozenset({"desk"}))
+    assert not book.look(bad, now(1))
+    chief = frozenset({"chief"})
+    assert told(book.tick(now(2), chief)) == [("r0", "engine-7", State.ESCALATED, ("desk",))]
+    assert told(book.look(bad, now(3))) == [("r1", "fire", State.ESCALATED, ("desk",))]
+    assert not [*book.tick(now(4), chief), *book.look(bad, now(4))]
+    seen_to = RuleBook(settings({"on": "card_gone", "for_s": 0, "escalate": steps}))
+    seen_to.look(bad, now(0))
+    seen_to.acknowledge(1, "anna", now(1))
+    assert not [*seen_to.tick(now(2), chief), *seen_to.look(bad, now(3))]
 
 
 def test_pages_wait_for_nobody_who_sleeps_and_faults_do() -> None:

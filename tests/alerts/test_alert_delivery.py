@@ -239,12 +239,29 @@ def test_a_target_whose_address_cannot_be_read_keeps_its_messages() -> None:
 def test_what_cannot_be_told_for_a_day_is_given_up_and_said() -> None:
     spool, post = Memory(), Post()
     mail = delivery(spool, post, ("unread",))
-    mail.post([letter("unread")], 0.0)
-    assert not mail.work(GIVE_UP_S - 1.0)
-    (failure,) = mail.work(GIVE_UP_S + 1.0)
+    mail.post([letter("unread", "old")], 5.0)
+    assert not mail.work(GIVE_UP_S + 4.0)
+    mail.post([letter("unread", "new")], GIVE_UP_S)
+    (failure,) = mail.work(GIVE_UP_S + 6.0)
     assert failure.given_up
-    assert not spool.items
+    assert [lost.body for lost in failure.letters] == ["old"]
+    assert [b"new" in item.body for item in spool.items.values()] == [True]
     assert mail.dropped == 1
+
+
+def test_one_cause_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    spool, post = Memory(), Post()
+    mail = delivery(spool, post)
+    mail.post([letter()], 0.0)
+    causes = ["it hung up"] * 5 + ["no answer in time"] * 5
+    for number, cause in enumerate(causes):
+        mail.work(1000.0 * number)
+        post.answer(False, cause)
+        mail.work(1000.0 * number + 1.0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "alerts: chief was not told: it hung up; it is tried again",
+        "alerts: chief was not told: no answer in time; it is tried again",
+    ]
 
 
 def test_what_waits_is_bounded_and_the_least_important_goes_first() -> None:
