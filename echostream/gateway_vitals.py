@@ -16,7 +16,7 @@ from echostream.channels.channel_runtime import ChannelRuntime
 from echostream.channels.channel_state import Phase
 from echostream.config.models import NO_CARD
 from echostream.gateway import Gateway
-from echostream.network.esp32_status import DeviceStatus
+from echostream.network.esp32_status import DeviceGlance
 from echostream.vitals.board import Board, Supply, load, memory_mb, uptime_s
 from echostream.vitals.card_clock import CardClock
 from echostream.vitals.disk import DiskLook
@@ -47,7 +47,7 @@ class GatewayVitals:
         channels = gateway.channels
         records = gateway.records
         sources = [] if records is None else records.recorder.sources
-        statuses = [] if gateway.microphones is None else gateway.microphones.relay.devices()
+        statuses = [] if gateway.microphones is None else gateway.microphones.relay.glances()
         lost_s = sum(source.lost_s for source in sources) + sum(device.lost_s for device in statuses)
         return Vitals(
             at_us=time.time_ns() // 1000,
@@ -85,7 +85,7 @@ class GatewayVitals:
         return tuple(found)
 
     def _look_at_devices(
-        self, channels: Sequence[ChannelRuntime], statuses: Sequence[DeviceStatus], now: float
+        self, channels: Sequence[ChannelRuntime], statuses: Sequence[DeviceGlance], now: float
     ) -> tuple[DeviceVitals, ...]:
         talking = {
             sink.info.name for runtime in channels for sink in runtime.devices.sinks if sink.voice.active
@@ -137,7 +137,8 @@ class _ChannelLook:
         level = self._heard.level_dbfs
         if has_card and present:
             position = runtime.capture.frames * runtime.frame_ms * RATE_HZ // 1000
-            self._clock.look(position, runtime.capture.last_frame_at_s)
+            lost = stream.transmit.stats.frames_lost
+            self._clock.look(position, runtime.capture.last_frame_at_s, lost)
         return ChannelVitals(
             channel_id=config.id,
             name=config.name or config.id,
@@ -181,7 +182,7 @@ class _DeviceLook:
         self._quiet = Quiet()
         self._full: deque[bool] = deque(maxlen=BLOCKS)
 
-    def look(self, status: DeviceStatus, talking: bool, now: float) -> DeviceVitals:
+    def look(self, status: DeviceGlance, talking: bool, now: float) -> DeviceVitals:
         level = status.peak_dbfs if status.connected else None
         if level is None:
             self._full.clear()

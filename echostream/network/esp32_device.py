@@ -13,7 +13,7 @@ from echostream.audio.format import FULL_SCALE, Samples, silence
 from echostream.audio.sample_forms import SAMPLE_BYTES
 from echostream.network.esp32_admission import Admitted
 from echostream.network.esp32_limits import Progress, RateDoubt, SpeedLimit
-from echostream.network.esp32_status import DeviceStatus, RelayCounters
+from echostream.network.esp32_status import DeviceGlance, DeviceStatus, RelayCounters
 from echostream.wire.esp32_stream import SampleAssembler
 
 NOTE_EVERY_S: Final = 1.0
@@ -160,6 +160,21 @@ class DeviceStream:
             error_ms=self._error_ms,
             peak_dbfs=None if last is None else _peak_dbfs(last),
             connections=connections,
+        )
+
+    def glance(self) -> DeviceGlance:
+        """Any thread: a third of the price of `status`."""
+        admitted, info, last = self.admitted, self.info, self._last
+        return DeviceGlance(
+            info.name,
+            info.label,
+            None if admitted.quarantined else admitted.settings.channel,
+            admitted.known,
+            True,
+            admitted.quarantined,
+            self.began_s,
+            None if last is None else _peak_dbfs(last),
+            self._clock.ppm,
         )
 
     def _hand_on(self, samples: Samples, now: float) -> None:

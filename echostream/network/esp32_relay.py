@@ -22,7 +22,7 @@ from echostream.network.esp32_pool import WorkerPool
 from echostream.network.esp32_ports import PortHolder
 from echostream.network.esp32_roster import OpenSinks, Roster
 from echostream.network.esp32_rounds import CHECK_S, OFTEN_S, Rounds
-from echostream.network.esp32_status import DeviceStatus, RelayCounters, sum_of
+from echostream.network.esp32_status import DeviceGlance, DeviceStatus, RelayCounters, sum_of
 from echostream.network.esp32_workers import RecordJob
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,10 @@ class Esp32Relay(Worker):
     def devices(self) -> list[DeviceStatus]:
         """Those with an entry, in its order, then the others that are or were there."""
         return self._roster.devices()
+
+    def glances(self) -> list[DeviceGlance]:
+        """The same in short, for whoever looks once a second."""
+        return self._roster.glances()
 
     def reconfigure(self, esp32: Esp32, relay: Relay, tokens: Mapping[str, str]) -> None:
         """Devices whose settings did not change go on as if nothing had happened."""

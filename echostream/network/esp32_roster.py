@@ -7,7 +7,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from echostream.audio.device_ports import DeviceSink, GapCause, StreamInfo
 from echostream.config.esp32_models import DeviceDefaults, Esp32, Esp32Device, Relay
@@ -16,12 +16,13 @@ from echostream.network.esp32_admission import Admission, Admitted, Refused
 from echostream.network.esp32_device import DeviceStream, bytes_per_s
 from echostream.network.esp32_limits import Comings, SpeedLimit
 from echostream.network.esp32_refusals import Refusals
-from echostream.network.esp32_status import DeviceStatus, RelayCounters
+from echostream.network.esp32_status import DeviceGlance, DeviceStatus, RelayCounters, glance_of
 from echostream.network.esp32_workers import RemoteStream, StreamWorker
 from echostream.wire.esp32_hello import Hello
 
 log = logging.getLogger(__name__)
 
+Seen = TypeVar("Seen", DeviceStatus, DeviceGlance)
 OpenSinks = Callable[[StreamInfo, DeviceDefaults], Sequence[DeviceSink]]
 """Who takes a stream, by the settings of its device."""
 MAX_REMEMBERED: Final = 256
@@ -157,17 +158,25 @@ class Roster:
 
     def devices(self) -> list[DeviceStatus]:
         """Any thread: those with an entry first, in the order of the configuration, then the others."""
-        now, devices = time.monotonic(), self._esp32.devices
+        now = time.monotonic()
         found = {status.name: status for status in list(self._gone.values())}
         for stream, _ in list(self._live.values()):
             name = stream.info.name
             found[name] = stream.status(now, self._connections[name])
-        known = [
-            found.pop(device.name) if device.name in found else _never_seen(device) for device in devices
-        ]
-        return known + sorted(found.values(), key=lambda status: status.name)
+        return self._in_order(found, _never_seen)
+
+    def glances(self) -> list[DeviceGlance]:
+        """The same in short. Any thread."""
+        found = {status.name: glance_of(status) for status in list(self._gone.values())}
+        found |= {name: stream.glance() for name, (stream, _) in list(self._live.items())}
+        return self._in_order(found, lambda device: glance_of(_never_seen(device)))
 
     # ---- inside
+
+    def _in_order(self, found: dict[str, Seen], missing: Callable[[Esp32Device], Seen]) -> list[Seen]:
+        devices = self._esp32.devices
+        known = [found.pop(one.name) if one.name in found else missing(one) for one in devices]
+        return known + [found[name] for name in sorted(found)]
 
     def _limits(self, admitted: Admitted, address: str, now: float) -> Refused | None:
         if self._resting.get(admitted.name, now) > now:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 from echostream.audio.sample_forms import SampleFormat
 
@@ -46,6 +47,36 @@ class DeviceStatus:
     recorded: bool = False
     lost_s: float = 0.0
     detail: str = ""
+
+
+class DeviceGlance(NamedTuple):
+    """What of it is looked at every second, of a thousand devices: fields as in DeviceStatus."""
+
+    name: str
+    label: str
+    channel: str | None
+    known: bool
+    connected: bool
+    quarantined: bool
+    since_s: float | None = None
+    peak_dbfs: float | None = None
+    ppm: float | None = None
+    lost_s: float = 0.0
+
+
+def glance_of(one: DeviceStatus) -> DeviceGlance:
+    return DeviceGlance(
+        one.name,
+        one.label,
+        one.channel,
+        one.known,
+        one.connected,
+        one.quarantined,
+        one.since_s,
+        one.peak_dbfs,
+        one.ppm,
+        one.lost_s,
+    )
 
 
 @dataclass(slots=True)

@@ -33,7 +33,7 @@ from echostream.network.esp32_pipe import (
     Rules,
     Take,
 )
-from echostream.network.esp32_status import DeviceStatus, RelayCounters, sum_of
+from echostream.network.esp32_status import DeviceGlance, DeviceStatus, RelayCounters, glance_of, sum_of
 from echostream.wire.esp32_hello import Hello, Opening
 
 log = logging.getLogger(__name__)
@@ -124,6 +124,11 @@ class RemoteStream:
             since_s=self.began_s,
             connections=connections,
         )
+
+    def glance(self) -> DeviceGlance:
+        """Any thread. As told last."""
+        seen = self.seen
+        return glance_of(self.status(self.began_s, 0) if seen is None else seen)
 
 
 @dataclass(slots=True)

@@ -96,7 +96,7 @@ def _died(place: Place, log: Path, end_us: int, now_us: int) -> int | None:
     """When a gateway that ran as the day ended was killed, at the earliest; None: it was not, or not yet."""
     wanted = Wanted(since_us=end_us, kinds=("gateway",))
     after = next(_events(log, wanted, place.gateway), None)
-    seen = signs(place.events)
+    seen = [sign for sign in signs(place.events) if sign <= now_us]
     if after is None:
         if not seen or now_us - seen[-1] < FRESH_US:
             return None  # it runs, or nobody knows better

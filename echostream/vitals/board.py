@@ -1,7 +1,7 @@
 """The machine: its temperature, its power supply, its load. Read from /sys and /proc, which never wait long.
 
-A Raspberry Pi says in `get_throttled` of its firmware whether the supply sags (bits as documented at
-raspberrypi.com, "vcgencmd get_throttled"), and in the hwmon device `rpi_volt` whether it did lately.
+The firmware of a Raspberry Pi says whether the supply sags (bits as documented at raspberrypi.com, "vcgencmd
+get_throttled"), and the hwmon device `rpi_volt` whether it did lately.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from echostream.vitals.firmware import MAILBOX, throttled_bits
 
 _UNDER_VOLTAGE: Final = 1 << 0
 _SLOWED: Final = (1 << 1) | (1 << 2) | (1 << 3)
@@ -37,10 +39,10 @@ class Supply:
 
 
 class Board:
-    """One thread at a time. root: of sysfs."""
+    """One thread at a time. root: of sysfs; mailbox: of a Pi's firmware."""
 
-    def __init__(self, root: Path = Path("/sys")) -> None:
-        self._root = root
+    def __init__(self, root: Path = Path("/sys"), mailbox: Path = MAILBOX) -> None:
+        self._mailbox = mailbox if mailbox.exists() else None
         self._throttled = next((path for form in _FIRMWARES for path in sorted(root.glob(form))), None)
         self._alarm = _alarm_of(root)
         self._zones = _zones_of(root)
@@ -56,7 +58,11 @@ class Board:
     def supply(self) -> Supply:
         """The power supply now. What the firmware says of the time before may be cleared by other readers, so
         it is remembered here too."""
-        bits = None if self._throttled is None else _number(self._throttled, base=16)
+        bits = None
+        if self._throttled is not None:
+            bits = _number(self._throttled, base=16)
+        elif self._mailbox is not None:
+            bits = throttled_bits(self._mailbox)
         alarm = None if self._alarm is None else _number(self._alarm)
         if bits is None and alarm is None:
             return Supply(None, None, None)

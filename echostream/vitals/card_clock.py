@@ -22,6 +22,7 @@ class CardClock:
         self._line = ClockLine(rate_hz, _PRECISION_S)
         self._last: Point | None = None
         self._best: Point | None = None
+        self._lost = 0
 
     @property
     def ppm(self) -> float:
@@ -33,10 +34,14 @@ class CardClock:
         """How far `ppm` may be off; inf in the first seconds."""
         return self._line.ppm_error
 
-    def look(self, position: int, at_s: float) -> None:
-        """position: samples that the card has given so far; at_s: when the last one came."""
+    def look(self, position: int, at_s: float, lost: int = 0) -> None:
+        """position: samples that the card has given so far; at_s: when the last one came. lost: frames that
+        nobody read in time: nobody knows exactly how long they were."""
         last = self._last
-        if last is not None:
+        if lost != self._lost:
+            self._lost = lost
+            self._begin_anew()
+        elif last is not None:
             passed_s, moved_s = at_s - last.now, (position - last.position) / self._rate_hz
             if moved_s < 0 or passed_s > _LOST_S + moved_s or abs(moved_s - passed_s) > _OFF_S:
                 self._begin_anew()

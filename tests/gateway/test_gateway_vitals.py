@@ -21,6 +21,7 @@ from echostream.config.recording_models import Recording
 from echostream.gateway import Gateway, Secrets
 from echostream.gateway_vitals import GatewayVitals
 from echostream.network.esp32_device import DeviceStream
+from echostream.network.esp32_status import glance_of
 from echostream.simulator.file_cards import FileCards, Voice
 from echostream.simulator.member import _NoCosReaders, _NoOutputs
 from echostream.vitals.model import ChannelVitals, DeviceVitals, LinkVitals
@@ -186,7 +187,7 @@ def test_a_look_at_four_channels_takes_less_than_a_millisecond(gateway: Gateway)
     vitals = GatewayVitals(gateway)
     assert eventually(lambda: all(one.capture.frames > 5 for one in gateway.channels))
     vitals.look(())
-    assert least_ms(lambda: vitals.look(())) < 1.0
+    assert least_ms(lambda: vitals.look(())) < 1.0 * slowness()
 
 
 # ---- microphones
@@ -242,6 +243,16 @@ def test_microphones_there_away_and_switched_off(tmp_path: Path) -> None:
         closed(gateway)
 
 
+def test_a_glance_at_a_microphone_says_what_its_status_says(tmp_path: Path) -> None:
+    gateway = with_devices(tmp_path, 4, tone(16_384)[:320])
+    try:
+        assert gateway.microphones is not None
+        relay = gateway.microphones.relay
+        assert relay.glances() == [glance_of(status) for status in relay.devices()]
+    finally:
+        closed(gateway)
+
+
 def test_a_dead_microphone_is_quiet_and_a_loud_one_at_its_stop(tmp_path: Path) -> None:
     for samples, quiet, clipped in ((tone(0), True, 0.0), (np.full(320, -32_768, np.int16), False, 0.3)):
         gateway = with_devices(tmp_path, 1, samples[:320])
@@ -260,9 +271,20 @@ def test_a_look_at_a_thousand_microphones_takes_less_than_ten_milliseconds(tmp_p
     try:
         vitals, devices = devices_of(gateway)
         assert sum(device.connected for device in devices.values()) == 998
-        assert least_ms(lambda: vitals.look(())) < 10.0
+        assert least_ms(lambda: vitals.look(())) < 10.0 * slowness()
     finally:
         closed(gateway)
+
+
+def slowness() -> float:
+    """How much slower this machine is now than one that does the same in 1.7 ms, at least 1."""
+
+    def work() -> None:
+        made: dict[int, tuple[int, float]] = {}
+        for number in range(20_000):
+            made[number % 1000] = (number, number * 0.5)
+
+    return max(1.0, least_ms(work) / 1.7)
 
 
 def least_ms(look: Callable[[], object]) -> float:

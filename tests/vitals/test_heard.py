@@ -116,3 +116,14 @@ def test_a_card_that_was_pulled_is_measured_anew() -> None:
     assert clock.ppm > 200
     clock.look(10**9, 1020.0)
     assert clock.ppm == 0.0
+
+
+def test_frames_that_nobody_read_are_no_drift() -> None:
+    """100 ms lost every five minutes: as a slope that would be 300 ppm."""
+    clock = CardClock(48_000)
+    worst = 0.0
+    for second in range(1, 3000):
+        lost = second // 300
+        clock.look(second * 48_000 - lost * 4800, 100.0 + second + 0.002 * (second % 3), lost)
+        worst = max(worst, abs(clock.ppm))
+    assert worst < 30
