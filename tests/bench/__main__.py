@@ -28,6 +28,7 @@ BENCHES = {
     "relay_cpu": "CPU of a second of a recorded microphone against ffmpeg",
     "recorder_day": "a day of 104 streams on simulated time: files, index, retention, memory",
     "index": "a million recordings: a page and a search, in SQLite and in PostgreSQL",
+    "publishers": "audio with publishers whose broker hangs, bucket resets and disk is full, beside without",
     "publishers_cost": "memory and CPU of a gateway with MQTT, S3 and alerts on, beside without",
     "soak": "four channels full duplex through real PortAudio (60 s; --long: 10 minutes)",
 }
