@@ -41,7 +41,7 @@ def make(job: Job) -> str:
 
 
 def main() -> int:
-    """Exit code 0, or 1 with the reason in one line on stderr."""
+    """Exit code 0, and on stdout what is to be said of it; or 1 with the reason in one line on stderr."""
     os.nice(_NICE)
     job = unpacked(sys.stdin.read())
     try:
@@ -49,7 +49,7 @@ def main() -> int:
     except OSError as error:
         sys.stderr.write(f"{error.filename or job.place.events}: {error.strerror or error}\n")
         return 1
-    sys.stderr.write(said)
+    sys.stdout.write(said)
     return 0
 
 

@@ -6,12 +6,13 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date, tzinfo
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import echostream
 from echostream.archive.wall_clock import ClockQuality, kernel_clock
@@ -153,32 +154,43 @@ def _first_day(place: Place, zone: tzinfo | None) -> date | None:
 
 def _run(job: Job, pause: Callable[[float], bool]) -> str | None:
     """None: it is made. Else why not. pause(seconds) is True when the gateway stops: then it is ended."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", MODULE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(Path(echostream.__file__).parents[1])},
-        cwd="/",
-        start_new_session=True,
-    )
-    assert child.stdin is not None
-    assert child.stderr is not None
-    with child.stdin, child.stderr:
-        with suppress(BrokenPipeError):  # it has ended already, and says why
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
+        child = subprocess.Popen(
+            [sys.executable, "-m", MODULE],
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=complained,
+            env=_environment(reports_directory(job.place.events)),
+            cwd="/",
+            start_new_session=True,
+        )
+        assert child.stdin is not None
+        with suppress(BrokenPipeError), child.stdin:  # it has ended already, and says why
             child.stdin.write(packed(job).encode())
-            child.stdin.close()
         until_s = time.monotonic() + MOST_S
         while child.poll() is None:
             if pause(_POLL_S) or time.monotonic() > until_s:
                 _end(child)
                 return f"it took longer than {MOST_S:.0f} s"
-        words = child.stderr.read().decode("utf-8", "replace").strip().splitlines()
-    if child.returncode:
-        return words[-1] if words else f"exit code {child.returncode}"
+        if child.returncode:
+            return _last_line(complained) or f"exit code {child.returncode}"
+        words = _last_line(said)
     if words:
-        log.warning("daily report of %s: %s", job.day, words[-1])
+        log.warning("daily report of %s: %s", job.day, words)
     return None
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Ours; and a place for what matplotlib knows of the fonts, since a service has no home to keep it in."""
+    fonts = {"MPLCONFIGDIR": str(folder / ".matplotlib")}
+    return fonts | os.environ | {"PYTHONPATH": str(Path(echostream.__file__).parents[1])}
+
+
+def _last_line(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 2000))
+    lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import tzinfo
@@ -109,7 +110,10 @@ def _figure(inches_high: float) -> Figure:
 def _svg(figure: Figure) -> str:
     """The element alone, without what comes before it in a file of its own."""
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    with warnings.catch_warnings():
+        # A name in letters that the font here lacks: they stay letters, and the reader's browser has others.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     whole = out.getvalue()
     return whole[whole.index("<svg") :]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -288,6 +290,26 @@ def hanging(folder: Path) -> Path:
     program.write_text(f"#!/bin/sh\ntouch {folder}/runs\nexec sleep 60\n")
     program.chmod(0o755)
     return program
+
+
+def test_what_draws_and_what_asks_databases_stays_out_of_the_gateway() -> None:
+    """SQLAlchemy, rich and matplotlib are 150 MB that only the process of its own needs."""
+    program = "import sys, echostream.reports.daily; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"sqlalchemy", "rich", "matplotlib"} & set(loaded.stdout.split())
+
+
+def test_a_service_without_a_home_keeps_what_is_known_of_fonts_beside_its_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_log(tmp_path)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    job = Job(Place(tmp_path, labels={"m": "日本語"}), "2026-11-20", MORNING, True)
+    assert daily._run(job, threading.Event().wait) is None
+    assert list((tmp_path / "reports" / ".matplotlib").iterdir())
+    assert not caplog.records  # neither of fonts nor of letters that they lack
 
 
 def test_a_child_that_dies_says_why(tmp_path: Path) -> None:
