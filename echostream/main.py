@@ -141,10 +141,10 @@ class GatewayProcess:
             log.info("EchoStream runs: %d channels", len(gateway.channels))
             self._attend(gateway, started_s)
         finally:
-            result = summary(gateway, started_s)
+            result, links = summary(gateway, started_s), publishers.links()
             gateway.stop()
             publishers.stop()
-            result["publishers"] = links_summary(publishers.links())
+            result["publishers"] = links_summary(links, publishers.links())
             result["event_log"] = publishers.log_stats
         if self._options.summary_path is not None:
             write_summary(self._options.summary_path, result)
@@ -277,10 +277,11 @@ class GatewayProcess:
             gateway.manager.on_reload = lambda: None  # once, also when two were asked for in one breath
             self._board.reconfigure(config)
             gateway.apply(config, secrets, changes)
+            # First: whoever carries the answer away may be one of those that end now.
+            gateway.manager.orders.reload_ended(True, str(changes))
             if self._publishers is not None:
                 self._publishers.apply(config, theirs)
             gateway.post(what_changed)
-            gateway.post(ReloadEnded(True, str(changes)))
             self._file_config = loaded.config
 
         gateway.manager.on_reload = apply

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 
 from echostream.vitals.model import LinkVitals
@@ -16,16 +16,21 @@ def links_words(links: Sequence[LinkVitals]) -> str:
     return "; ".join(f"{NAMES.get(link.name, link.name)}: {', '.join(_parts(link))}" for link in links)
 
 
-def links_summary(links: Sequence[LinkVitals]) -> dict[str, object]:
-    """By name."""
+def links_summary(links: Sequence[LinkVitals], after: Sequence[LinkVitals]) -> dict[str, object]:
+    """By name: whether each was up when the run ended, and what it had sent and kept `after` that."""
+    ended = {link.name: link for link in links}
     return {
         link.name: {
             key: round(value, 1) if isinstance(value, float) else value
-            for key, value in asdict(link).items()
+            for key, value in asdict(_merged(ended.get(link.name, link), link)).items()
             if key != "name"
         }
-        for link in links
+        for link in after
     }
+
+
+def _merged(ended: LinkVitals, after: LinkVitals) -> LinkVitals:
+    return replace(after, up=ended.up, for_s=ended.for_s, detail=ended.detail)
 
 
 def _parts(link: LinkVitals) -> list[str]:

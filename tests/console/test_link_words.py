@@ -34,11 +34,13 @@ def test_several_stand_in_one_line_and_none_in_none() -> None:
     assert links_words([]) == ""
 
 
-def test_the_summary_has_every_figure_by_name() -> None:
-    told = links_summary([LinkVitals("s3", False, 1.26, 4, 9.04, 2, 7, 1000, "no such bucket")])
-    assert json.loads(json.dumps(told)) == {
-        "s3": {
-            "up": False, "for_s": 1.3, "waiting": 4, "oldest_s": 9.0, "dropped": 2, "sent": 7,
-            "bytes_waiting": 1000, "detail": "no such bucket",
-        }
+def test_the_summary_says_how_it_was_at_the_end_and_what_went_out_after() -> None:
+    at_end = LinkVitals("s3", False, 1.26, 4, 9.04, 2, 7, 1000, "no such bucket")
+    after = LinkVitals("s3", True, 0.0, 3, 9.94, 2, 8, 800, "stopped")
+    other = LinkVitals("mqtt", True, 3.0)
+    told = links_summary([at_end], [after, other])
+    assert list(told) == ["s3", "mqtt"]
+    assert json.loads(json.dumps(told))["s3"] == {
+        "up": False, "for_s": 1.3, "waiting": 3, "oldest_s": 9.9, "dropped": 2, "sent": 8,
+        "bytes_waiting": 800, "detail": "no such bucket",
     }  # fmt: skip
