@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,11 +27,12 @@ from echostream.mqtt.mqtt_publisher import MqttPublisher
 
 EVERYTHING = {"page_out": True, "volume": True, "mute": True, "record": True, "reload": True}
 AGAIN_ID = "0b2f6f9e-6b0f-4f0c-9d8e-0a4f6f3f7c11"
+CONTROLS = ("number.", "switch.", "button.")
 MAKES_IT_FIRST = pytest.mark.timeout(600)
 
 
-def configuration(port: int = 1883) -> Config:
-    mqtt = {"enabled": True, "host": "localhost", "port": port, "tls": None, "commands": EVERYTHING}
+def configuration(port: int = 1883, commands: dict[str, bool] = EVERYTHING) -> Config:
+    mqtt = {"enabled": True, "host": "localhost", "port": port, "tls": None, "commands": commands}
     engine = {"tone_id": "engine 7", "tone_a_hz": 349.0, "tone_b_hz": 433.7, "alert": "Engine 7"}
     document = small(
         gateway={"id": "Station 7/West", "affiliation_id": "s7"},
@@ -114,11 +116,10 @@ def test_it_shows_a_gateway_by_itself(installed: None, broker: mosquitto.Mosquit
         if isinstance(event, CommandAsked):
             asked.put(event)
 
-    publisher = MqttPublisher(config, None, tmp_path / "mqtt.sqlite3", post)
-    for worker in publisher.workers:
-        worker.start()
-    home = home_assistant.HomeAssistant(broker.port, tmp_path)
-    try:
+    with (
+        running_home(broker.port, tmp_path) as home,
+        running(MqttPublisher(config, None, tmp_path / "mqtt.sqlite3", post)) as publisher,
+    ):
         home.wait(lambda states: "event.a_page" in states and "number.fire_tac_volume" in states)
         publisher.take(page_notice())
         seconds = count(1)
@@ -134,15 +135,43 @@ def test_it_shows_a_gateway_by_itself(installed: None, broker: mosquitto.Mosquit
         home.wait(lambda states: states["event.a_page"]["attributes"].get("message_id") == AGAIN_ID)
         _shows_everything(home)
         _understands_its_buttons(home, asked)
-        for worker in publisher.workers:
-            worker.request_stop()
+
+
+@MAKES_IT_FIRST
+def test_it_shows_no_more_than_there_is(installed: None, broker: mosquitto.Mosquitto, tmp_path: Path) -> None:
+    """A gateway that goes is unavailable; what a new configuration has not is gone."""
+    spool = tmp_path / "mqtt.sqlite3"
+    with running_home(broker.port, tmp_path) as home:
+        with running(MqttPublisher(configuration(broker.port), None, spool, lambda event: None)):
+            home.wait(lambda states: _is(states, "binary_sensor.echostream_station_7_west_online", "on"))
+            home.wait(lambda states: "number.a_volume" in states and "sensor.a_last_page" in states)
         home.wait(lambda states: _is(states, "binary_sensor.echostream_station_7_west_online", "off"))
-        assert home.states()["binary_sensor.a_ptt"]["state"] == "unavailable"
+        home.wait(lambda states: _is(states, "binary_sensor.a_ptt", "unavailable"))
+        with running(MqttPublisher(configuration(broker.port, {}), None, spool, lambda event: None)):
+            home.wait(lambda states: _is(states, "binary_sensor.echostream_station_7_west_online", "on"))
+            home.wait(lambda states: not [one for one in states if one.startswith(CONTROLS)])
+            assert "sensor.a_last_page" in home.states()
+
+
+@contextmanager
+def running(publisher: MqttPublisher) -> Iterator[MqttPublisher]:
+    for worker in publisher.workers:
+        worker.start()
+    try:
+        yield publisher
     finally:
         for worker in publisher.workers:
             worker.request_stop()
         for worker in publisher.workers:
-            worker.join(5)
+            assert worker.join(5)
+
+
+@contextmanager
+def running_home(port: int, folder: Path) -> Iterator[home_assistant.HomeAssistant]:
+    home = home_assistant.HomeAssistant(port, folder)
+    try:
+        yield home
+    finally:
         home.close()
 
 
