@@ -379,7 +379,7 @@ class ReloadRequested:
 
 @dataclass(frozen=True, slots=True)
 class ReloadEnded:
-    """The configuration was read again. ok: it is in force; else text says why the old one stays."""
+    """The configuration was read again, for whoever asked. not ok: text says why the old one stays."""
 
     ok: bool
     text: str

@@ -192,6 +192,7 @@ class Orders:
     def _done(
         self, asked: CommandAsked, ok: bool, text: str, before: object = None, after: object = None
     ) -> None:
-        log.info("%s asked for %s %s: %s", asked.who, asked.name, asked.channel_id, text)
+        where = f" on channel {asked.channel_id}" if asked.channel_id else ""
+        log.info("%s asked for %s%s: %s", asked.who, asked.name, where, text)
         self._post(CommandDone(asked.name, asked.channel_id, asked.who, ok, text, before, after))
         asked.answer(ok, text)
