@@ -14,7 +14,7 @@ from typing import Any
 from ceph import S3Server
 from recorded import recording
 
-from echostream.archive.file_names import make_folder
+from echostream.archive.file_names import make_folder, place_of
 from echostream.archive.meta_files import write_meta
 from echostream.archive.recording import Recording
 from echostream.config.recording_models import Recording as Settings
@@ -50,6 +50,7 @@ class Stand:
     bucket: str
     url: str
     events: list[Event] = field(default_factory=list)
+    post: Callable[[Event], None] | None = None
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 100_000)))
 
     def __post_init__(self) -> None:
@@ -69,6 +70,9 @@ class Stand:
             with open_index(self.directory) as index:
                 index.changed([meta])
         return one
+
+    def meta(self, one: Recording) -> Path:
+        return place_of(self.directory, one.path).meta
 
     def data(self, one: Recording) -> bytes:
         return (self.directory / one.path).read_bytes()
@@ -94,7 +98,8 @@ class Stand:
     ) -> S3Uploader:
         settings = Settings(enabled=True, directory=str(self.directory))
         keys = keys or (self.server.access_key, self.server.secret)
-        return S3Uploader(self.s3(**fields), settings, "north", keys, None, self.events.append, stuck_s)
+        post = self.post or self.events.append
+        return S3Uploader(self.s3(**fields), settings, "north", keys, None, post, stuck_s)
 
     @contextmanager
     def running(self, **fields: Any) -> Iterator[S3Uploader]:
