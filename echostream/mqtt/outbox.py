@@ -164,17 +164,19 @@ class Outbox:
         return bool(self._ahead or self._spool.waiting(self._after, 1))
 
     def _next_event(self, now: float) -> Item | None:
-        if self._spool.epoch != self._epoch:
-            self._epoch = self._spool.epoch
-            self._rewind()
         for number, (at, item) in self._later.items():
             if at <= now:
                 del self._later[number]
                 return item
         while True:
+            if self._spool.epoch != self._epoch:
+                self._epoch = self._spool.epoch
+                self._rewind()
             if not self._ahead:
                 self.flush()
                 self._ahead.extend(self._spool.waiting(self._after, READ_AHEAD))
+                if self._spool.epoch != self._epoch:
+                    continue  # the numbers changed while we looked
                 if not self._ahead:
                     return None
                 self._after = self._ahead[-1].number
