@@ -156,7 +156,8 @@ class MqttPublisher(Worker):
         if why:
             log.warning("mqtt: %s of %s is refused: %s", asked.name, asked.who, why)
             return [self._messages.answer(asked, False, why)]
-        log.info("mqtt: %s asks for %s %s", asked.who, asked.name, asked.channel_id)
+        where = f" on channel {asked.channel_id}" if asked.channel_id else ""
+        log.info("mqtt: %s asks for %s%s", asked.who, asked.name, where)
         self._post(replace(asked, answer=self._answerer(asked)))
         return []
 

@@ -257,6 +257,18 @@ def test_gateways_own_messages_and_a_command_through_a_real_broker(
         )
 
 
+def test_answer_that_comes_with_the_end_still_goes_out(
+    tmp_path: Path, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    """A `reload` may replace the publisher through which it was asked."""
+    with house(tmp_path, broker.port, plain=False, settings={"commands": {"reload": True}}) as running:
+        running.wait_up()
+        subscriber.publish("echostream/gw/command/reload", b"{}")
+        running.wait(lambda: running.commands)
+        running.commands[0].answer(True, "in force")
+    subscriber.wait_for(lambda heard: any(one.topic.endswith("/answer") for one in heard))
+
+
 def test_flood_of_commands_is_held_back_and_each_is_answered(
     tmp_path: Path, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
