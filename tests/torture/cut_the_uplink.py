@@ -4,11 +4,11 @@ sends them; see what of it arrives, and how often.
     python tests/torture/cut_the_uplink.py [--rounds 20] [--seed 1] [--recordings 10000] [--json FILE]
 
 A real S3 server (radosgw) keeps every version of every object, so that it says itself what was sent twice.
-The uploader runs in a process of its own that is killed (SIGKILL) at moments of chance; what stands between it
-and the server answers 500 and 503 now and then, resets connections in the middle of a part, and loses answers
-to uploads that were taken. Of the memory: the most that a process with all of them waiting took, beside one
-with a hundred. Ends with status 1 if a recording is missing, is there twice, is not what it was, or was never
-told.
+The uploader runs in a process of its own that is killed (SIGKILL) at moments of chance; what stands between
+it and the server answers 500 and 503 now and then, resets connections in the middle of a part, and loses
+answers to uploads that were taken. Of the memory: the most that a process with all of them waiting took,
+beside one with a hundred. Ends with status 1 if a recording is missing, is there twice, is not what it was,
+or was never told.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ def main() -> int:
     if options.child is not None:
         return upload(Path(options.child[0]), options.child[1])
     if missing := ceph.missing():
-        say(
-            f"not tried: Ceph is not installed ({', '.join(missing)}); scripts/setup.sh dev does, where it may"
-        )
+        say(f"not tried: Ceph is not installed ({', '.join(missing)}): scripts/setup.sh dev does")
         return CANNOT
     with tempfile.TemporaryDirectory(prefix="torture-") as scratch, ceph.server() as server:
         client = client_of(server)
@@ -279,9 +277,7 @@ class Torture:
             "not_what_it_was": wrong,
             "never_told": sum(not told[one.id] for one in made),
             "told_more_than_once": sum(told[one.id] > 1 for one in made),
-            "uploads_in_parts_left": len(
-                self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-            ),
+            "uploads_in_parts_left": len(in_parts),
             "requests": requests,
         }
 
