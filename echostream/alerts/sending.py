@@ -150,3 +150,4 @@ def main(requests: TextIO, answers: TextIO) -> None:
 if __name__ == "__main__":
     os.nice(NICE)
     main(sys.stdin, sys.stdout)
+    os._exit(0)  # the gateway has ended: a service that hangs must not keep this process, nor may its threads

@@ -63,6 +63,11 @@ class SendingProcess:
         self._used_s = 0.0
         self.starts = 0
 
+    @property
+    def pid(self) -> int | None:
+        """None: there is none now."""
+        return None if self._process is None else self._process.pid
+
     def ask(self, request: Request, now_s: float) -> bool:
         """Send this. False: not now, the process cannot be started or has just ended."""
         self._used_s = now_s

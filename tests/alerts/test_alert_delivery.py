@@ -184,6 +184,8 @@ def test_one_that_never_answers_is_asked_again_and_others_are_told_meanwhile() -
     post.answer(True)
     mail.work(2.0)
     assert mail.sent == 1
+    mail.work(ANSWER_S - 1.0)
+    assert post.ends == 0
     mail.work(ANSWER_S + 3.0)
     assert post.ends == 1
     post.waiting.append(Answer(hanging.number, False, "too late"))

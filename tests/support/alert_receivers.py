@@ -6,17 +6,21 @@ import contextlib
 import json
 import socket
 import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+from authority import Pair
+
 
 class Receiver:
     """What one of them got, and how it behaves: status of its answers; slow_s: before each."""
 
     def __init__(self) -> None:
+        self.asked = threading.Event()
         self.got: list[dict[str, Any]] = []
         self.at_s: list[float] = []
         self.status = 200
@@ -33,8 +37,8 @@ class Receiver:
 
 
 @contextlib.contextmanager
-def http_receiver() -> Iterator[Receiver]:
-    """Takes JSON on a port of its own: json://127.0.0.1:PORT/."""
+def http_receiver(tls: Pair | None = None) -> Iterator[Receiver]:
+    """Takes JSON on a port of its own: json://127.0.0.1:PORT/, or jsons:// with a certificate."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -42,6 +46,7 @@ def http_receiver() -> Iterator[Receiver]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            receiver.asked.set()
             receiver.stopping.wait(receiver.slow_s)
             with contextlib.suppress(OSError):
                 self.send_response(receiver.status)
@@ -54,6 +59,11 @@ def http_receiver() -> Iterator[Receiver]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that trusts it not
+    if tls is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(tls.cert, tls.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     with _served(server, receiver):
         yield receiver
 
