@@ -361,3 +361,36 @@ def test_the_folder_is_made_at_the_start(tmp_path: Path) -> None:
         assert list((tmp_path / "var" / "recordings").iterdir()) == []
     finally:
         desk.stop()
+
+
+def test_what_somebody_asked_for_is_recorded_as_no_page(desk: Desk) -> None:
+    desk.channel.speak(3)
+    now = desk.channel.now
+    asked = PageToRecord("fire", "", desk.channel.position, now + UNIX, now + 4.0, trigger="command")
+    desk.recorder.record(asked)
+    desk.speak_each_second(8)
+    desk.until(lambda: bool(desk.closed))
+    (recording,) = desk.known()
+    assert (recording.trigger, recording.tones) == ("command", [])
+    assert recording.samples == pytest.approx(4 * RECORD_HZ, abs=RECORD_HZ // 10)
+    assert recording.start_us == round((now + UNIX) * 1e6)
+    assert recording.path.endswith("_fire.wav")
+    assert (desk.closed[0].tone_ids, desk.closed[0].error) == ((), "")
+
+
+def test_a_page_that_is_heard_in_what_somebody_asked_for_makes_it_a_page(desk: Desk) -> None:
+    desk.channel.speak(3)
+    now = desk.channel.now
+    desk.recorder.record(
+        PageToRecord("fire", "", desk.channel.position, now + UNIX, now + 2.0, trigger="command")
+    )
+    desk.speak_each_second(1)
+    mark = ToneMark("engine-7", "Engine 7", round((now + UNIX) * 1e6), round((now + UNIX + 1) * 1e6))
+    page = PageToRecord("fire", "engine-7", desk.channel.position, now + UNIX, now + 5.0, tone=mark)
+    desk.recorder.record(page)
+    desk.speak_each_second(8)
+    desk.until(lambda: bool(desk.closed))
+    (recording,) = desk.known()
+    assert (recording.trigger, [tone.tone_id for tone in recording.tones]) == ("page", ["engine-7"])
+    assert recording.samples == pytest.approx(5 * RECORD_HZ, abs=RECORD_HZ // 10)
+    assert desk.closed[0].tone_ids == ("engine-7",)
