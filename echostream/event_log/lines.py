@@ -17,6 +17,9 @@ FIRST_US: Final = 0
 LAST_US: Final = 253_402_300_799_999_999
 """The years 1970 to 9999: a clock says what it likes, a file's name cannot."""
 _KINDS: Final = frozenset(get_args(Kind))
+DEEPEST: Final = 32
+"""Levels of lists and objects within each other."""
+_LARGEST: Final = 2**63
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXTS: Final = ("channel_id", "subject", "who")
 
@@ -51,7 +54,7 @@ def decode(line: bytes) -> Logged:
     if not isinstance(read, dict):
         raise ValueError("not an object")
     kind, text, identity = read.get("kind"), read.get("text", ""), read.get("id")
-    if kind not in _KINDS or not isinstance(text, str) or not isinstance(identity, str):
+    if not (isinstance(kind, str) and isinstance(text, str) and isinstance(identity, str) and kind in _KINDS):
         raise ValueError("kind, text or id are none")
     texts = {name: read.get(name, "") for name in _TEXTS}
     data, gateway = read.get("data", {}), read.get("gateway", "")
@@ -91,9 +94,9 @@ def _encoded(logged: Logged, data: Mapping[str, Json], before: Json, after: Json
         "subject": notice.subject,
         "who": notice.who,
         "text": text,
-        "data": _plain(data),
-        "before": _plain(before),
-        "after": _plain(after),
+        "data": plain(data),
+        "before": plain(before),
+        "after": plain(after),
         "at_us": min(max(notice.at_us, FIRST_US), LAST_US),
         "weight": int(notice.weight),
         "gateway": logged.gateway,
@@ -107,15 +110,21 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "replace")  # half a surrogate pair, in a name from outside
 
 
-def _plain(value: object) -> Any:
-    """JSON has no infinity, and no keys but texts."""
+def plain(value: object, depth: int = 0) -> Any:
+    """As JSON can say it: it has no infinity, no keys but texts, and whoever reads it some patience."""
+    if value is None or isinstance(value, str | bool):
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if abs(value) <= _LARGEST else float(value) if abs(value) < 1e300 else None
+    if depth >= DEEPEST:
+        return "..."
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one, depth + 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value
+        return [plain(one, depth + 1) for one in value]
+    return str(value)
 
 
 def _moment(at_us: int) -> datetime:

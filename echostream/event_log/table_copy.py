@@ -14,7 +14,7 @@ from echostream.config.recording_models import Recording
 from echostream.coordinator.worker import Worker
 from echostream.errors import IndexCorrupt, IndexUnavailable
 from echostream.event_log.files import day_files, first_number
-from echostream.event_log.lines import Logged, decode
+from echostream.event_log.lines import Logged, decode, plain
 from echostream.events import Post
 from echostream.index.door import FILE_NAME, move_aside, open_index
 from echostream.index.event_rows import EventRow
@@ -139,7 +139,7 @@ def as_row(day: str, logged: Logged) -> EventRow:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def _blocks(path: Path, begin: int) -> Iterator[tuple[int, int, list[Logged]]]:

@@ -20,6 +20,7 @@ from fuzz_esp32 import (
     run_pieces,
 )
 from fuzz_guard import generate_program, run_program
+from fuzz_log import generate_file, generate_line, run_file, run_line
 from fuzz_mqtt import generate_command, run_command
 from fuzz_mutate import Generator
 from fuzz_packets import generate_datagram, generate_key, generate_sealed, run_datagram, run_key, run_opener
@@ -63,6 +64,8 @@ TARGETS: tuple[Target, ...] = (
     Target("ear", run_ear, generate_samples, (), share=0.01),
     Target("tones", run_scene, generate_scene, (), share=0.005),
     Target("mqtt_command", run_command, generate_command, ()),
+    Target("event_line", run_line, generate_line, (ValueError,)),
+    Target("event_file", run_file, generate_file, (), share=0.05),
     Target("config", run_config, generate_config, (ConfigError,)),
     Target("definitions", run_definitions, generate_definitions, (ConfigError,)),
     Target("recording", run_meta, generate_meta, (ValueError,)),

@@ -13,7 +13,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FUZZ = ROOT / "tests" / "fuzz"
-TAKE_ALL = {"framer", "microphone_pieces", "microphone_order", "receive_path", "ear", "tones", "torn_file"}
+TAKE_ALL = {
+    "event_file",
+    "framer",
+    "microphone_pieces",
+    "microphone_order",
+    "receive_path",
+    "ear",
+    "tones",
+    "torn_file",
+}
 
 
 def run_fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
