@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Final
 
 from echostream import __version__
@@ -176,7 +177,7 @@ class Messages:
         found = []
         for leaf in ("last_page", "last_tone") if notice.kind == "page" else ("last_tone",):
             topic = self._topics.channel(notice.channel_id, leaf)
-            found += self._retained.changed(topic, values, notice.at_us)
+            found += self._kept(topic, values, notice, notice.channel_id)
         return found
 
     def _uploaded(self, notice: Notice) -> list[Message]:
@@ -190,8 +191,16 @@ class Messages:
                 if isinstance(pages, list) and last.get("message_id") in pages:
                     recording = {key: notice.data.get(key) for key in ("url", "bucket", "key")}
                     recording["id"] = notice.subject
-                    found += self._retained.changed(topic, {**last, "recording": recording}, notice.at_us)
+                    found += self._kept(topic, {**last, "recording": recording}, notice, channel_id)
         return found
+
+    def _kept(self, topic: str, values: dict[str, object], notice: Notice, channel_id: str) -> list[Message]:
+        """A state that nothing would bring again after a power cut: it waits on the disk like an event, in
+        the order of its channel."""
+        return [
+            replace(one, kind="event", lane=channel_id, weight=int(notice.weight), message_id=notice.id)
+            for one in self._retained.changed(topic, values, notice.at_us)
+        ]
 
     def _seen_channel(self, facts: Facts, channel: ChannelVitals, vitals: Vitals) -> list[Message]:
         facts.see(seen.channel_state(channel))
