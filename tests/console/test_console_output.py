@@ -19,6 +19,7 @@ from echostream.console import logs
 from echostream.console.live_view import LiveView, render
 from echostream.console.page_status import page_status
 from echostream.console.snapshot import ChannelSnapshot, PagesSnapshot
+from echostream.vitals.model import LinkVitals
 
 LEVEL = Level(rms_dbfs=-20.0, peak_dbfs=-8.0, clipped_frames=0, mean_dbfs=-25.0)
 
@@ -52,6 +53,15 @@ def shown(channel: ChannelSnapshot, columns: int = 80) -> str:
     console = Console(file=out, width=columns)
     console.print(render("EchoStream", [channel], ["a log line"], columns))
     return out.getvalue()
+
+
+@pytest.mark.parametrize(("up", "word"), [(True, "MQTT: 7 sent"), (False, "MQTT: away for 3 s (refused)")])
+def test_the_ways_out_have_a_line(up: bool, word: str) -> None:
+    out = io.StringIO()
+    link = LinkVitals("mqtt", up, 3.0, sent=7, detail="" if up else "refused")
+    Console(file=out, width=80).print(render("EchoStream", [snapshot()], [], 80, links=[link]))
+    assert word in out.getvalue()
+    assert "MQTT" not in shown(snapshot())
 
 
 @pytest.mark.parametrize("columns", [80, 118, 200])
