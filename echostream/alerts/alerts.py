@@ -113,6 +113,8 @@ class Alerts(Worker):
                 self._say(sayings, now)
                 self._fail(self._delivery.work(now.now_s), now)
                 self._note_link(now.now_s)
+                if not self._post_room.waits:
+                    self._save(now.now_s)
         finally:
             self._end()
 
@@ -145,8 +147,6 @@ class Alerts(Worker):
         _write_into_log(sayings)
         for saying in sayings:
             self._tell(notice_of(saying))
-        if not self._post_room.waits:
-            self._save(now.now_s)
 
     def _fail(self, failures: Sequence[Failure], now: Now) -> None:
         for failure in failures:
@@ -181,6 +181,7 @@ class Alerts(Worker):
             self._wake.clear()
         self._delivery.work(time.monotonic())
         self._sender.end()
+        self._delivery.take_back()
         self._save(time.monotonic())
         self._spool.close()
 

@@ -181,6 +181,11 @@ class Delivery:
             self._sender.rest(now_s)
         return failures
 
+    def take_back(self) -> None:
+        """Nobody sends any more what was on its way."""
+        for line in self._lines.values():
+            line.queue[:0], line.sending, line.asked = line.sending, (), 0
+
     def next_s(self, now_s: float) -> float:
         """Seconds until there is something to do, at most one."""
         if sum(1 for line in self._lines.values() if line.asked) >= AT_ONCE:

@@ -13,9 +13,8 @@ import pytest
 from alert_receivers import Receiver, dead_port, deaf_receiver, http_receiver, smtp_receiver
 from vitals_made import a_channel, vitals
 
-from echostream.alerts import control, post_room
+from echostream.alerts import control, memory, post_room
 from echostream.alerts.alerts import Alerts
-from echostream.alerts.memory import load
 from echostream.config.alert_models import AlertRule, AlertTarget
 from echostream.config.alert_models import Alerts as Settings
 from echostream.config.base import Secret
@@ -152,7 +151,7 @@ def test_a_fault_is_told_once_acknowledged_and_over(tmp_path: Path, monkeypatch:
             assert house.see(bad, lambda: len(http.got) == 1)
             control.ask(tmp_path / "alerts.ack", control.Asked(1, 1, "cli:anna"))
             assert house.see(bad, lambda: len(http.got) == 2)
-        kept, next_number = load(tmp_path / "alerts.json", 0.0)
+        kept, next_number = memory.load(tmp_path / "alerts.json", 0.0)
         assert [(one.number, one.acknowledged) for one in kept] == [(1, "cli:anna")]
         assert next_number == 2
         with running(tmp_path, settings(rule), urls) as again:
@@ -193,6 +192,24 @@ def test_a_folder_that_cannot_be_written_costs_only_the_memory(
         assert http.wait_for(1)
         assert house.alerts.restarts == 0
     assert any("make the folder" in record.message for record in caplog.records)
+
+
+def test_a_worker_that_dies_tells_what_it_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a bug, in the moment in which it writes down what is open."""
+
+    def broken(*_: object) -> None:
+        raise TypeError("a bug")
+
+    rule = AlertRule(name="card", on="card_gone", for_s=0, targets=("chief",))
+    bad = vitals(channels=(a_channel("fire", capture_present=False),))
+    monkeypatch.setattr(memory, "save", broken)
+    with http_receiver() as http, running(tmp_path, settings(rule, PAGED), at(http)) as house:
+        house.alerts.look(bad)
+        assert house.until(lambda: house.alerts.restarts > 0)
+        house.alerts.take(page())
+        assert http.wait_for(2, 30.0)
+        monkeypatch.undo()
+    assert {got["title"] for got in http.got} == {"station-7: card", "station-7: Engine 7"}
 
 
 def test_nothing_of_an_address_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
