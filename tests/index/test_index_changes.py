@@ -10,7 +10,7 @@ import pytest
 from recorded import MINUTE_US, NOON_US, recording, written
 
 from echostream.archive.meta_files import read_meta, write_meta
-from echostream.archive.recording import Recording, ToneMark
+from echostream.archive.recording import Gap, Recording, ToneMark
 from echostream.errors import RecordingKept
 from echostream.index.archive_index import ArchiveIndex
 from echostream.index.door import open_index
@@ -172,11 +172,14 @@ def test_two_folders_of_one_database_do_not_touch_each_other(tmp_path: Path, pos
         folder.mkdir()
     with open_index(north, postgres_url) as one, open_index(south, postgres_url) as other:
         a, b = recording(1, gateway="north"), recording(2, gateway="south")
-        b = replace(b, path=a.path)  # the same name in another folder
+        lost = Gap(b.start_us, b.start_us + 1000, "packets lost")
+        b = replace(b, path=a.path, gaps=[lost])  # the same name in another folder
         one.changed([written(north, a)])
         other.changed([written(south, b)])
         assert {found.gateway for found in one.list().recordings} == {"north", "south"}
         assert [found.gateway for found in one.list(Query(here_only=True)).recordings] == ["north"]
+        assert len(one.gaps()) == len(other.gaps(here_only=True)) == 1
+        assert one.gaps(here_only=True) == ()
         one.reconcile()
         one.rebuild()
         assert len(list(other.all())) == 2
