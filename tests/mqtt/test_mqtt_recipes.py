@@ -159,8 +159,11 @@ def subscribed(broker: Mosquitto, user: str, topic: str = "#") -> Iterator[Subsc
 
 
 @HAS_BROKER
-def test_with_the_rules_of_the_recipe_everything_arrives(broker: Mosquitto, tmp_path: Path) -> None:
-    config = configuration(port=broker.port, username=NAME)
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_with_the_rules_of_the_recipe_everything_arrives(
+    broker: Mosquitto, tmp_path: Path, protocol: str
+) -> None:
+    config = configuration(port=broker.port, username=NAME, protocol=protocol)
     asked: list[Event] = []
     wanted = {
         one.topic for one in everything(config) if one.kind != "telemetry" and "/answer" not in one.topic
@@ -211,12 +214,13 @@ def test_another_gateway_can_neither_command_nor_pretend(broker: Mosquitto, tmp_
 
 
 @HAS_BROKER
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_a_new_configuration_leaves_nothing_of_the_old_one_at_the_broker(
-    broker: Mosquitto, tmp_path: Path
+    broker: Mosquitto, tmp_path: Path, protocol: str
 ) -> None:
     """Real retained messages, come back over the gateway's own subscriptions."""
-    before = configuration(port=broker.port, username=NAME)
-    after = configuration(port=broker.port, username=NAME, commands={})
+    before = configuration(port=broker.port, username=NAME, protocol=protocol)
+    after = configuration(port=broker.port, username=NAME, protocol=protocol, commands={})
     after = after.model_copy(update={"channels": after.channels[:1]})
     with running(before, "secret-7", tmp_path, []) as publisher:
         publisher.look(look())

@@ -22,7 +22,7 @@ PINS = REPOSITORY / "requirements-home-assistant.txt"
 ENVIRONMENT = REPOSITORY / ".venv-home-assistant"
 PROGRAM = Path(__file__).with_name("home_assistant_program.py")
 MAKING_S = 540.0
-ANSWER_S = 30.0
+ANSWER_S = 60.0
 
 
 class CannotBeMade(Exception):
