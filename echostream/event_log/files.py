@@ -145,6 +145,14 @@ class LogFiles:
                 raise
 
 
+def counter(directory: Path) -> bytes | None:
+    """Changes with each append, shortly before it; None where it cannot be read."""
+    try:
+        return (directory / _LOCK).read_bytes()
+    except OSError:
+        return None
+
+
 def first_number(path: Path) -> int:
     """Of the first line that reads; 0 where there is none. OSError."""
     with path.open("rb") as file:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from echostream.event_log import files as log_files
 from echostream.event_log.backwards import BLOCK, lines_backwards
 from echostream.event_log.files import LogFiles, day_files, last_number
-from echostream.event_log.following import Follower
+from echostream.event_log.following import AWAKE, Follower
 from echostream.event_log.lines import LAST_US, MOST_BYTES, Logged, day_of, decode, encode, quoted
 from echostream.event_log.purging import Purge, too_old
 from echostream.event_log.reading import Wanted, read, tail
@@ -247,6 +247,24 @@ def test_a_follower_gets_everything_once_and_in_order(tmp_path: Path) -> None:
     writer.join()
     got += [one.number for one in follower.look()]
     assert sorted(got) == list(range(2, 82, 2))
+
+
+def test_a_follower_of_a_quiet_log_looks_at_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = LogFiles(tmp_path)
+    files.append([notice()])
+    follower = Follower(tmp_path, Wanted())
+    looked: list[Path] = []
+
+    def looks(directory: Path) -> list[Path]:
+        looked.append(directory)
+        return day_files(directory)
+
+    monkeypatch.setattr("echostream.event_log.following.day_files", looks)
+    for _ in range(3 * AWAKE):
+        assert follower.look() == []
+    assert len(looked) < AWAKE
+    files.append([notice("news")])
+    assert [one.notice.text for one in follower.look()] == ["news"]
 
 
 def test_a_follower_survives_a_torn_line_and_a_purge(tmp_path: Path) -> None:
