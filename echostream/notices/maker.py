@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, Literal
 
 from echostream.config.models import Config
@@ -36,6 +37,8 @@ from echostream.notices.notice import Json, Kind, Notice
 from echostream.notices.stamp import wall_us
 from echostream.notices.strangers import Strangers
 
+MOST_TEXT: Final = 1000
+"""Characters of a line for people."""
 MOST_TALKERS: Final = 1024
 """Whose end is still to come; a server that names more is not believed."""
 
@@ -62,6 +65,18 @@ class NoticeMaker:
 
     def notices(self, event: Event, now: float) -> list[Notice]:
         """What it means, in order; nothing for most. now: monotonic seconds."""
+        return [_in_one_line(notice) for notice in self._made(event, now)]
+
+    @staticmethod
+    def gateway(state: Literal["started", "stopped"], version: str, reason: str = "") -> Notice:
+        """The gateway starts or stops: told by whoever runs it."""
+        text = f"EchoStream {version} {state}" + (f": {reason}" if reason else "")
+        data: dict[str, Json] = {"state": state, "version": version, "reason": reason}
+        return Notice("gateway", wall_us(), text, data=data)
+
+    # ---- inside
+
+    def _made(self, event: Event, now: float) -> list[Notice]:
         match event:
             case ToneDetected():
                 return [tones_heard.heard(event, self._gateway_id, self._definitions)]
@@ -81,14 +96,6 @@ class NoticeMaker:
                 return self._said("it goes now" if terminated else "it is about to go")
         notice = self._one(event)
         return [] if notice is None else [notice]
-
-    @staticmethod
-    def gateway(state: Literal["started", "stopped"], version: str, reason: str = "") -> Notice:
-        """The gateway starts or stops: told by whoever runs it."""
-        text = f"EchoStream {version} {state}" + (f": {reason}" if reason else "")
-        return Notice("gateway", wall_us(), text, data={"state": state, "version": version, "reason": reason})
-
-    # ---- inside
 
     def _one(self, event: Event) -> Notice | None:
         match event:
@@ -233,3 +240,12 @@ class NoticeMaker:
         self._server_said = detail
         data: dict[str, Json] = {"connected": bool(self._connected), "detail": detail}
         return [self._told("server", f"the control server: {detail}", data)]
+
+
+def _in_one_line(notice: Notice) -> Notice:
+    """What a library says of an error may have many."""
+    text = notice.text
+    if len(text) <= MOST_TEXT and text.isprintable():
+        return notice
+    shown = "".join(one if one.isprintable() else " " for one in text)
+    return replace(notice, text=" ".join(shown.split())[:MOST_TEXT])

@@ -285,3 +285,11 @@ def test_a_device_of_a_channel_is_on_that_channel_after_a_reload_too() -> None:
     config = parse_config(small(esp32={"enabled": True, "devices": [device]}), "test").config
     known.reconfigure(config)
     assert one(DevicesChanged((PORCH,)), known).channel_id == "b"
+
+
+def test_what_a_library_says_is_one_line_for_people() -> None:
+    notice = one(WorkerFailed("udp", "ValueError: one\n  two\x1b[2J\r\nthree " + "x" * 5000))
+    assert notice.text.startswith("worker udp failed and is started again: ValueError: one two [2J three x")
+    assert notice.text.isprintable()
+    assert len(notice.text) == 1000
+    assert one(WorkerFailed("Löschzug 7 消防", "x")).text.startswith("worker Löschzug 7 消防 failed")
