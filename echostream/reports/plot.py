@@ -12,7 +12,7 @@ from typing import Final
 from echostream.archive_tools.times import moment
 from echostream.errors import LibraryMissing
 from echostream.reports.model import DayReport
-from echostream.reports.spans import Span
+from echostream.reports.spans import Span, merged
 
 try:
     import matplotlib
@@ -26,6 +26,10 @@ except ImportError as error:
 
 MOST_ROWS: Final = 60
 """Of channels and microphones in the picture of who was there; who had most gaps comes first."""
+MOST_BARS: Final = 200
+"""In one row."""
+SEEN_US: Final = 45_000_000
+"""Half a point of the picture."""
 _INCHES_WIDE: Final = 11.0
 _UP: Final = "#8fbf9f"
 _TALK: Final = "#2f5d8a"
@@ -124,7 +128,11 @@ def _minutes(report: DayReport, seconds: list[tuple[float, ...]]) -> list[float]
 
 
 def _bars(report: DayReport, spans: Sequence[Span]) -> list[tuple[float, float]]:
-    return [(_hour(report, span.begin_us), max(0.01, span.length_us / 3.6e9)) for span in spans]
+    """What lies closer together than can be seen is one: something that flaps would be megabytes."""
+    apart_us = SEEN_US
+    while len(drawn := merged(spans, apart_us)) > MOST_BARS:
+        apart_us *= 2
+    return [(_hour(report, span.begin_us), max(0.01, span.length_us / 3.6e9)) for span in drawn]
 
 
 def _hour(report: DayReport, at_us: int) -> float:

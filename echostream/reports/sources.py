@@ -129,7 +129,8 @@ def _logged(log: Path, wanted: Wanted, gateway: str, newest_first: bool = True) 
 def _standing(log: Path, begin_us: int, gateway: str) -> list[Notice]:
     """What was last said of each thing since the gateway started, oldest first."""
     found: dict[tuple[str, ...], Logged] = {}
-    last = next(_logged(log, Wanted(until_us=begin_us), gateway), None)
+    newest = islice(_logged(log, Wanted(until_us=begin_us), gateway), MOST_BACK)
+    last = next((logged for logged in newest if logged.notice.kind not in BY_OTHERS), None)
     if last is None:
         return []
     found[()] = last

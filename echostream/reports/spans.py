@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 MOST_SPANS: Final = 1000
@@ -112,3 +113,14 @@ def share_out(span: Span, begin_us: int, seconds: list[float]) -> None:
         from_us = begin_us + hour * HOUR_US
         shared_us = min(span.end_us, from_us + HOUR_US) - max(span.begin_us, from_us)
         seconds[hour] += max(0, shared_us) / 1e6
+
+
+def merged(spans: Sequence[Span], apart_us: int) -> list[Span]:
+    """In order; those less than `apart_us` from the one before are one with it."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and span.begin_us - found[-1].end_us < apart_us:
+            found[-1] = Span(found[-1].begin_us, max(found[-1].end_us, span.end_us))
+        else:
+            found.append(span)
+    return found

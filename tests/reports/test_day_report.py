@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,7 @@ from told_day import (
 from echostream.notices.notice import Notice
 from echostream.reports.day import MOST_CHANNELS, MOST_DEVICES, MOST_PAGES, DayBuilder, Subject
 from echostream.reports.model import ChannelDay, DayReport, DeviceDay, Recorded
-from echostream.reports.spans import MOST_SPANS, Signal
+from echostream.reports.spans import MOST_SPANS, Signal, Span, merged
 
 NAMES = {"fire": "Fire", "ems": "EMS"}
 
@@ -199,6 +200,17 @@ def test_a_flapping_link_is_summed_whole_and_pictured_in_part() -> None:
     assert (signal.total_us, signal.began, signal.ended) == (10_000 * SECOND, 10_000, 10_000)
     assert len(signal.spans) == MOST_SPANS
     assert sum(signal.by_hour) == pytest.approx(10_000)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 100)), max_size=30), st.integers(1, 200))
+def test_merged_spans_are_apart_and_cover_the_same(parts: list[tuple[int, int]], apart: int) -> None:
+    spans = [Span(begin, begin + length) for begin, length in parts]
+    found = merged(spans, apart)
+    assert all(after.begin_us - before.end_us >= apart for before, after in pairwise(found))
+    assert all(
+        any(one.begin_us <= span.begin_us and span.end_us <= one.end_us for one in found) for span in spans
+    )
+    assert {one.begin_us for one in found} <= {span.begin_us for span in spans}
 
 
 def test_talk_is_shared_out_over_the_hours_it_lasted() -> None:

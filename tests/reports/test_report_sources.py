@@ -35,6 +35,7 @@ from echostream.index.door import open_index
 from echostream.notices.notice import Notice
 from echostream.reports.alive import Alive
 from echostream.reports.calendar import bounds
+from echostream.reports.day import DayBuilder, Subject
 from echostream.reports.model import DayReport
 from echostream.reports.page import write_page
 from echostream.reports.sources import Place, report_of
@@ -250,6 +251,17 @@ def test_a_page_stands_alone_and_is_the_same_each_time(tmp_path: Path) -> None:
     assert "http-equiv" in pages[0]
     assert not re.findall(r"""(?:href|src|url\()=?["']?https?:""", pages[0])
     assert "default-src 'none'" in pages[0]
+
+
+def test_a_site_of_flapping_microphones_is_still_a_page_that_a_browser_opens() -> None:
+    builder = DayBuilder(Subject("g", str(TODAY), BEGIN, BEGIN + DAY, NOW))
+    builder.take(started(0))
+    for at in range(600):
+        for name in range(60):
+            builder.take(device(60 + at * 100 + name / 100, f"m{name}", not at % 2))
+    out = io.StringIO()
+    write_page(builder.finished(None), UTC, out)
+    assert len(out.getvalue()) < 3_000_000
 
 
 def test_an_empty_day_has_a_page_too(tmp_path: Path) -> None:
