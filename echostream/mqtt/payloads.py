@@ -85,11 +85,23 @@ def _tone(data: Mapping[str, object], which: str) -> float:
 
 
 def _bytes(values: Mapping[str, object]) -> bytes:
-    text = json.dumps(_sayable(values), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text = _JSON.encode(values)
+    except ValueError:
+        text = _JSON.encode(_sayable(values))
     return text.encode("utf-8", "replace")
 
 
+def _plain(value: object) -> object:
+    """What json itself does not know."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+
+
 def _sayable(value: object) -> object:
+    """Without infinity and not-a-number. Slow, and seldom needed."""
     match value:
         case float():
             return value if math.isfinite(value) else None
