@@ -245,7 +245,10 @@ class Connection:
 
     def release(self) -> None:
         """Close. Idempotent."""
-        self._client.on_disconnect = None
+        client = self._client
+        client.on_connect = client.on_disconnect = client.on_publish = None
+        client.on_subscribe = client.on_message = None  # no circle is left for the garbage collector
+        self._ended = self._wire.error = None
         self._wire.close()
 
     # ---- inside

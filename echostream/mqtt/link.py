@@ -17,7 +17,7 @@ from echostream.errors import ConfigError
 from echostream.events import LinkChanged, Post
 from echostream.mqtt import reasons
 from echostream.mqtt.message import Message
-from echostream.mqtt.outbox import Outbox
+from echostream.mqtt.outbox import Outbox, Outgoing
 from echostream.network.backoff import OF_USE_S, Attempt, Backoff
 from echostream.network.resolver import Address, Resolver
 from echostream.network.stream import Stream
@@ -35,10 +35,9 @@ RESOLVE_S: Final = 5.0
 SUSPICIONS: Final = 2
 """So many connections in a row that ended at the same publication: one at a time from then on."""
 PROOFS: Final = 2
-"""So many that ended while that publication was alone on its way: it is left out."""
-MOST_LEFT_OUT: Final = 64
+"""So many that ended while that publication was alone on its way: it is put off."""
 LEFT_OUT_S: Final = 3600.0
-"""So long it is left out; a connection after that tries again, for policies are mended."""
+"""So long a subscription is left out; a connection after that tries again, for policies are mended."""
 MOST_REASONS: Final = 16
 SLOW_S: Final = 3600.0
 """So long after the broker said that it was too much, publications are rationed."""
@@ -98,7 +97,7 @@ class MqttLink(Worker):
         self._suspicions = 0
         self._slow_until_s = 0.0
         self._left_out_until_s = 0.0
-        self._left_out: frozenset[int | str] = frozenset()
+        self._left_out: frozenset[str] = frozenset()
 
     def serve(
         self, outbox: Outbox, on_connected: Callable[[], None], on_received: Callable[[Received], None]
@@ -255,21 +254,35 @@ class MqttLink(Worker):
 
     def _suspect_one(self, session: Session, careful: bool) -> None:
         """Some brokers answer what they do not allow by hanging up (AWS IoT): which one was it?"""
-        culprit = session.culprit
+        unanswered = session.unanswered
+        known = [one for one in unanswered if self._outbox.was_put_off(one)]
+        for one in known:
+            self._put_aside(one, logging.DEBUG)
+        culprit = unanswered[0] if unanswered else None
+        if known:
+            return
         if culprit is None or culprit.identity != self._suspect:
             self._suspect = None if culprit is None else culprit.identity
             self._suspicions = min(self._suspicions, SUSPICIONS) if careful else 1
             return
         self._suspicions += 1
         if self._suspicions >= SUSPICIONS + PROOFS:
-            if len(self._left_out) < MOST_LEFT_OUT:
-                self._left_out |= {culprit.identity}
-                self._left_out_until_s = time.monotonic() + LEFT_OUT_S
-            log.error(
-                "mqtt: the broker hangs up at %s; it is left out. Its access list or policy should allow it",
-                culprit.message.topic,
-            )
+            self._put_aside(culprit, logging.ERROR)
             self._suspicions = SUSPICIONS
+
+    def _put_aside(self, culprit: Outgoing, level: int) -> None:
+        now = time.monotonic()
+        if culprit.subscription:
+            self._left_out |= {culprit.message.topic}
+            self._left_out_until_s, wait_s = now + LEFT_OUT_S, LEFT_OUT_S
+        else:
+            wait_s = self._outbox.later(culprit, now)
+        log.log(
+            level,
+            "mqtt: the broker hangs up at %s: its access list or policy must allow it; again in %.0f s",
+            culprit.message.topic,
+            wait_s,
+        )
 
     # ---- what is told
 

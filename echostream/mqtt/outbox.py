@@ -28,10 +28,11 @@ LATER_S: Final = (60.0, 300.0, 1800.0, 3600.0)
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One thing to publish. number: the event's in the spool, else 0."""
+    """One thing to publish, or to subscribe to. number: the event's in the spool, else 0."""
 
     message: Message
     number: int = 0
+    subscription: bool = False
 
     @property
     def identity(self) -> int | str:
@@ -59,7 +60,7 @@ class Outbox:
         self._flying: set[int] = set()
         self._arrived: list[int] = []
         self._later: dict[int, tuple[float, Item]] = {}
-        self._tries: dict[int, int] = {}
+        self._tries: dict[int | str, int] = {}
         self._states_later: dict[str, float] = {}
 
     # ---- thread mqtt
@@ -91,7 +92,7 @@ class Outbox:
         """A new connection: nothing of before counts as on its way, and every state is sent again."""
         with self._lock:
             self._online = True
-            self._due = dict.fromkeys(self._states)
+            self._due = dict.fromkeys(topic for topic in self._states if topic not in self._states_later)
         self._flying.clear()
         self._rewind()
 
@@ -124,9 +125,9 @@ class Outbox:
 
     def arrived(self, outgoing: Outgoing) -> None:
         """The broker has it."""
+        self._tries.pop(outgoing.identity, None)
         if outgoing.number:
             self._flying.discard(outgoing.number)
-            self._tries.pop(outgoing.number, None)
             self._arrived.append(outgoing.number)
 
     def never(self, outgoing: Outgoing) -> None:
@@ -136,18 +137,23 @@ class Outbox:
 
     def later(self, outgoing: Outgoing, now: float) -> float:
         """Not now: what comes after goes on. Seconds until it is tried again; 0: with the next connection."""
-        number, topic = outgoing.number, outgoing.message.topic
+        number, message = outgoing.number, outgoing.message
         self._flying.discard(number)
-        if topic in self._states and outgoing.message.kind == "state":
-            self._states_later[topic] = now + LATER_S[0]
-            return LATER_S[0]
-        if not number or len(self._later) >= MOST_LATER:
+        is_state = message.kind == "state"
+        if not (is_state or number) or (number and len(self._later) >= MOST_LATER):
             return 0.0
-        tries = self._tries[number] = self._tries.get(number, 0) + 1
+        tries = self._tries[outgoing.identity] = self._tries.get(outgoing.identity, 0) + 1
         wait_s = LATER_S[min(tries, len(LATER_S)) - 1]
-        message = outgoing.message
-        self._later[number] = (now + wait_s, to_item(message, number))
+        if is_state:
+            with self._lock:
+                self._states_later[message.topic] = now + wait_s
+        else:
+            self._later[number] = (now + wait_s, to_item(message, number))
         return wait_s
+
+    def was_put_off(self, outgoing: Outgoing) -> bool:
+        """It did not go through before."""
+        return outgoing.identity in self._tries
 
     def flush(self) -> None:
         """Let the disk forget what has arrived."""
@@ -186,7 +192,6 @@ class Outbox:
 
     def _rewind(self) -> None:
         self.flush()
-        self._states_later.clear()
         self._after = 0
         self._ahead.clear()
 

@@ -50,11 +50,11 @@ class Session:
         on_taken: Callable[[int], None],
         careful: bool,
         slow: bool,
-        left_out: frozenset[int | str],
+        left_out: frozenset[str],
         woken: Callable[[], None],
     ) -> None:
-        """woken: empties the descriptor that wakes. left_out: what no connection would survive; events wait,
-        states and subscriptions stay away."""
+        """woken: empties the descriptor that wakes. left_out: subscriptions that no connection would
+        survive."""
         self._connection = connection
         self._outbox = outbox
         self._on_received = on_received
@@ -73,9 +73,9 @@ class Session:
         self._put_off_said: set[str] = set()
 
     @property
-    def culprit(self) -> Outgoing | None:
-        """The oldest that has no answer."""
-        return next(iter(self._flying.values())).outgoing if self._flying else None
+    def unanswered(self) -> list[Outgoing]:
+        """What the broker has not answered, the oldest first."""
+        return [flight.outgoing for flight in self._flying.values()]
 
     def run(self, subscriptions: Sequence[tuple[str, int]], wake: int, stop: threading.Event) -> None:
         """Until the connection ends (ConnectionEnded), or somebody stops us."""
@@ -126,9 +126,6 @@ class Session:
 
     def _send(self, outgoing: Outgoing) -> None:
         message = outgoing.message
-        if outgoing.identity in self._left_out:
-            self._put_off(outgoing, "the broker hung up each time it was sent")
-            return
         if not self._connection.fits(message):
             self._refuse(outgoing, reasons.PACKET_TOO_LARGE)
             return
@@ -141,10 +138,10 @@ class Session:
         self._states_flying += message.kind == "state"
 
     def _subscribe(self, topic: str, qos: int) -> None:
-        if f"subscription {topic}" in self._left_out:
+        if topic in self._left_out:
             return
         number = self._connection.subscribe(topic, qos)
-        outgoing = Outgoing(Message(f"subscription {topic}", b"", "telemetry"))
+        outgoing = Outgoing(Message(topic, b"", "telemetry"), subscription=True)
         self._flying[number] = _Flight(outgoing, 0, time.monotonic())
         while self._careful and number in self._flying:
             self._turn(1.0, None)

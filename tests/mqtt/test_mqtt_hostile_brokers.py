@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import time
 from collections.abc import Iterator
@@ -100,6 +101,22 @@ def test_broker_that_hangs_up_at_one_publication_gets_everything_else(
         assert broker.connections == before, "it still hangs up"
 
 
+def test_what_a_sick_broker_hung_up_at_is_published_when_it_is_well(
+    tmp_path: Path, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LATER_S", (0.5, 1.0))
+    broker.script.judge = lambda one: HANG_UP
+    with house(tmp_path, broker.port) as running:
+        running.tell(event("alarm"), event("2"))
+        broker.wait_for(lambda: broker.connections >= 12, 20)
+        broker.script.judge = lambda one: 0
+        before = broker.connections
+        running.wait_empty()
+        assert broker.connections <= before + 2
+    well = [one.payload for one in broker.published if one.connection > before]
+    assert {b"alarm", b"2"} <= set(well) | set(broker.payloads("events/fire")[-2:])
+
+
 def test_broker_that_hangs_up_at_a_subscription_gets_all_publications(
     tmp_path: Path, broker: ScriptedBroker
 ) -> None:
@@ -122,6 +139,34 @@ def test_silent_broker_is_left_and_nothing_counts_as_said(
         running.wait_up()
         broker.wait_for(lambda: len(broker.payloads("events/fire")) >= 4)
         running.wait_empty()
+
+
+def test_broker_that_is_gone_without_a_word_is_noticed_by_the_keep_alive(
+    tmp_path: Path, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.script.pings = False
+    with house(tmp_path, broker.port, start=False) as running:
+        link = running.publisher._link
+        monkeypatch.setattr(link, "_mqtt", link._mqtt.model_copy(update={"keep_alive_s": 1}))
+        running.start()
+        running.wait_up()
+        running.wait_down("silent for too long")
+
+
+def test_connections_that_fail_leave_nothing_behind(tmp_path: Path, broker: ScriptedBroker) -> None:
+    """Neither descriptors, which the frame around each test counts, nor objects in circles."""
+    broker.script.connack = HANG_UP
+    with house(tmp_path, broker.port):
+        broker.wait_for(lambda: broker.connections >= 10, 20)
+        gc.collect()
+        gc.disable()
+        try:
+            before = broker.connections
+            broker.wait_for(lambda: broker.connections >= before + 10, 20)
+            alive = [one for one in gc.get_objects() if isinstance(one, connection.Connection)]
+        finally:
+            gc.enable()
+    assert len(alive) <= 2
 
 
 def test_never_more_on_the_way_than_the_broker_takes(tmp_path: Path, broker: ScriptedBroker) -> None:

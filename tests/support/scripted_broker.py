@@ -38,6 +38,7 @@ class Script:
     properties: bytes = b""
     judge: Callable[[Published], int] = lambda one: 0
     subscription: int = 1
+    pings: bool = True
     before: bytes = b""
 
 
@@ -119,7 +120,7 @@ class ScriptedBroker:
                 elif kind == SUBSCRIBE:
                     if not self._subscription(one, body, v5):
                         return
-                elif kind == PINGREQ:
+                elif kind == PINGREQ and self.script.pings:
                     one.sendall(_packed(13, 0, b""))
                 elif kind == DISCONNECT:
                     with self._changed:
