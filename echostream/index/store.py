@@ -77,12 +77,14 @@ class Store:
     def drop(self, connection: Connection, paths: Iterable[str], moved: Collection[str] = ()) -> int:
         """Forget the recordings of these paths, and what was to be uploaded of them. How many there were.
 
+        An upload in parts that was begun stays, for whoever sends them to abort it there.
         moved: ids of recordings that have another path now: their uploads stay.
         """
         sums: dict[int, _Sum] = defaultdict(_Sum)
         ids = self._take_out(connection, [], list(paths), sums)
         for part in _parts(list(ids.difference(moved))):
-            connection.execute(sa.delete(uploads).where(uploads.c.recording_id.in_(part)))
+            gone = sa.delete(uploads).where(uploads.c.recording_id.in_(part), uploads.c.upload_id == "")
+            connection.execute(gone)
         self._count(connection, sums, [])
         return len(ids)
 

@@ -43,7 +43,8 @@ WEEK_US: Final = 7 * 86_400_000_000
 SMALL, LARGE, LARGE_ONES = 2_000, 12_000_000, 6
 PAGE_EACH: Final = 5
 FEW: Final = 100
-SHORTEST_S, LONGEST_S, AWAY_S = 1.0, 12.0, 10.0
+SHORTEST_S, LONGEST_S, AWAY_S = 0.1, 6.0, 10.0
+"""How long it lives after its first request; how long nothing gets through."""
 FAULT: Final = 0.02
 """Share of the requests that something happens to."""
 STALLED_S: Final = 180.0
@@ -228,6 +229,8 @@ class Torture:
     def _kill(self, proxy: s3_proxy.Proxy, chance: random.Random, rounds: int) -> None:
         for number in range(1, rounds + 1):
             child = start(self.directory, proxy.url)
+            seen = len(proxy.passed)
+            wait_until(lambda seen=seen: len(proxy.passed) > seen, child)
             end_s = time.monotonic() + chance.uniform(SHORTEST_S, LONGEST_S)
             while time.monotonic() < end_s:
                 child.look()

@@ -17,6 +17,7 @@ from upload_stand import PART, Stand, key
 
 from echostream.events import LinkChanged
 from echostream.uploads import causes
+from echostream.uploads.client import Bucket
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +121,19 @@ def test_a_wrong_secret_is_explained(stand: Stand) -> None:
     assert "not-this-one" not in repr(stand.events)
     assert link is not None
     assert (link.up, link.waiting) == (False, 1)
+
+
+def test_without_any_credentials_it_says_where_to_name_them(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(stand.directory / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(stand.directory / "none"))
+    bucket = Bucket(stand.s3(), None)
+    with pytest.raises(causes.Refused, match=r"no credentials: name s3\.access_key_id") as caught:
+        bucket.look()
+    assert caught.value.cause is causes.Cause.CREDENTIALS
+    bucket.close()
 
 
 def test_a_bucket_that_is_not_there_is_said_before_anything_is_to_be_sent(stand: Stand) -> None:

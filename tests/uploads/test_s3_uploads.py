@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from s3_proxy import Asked, Fault, Faults, Proxy, answer, none
 from upload_stand import PART, Stand, key
 
@@ -193,15 +194,22 @@ def test_an_upload_that_the_server_forgot_begins_anew(stand: Stand, proxy: Proxy
     assert client.get_object(Bucket=stand.bucket, Key=key(one))["Body"].read() == stand.data(one)
 
 
-def test_parts_of_a_recording_that_was_deleted_are_given_up(stand: Stand, proxy: Proxy, client: Any) -> None:
+@pytest.mark.parametrize("how", ["by a command", "behind our back"])
+def test_parts_of_a_recording_that_was_deleted_are_given_up(
+    stand: Stand, proxy: Proxy, client: Any, how: str
+) -> None:
     one = stand.put(size=3 * PART)
     proxy.faults = lambda asked: (
         Fault(cut_after=0) if asked.what == "PUT part" and asked.number >= 1 else None
     )
     with stand.running():
         stand.until(lambda: proxy.count("PUT part", good=False) >= 2)
-        (stand.directory / one.path).unlink()
-        (stand.directory / one.path).parent.joinpath(".meta", f"{Path(one.path).stem}.json").unlink()
+        if how == "by a command":
+            with open_index(stand.directory) as index:
+                index.delete(one.id)
+        else:
+            (stand.directory / one.path).unlink()
+            stand.meta(one).unlink()
         proxy.faults = none
         stand.until(lambda: stand.pending() == 0)
     assert client.list_multipart_uploads(Bucket=stand.bucket).get("Uploads", []) == []
