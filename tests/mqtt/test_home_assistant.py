@@ -55,14 +55,24 @@ def installed() -> None:
         pytest.skip(str(why))
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[mosquitto.Mosquitto]:
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mosquitto.Mosquitto]:
     if mosquitto.binary() is None:
         pytest.skip("no mosquitto here: scripts/setup.sh dev says why")
-    one = mosquitto.Mosquitto(tmp_path / "broker")
+    one = mosquitto.Mosquitto(tmp_path_factory.mktemp("broker"))
     one.start()
     yield one
     one.stop()
+
+
+@pytest.fixture(scope="module")
+def home(
+    installed: None, broker: mosquitto.Mosquitto, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[home_assistant.HomeAssistant]:
+    """Its start takes longer than all that it is asked."""
+    one = home_assistant.HomeAssistant(broker.port, tmp_path_factory.mktemp("home"))
+    yield one
+    one.close()
 
 
 def discovery(config: Config) -> list[tuple[str, str]]:
@@ -107,7 +117,9 @@ def test_names_that_look_alike_have_slugs_of_their_own() -> None:
 
 
 @MAKES_IT_FIRST
-def test_it_shows_a_gateway_by_itself(installed: None, broker: mosquitto.Mosquitto, tmp_path: Path) -> None:
+def test_it_shows_a_gateway_by_itself(
+    home: home_assistant.HomeAssistant, broker: mosquitto.Mosquitto, tmp_path: Path
+) -> None:
     """The publisher, the broker and Home Assistant, all of them real."""
     config = configuration(broker.port)
     asked: SimpleQueue[CommandAsked] = SimpleQueue()
@@ -116,10 +128,7 @@ def test_it_shows_a_gateway_by_itself(installed: None, broker: mosquitto.Mosquit
         if isinstance(event, CommandAsked):
             asked.put(event)
 
-    with (
-        running_home(broker.port, tmp_path) as home,
-        running(MqttPublisher(config, None, tmp_path / "mqtt.sqlite3", post)) as publisher,
-    ):
+    with running(MqttPublisher(config, None, tmp_path / "mqtt.sqlite3", post)) as publisher:
         home.wait(lambda states: "event.a_page" in states and "number.fire_tac_volume" in states)
         publisher.take(page_notice())
         seconds = count(1)
@@ -138,19 +147,18 @@ def test_it_shows_a_gateway_by_itself(installed: None, broker: mosquitto.Mosquit
 
 
 @MAKES_IT_FIRST
-def test_it_shows_no_more_than_there_is(installed: None, broker: mosquitto.Mosquitto, tmp_path: Path) -> None:
+def test_it_shows_no_more_than_there_is(
+    home: home_assistant.HomeAssistant, broker: mosquitto.Mosquitto, tmp_path: Path
+) -> None:
     """A gateway that goes is unavailable; what a new configuration has not is gone."""
-    spool = tmp_path / "mqtt.sqlite3"
-    with running_home(broker.port, tmp_path) as home:
-        with running(MqttPublisher(configuration(broker.port), None, spool, lambda event: None)):
-            home.wait(lambda states: _is(states, "binary_sensor.echostream_station_7_west_online", "on"))
-            home.wait(lambda states: "number.a_volume" in states and "sensor.a_last_page" in states)
-        home.wait(lambda states: _is(states, "binary_sensor.echostream_station_7_west_online", "off"))
-        home.wait(lambda states: _is(states, "binary_sensor.a_ptt", "unavailable"))
-        with running(MqttPublisher(configuration(broker.port, {}), None, spool, lambda event: None)):
-            home.wait(lambda states: _is(states, "binary_sensor.echostream_station_7_west_online", "on"))
-            home.wait(lambda states: not [one for one in states if one.startswith(CONTROLS)])
-            assert "sensor.a_last_page" in home.states()
+    spool, online = tmp_path / "mqtt.sqlite3", "binary_sensor.echostream_station_7_west_online"
+    with running(MqttPublisher(configuration(broker.port), None, spool, lambda event: None)):
+        home.wait(lambda states: _is(states, online, "on") and "number.a_volume" in states)
+    home.wait(lambda states: _is(states, online, "off") and _is(states, "binary_sensor.a_ptt", "unavailable"))
+    with running(MqttPublisher(configuration(broker.port, {}), None, spool, lambda event: None)):
+        home.wait(lambda states: _is(states, online, "on"))
+        home.wait(lambda states: not [one for one in states if one.startswith(CONTROLS)])
+        assert "sensor.a_last_page" in home.states()
 
 
 @contextmanager
@@ -164,15 +172,6 @@ def running(publisher: MqttPublisher) -> Iterator[MqttPublisher]:
             worker.request_stop()
         for worker in publisher.workers:
             assert worker.join(5)
-
-
-@contextmanager
-def running_home(port: int, folder: Path) -> Iterator[home_assistant.HomeAssistant]:
-    home = home_assistant.HomeAssistant(port, folder)
-    try:
-        yield home
-    finally:
-        home.close()
 
 
 def _shows_everything(home: home_assistant.HomeAssistant) -> None:
