@@ -46,6 +46,11 @@ def texts(heard: list[Heard], topic: str) -> list[str]:
     return list(seen.values())
 
 
+def wait_online(subscriber: Subscriber) -> None:
+    """What is said after the gateway has subscribed."""
+    subscriber.wait_for(lambda heard: any(one.topic == "echostream/gw/status" for one in heard))
+
+
 def test_events_arrive_in_the_order_of_their_channel(
     tmp_path: Path, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
@@ -240,6 +245,7 @@ def test_gateways_own_messages_and_a_command_through_a_real_broker(
 ) -> None:
     settings = {"commands": {"volume": True}}
     with house(tmp_path, broker.port, plain=False, settings=settings) as running:
+        wait_online(subscriber)
         running.tell(Notice("page", 1_700_000_000_000_000, "a page", "fire", data={"tone_a_hz": 1.0}))
         subscriber.wait_for(lambda heard: any(one.topic == "from/device/gw/tone_detection" for one in heard))
         subscriber.publish("echostream/gw/channel/fire/command/volume", b'{"gain_db": -6}')
@@ -262,7 +268,7 @@ def test_answer_that_comes_with_the_end_still_goes_out(
 ) -> None:
     """A `reload` may replace the publisher through which it was asked."""
     with house(tmp_path, broker.port, plain=False, settings={"commands": {"reload": True}}) as running:
-        running.wait_up()
+        wait_online(subscriber)
         subscriber.publish("echostream/gw/command/reload", b"{}")
         running.wait(lambda: running.commands)
         running.commands[0].answer(True, "in force")
@@ -274,7 +280,7 @@ def test_flood_of_commands_is_held_back_and_each_is_answered(
 ) -> None:
     settings = {"commands": {"volume": True}}
     with house(tmp_path, broker.port, plain=False, settings=settings) as running:
-        running.wait_up()
+        wait_online(subscriber)
         for _ in range(60):
             subscriber.publish("echostream/gw/channel/fire/command/volume", b'{"gain_db": -6}')
         topic = "echostream/gw/channel/fire/command/volume/answer"
