@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 from config_documents import Document, small
 
+from echostream.channels.channel_runtime import Hardware
 from echostream.config.load import parse_config
 from echostream.config.models import Config
 from echostream.coordinator.worker import Worker
 from echostream.events import ChannelOnline, Event, WorkerFailed
+from echostream.gateway import SWITCH_S, Gateway, Secrets
 from echostream.notices.notice import Notice
 from echostream.publishers import NAMES, STOP_S, Publishers, PublisherSecrets
+from echostream.simulator.file_cards import FileCards
+from echostream.simulator.member import _NoCosReaders, _NoOutputs
 from echostream.vitals.model import BoardVitals, LinkVitals, Vitals
 
 SECRETS = PublisherSecrets("password", ("id", "secret"), {"chief": "json://127.0.0.1:9/"})
@@ -240,3 +244,17 @@ def test_nothing_that_is_built_for_a_reload_touches_disk_or_network(tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
+
+
+def test_a_busy_thread_holds_a_frame_up_for_no_longer_than_half_a_millisecond() -> None:
+    """By default for 5 ms each time that a frame lets go of the interpreter."""
+    before = sys.getswitchinterval()
+    hardware = Hardware(FileCards({}), None, _NoOutputs(), _NoCosReaders())
+    gateway = Gateway(config_of(small()), Secrets(), hardware, lambda reason: None)
+    try:
+        sys.setswitchinterval(0.005)
+        gateway.start()
+        assert sys.getswitchinterval() <= SWITCH_S
+    finally:
+        gateway.stop()
+        sys.setswitchinterval(before)
