@@ -12,7 +12,7 @@ from typing import Final
 from echostream.archive_tools.times import moment
 from echostream.errors import LibraryMissing
 from echostream.reports.model import DayReport
-from echostream.reports.spans import Span, merged
+from echostream.reports.spans import Span, longest_gaps_kept, merged
 
 try:
     import matplotlib
@@ -129,9 +129,7 @@ def _minutes(report: DayReport, seconds: list[tuple[float, ...]]) -> list[float]
 
 def _bars(report: DayReport, spans: Sequence[Span]) -> list[tuple[float, float]]:
     """What lies closer together than can be seen is one: something that flaps would be megabytes."""
-    apart_us = SEEN_US
-    while len(drawn := merged(spans, apart_us)) > MOST_BARS:
-        apart_us *= 2
+    drawn = longest_gaps_kept(merged(spans, SEEN_US), MOST_BARS)
     return [(_hour(report, span.begin_us), max(0.01, span.length_us / 3.6e9)) for span in drawn]
 
 

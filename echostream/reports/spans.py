@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 MOST_SPANS: Final = 1000
@@ -30,6 +31,7 @@ class Signal:
         self._begin_us = begin_us
         self._end_us = end_us
         self._on_since_us: int | None = None
+        self._counted_us = begin_us
         self.spans: list[Span] = []
         self.total_us = 0
         self.began = 0
@@ -69,10 +71,12 @@ class Signal:
 
     def _keep(self, at_us: int) -> None:
         assert self._on_since_us is not None
-        begin_us, end_us = max(self._on_since_us, self._begin_us), min(at_us, self._end_us)
+        # Not before what is counted: a clock that was set back comes by the same hours twice.
+        begin_us, end_us = max(self._on_since_us, self._counted_us), min(at_us, self._end_us)
         self._on_since_us = None
         if end_us <= begin_us:
-            return  # of another day, or the clock was set back meanwhile
+            return  # of another day, or all of it is counted
+        self._counted_us = end_us
         span = Span(begin_us, end_us)
         self.total_us += span.length_us
         share_out(span, self._begin_us, self.by_hour)
@@ -124,3 +128,11 @@ def merged(spans: Sequence[Span], apart_us: int) -> list[Span]:
         else:
             found.append(span)
     return found
+
+
+def longest_gaps_kept(spans: Sequence[Span], most: int) -> list[Span]:
+    """At most so many: the shortest gaps between them are closed. spans: in order, and apart."""
+    gaps = [(after.begin_us - before.end_us, at) for at, (before, after) in enumerate(pairwise(spans), 1)]
+    kept = sorted(at for _, at in sorted(gaps, reverse=True)[: most - 1])
+    borders = [0, *kept, len(spans)]
+    return [Span(spans[one].begin_us, spans[two - 1].end_us) for one, two in pairwise(borders) if one < two]
