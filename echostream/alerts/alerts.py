@@ -15,8 +15,9 @@ from echostream.alerts import control, memory
 from echostream.alerts.book import Now, RuleBook
 from echostream.alerts.conditions import happening
 from echostream.alerts.delivery import Delivery, Failure
+from echostream.alerts.patience import PatientSpool
 from echostream.alerts.post_room import PostRoom, notice_of, notice_of_failure
-from echostream.alerts.rules import Saying, State
+from echostream.alerts.rules import Incident, Saying, State
 from echostream.alerts.sending_process import SendingProcess
 from echostream.config.alert_models import Alerts as Settings
 from echostream.config.models import Gateway
@@ -34,7 +35,7 @@ MOST_NOTICES: Final = 1000
 SPOOL_BYTES: Final = 4_000_000
 TICK_S: Final = 1.0
 SAVE_S: Final = 60.0
-LAST_WORDS_S: Final = 2.0
+LAST_WORDS_S: Final = 1.5
 MOST_LINES: Final = 5
 
 
@@ -55,10 +56,11 @@ class Alerts(Worker):
         super().__init__("alerts", post)
         self._tell = tell
         self._wake = threading.Event()
+        self._pages: deque[Notice] = deque(maxlen=MOST_NOTICES)
         self._notices: deque[Notice] = deque(maxlen=MOST_NOTICES)
         self._vitals: Vitals | None = None
         self._book = RuleBook(alerts)
-        self._spool = KeptSpool(spool, SPOOL_BYTES)
+        self._spool = PatientSpool(KeptSpool(spool, SPOOL_BYTES))
         self._sender = SendingProcess(self._wake.set)
         self._delivery = Delivery(
             gateway.id, [target.name for target in alerts.targets], urls, self._spool, self._sender
@@ -69,6 +71,8 @@ class Alerts(Worker):
         self._opened = False
         self._saved: tuple[object, ...] = ()
         self._saved_s = 0.0
+        self._unsaved: tuple[list[Incident], int, float] | None = None
+        self._acknowledged: deque[control.Asked] = deque(maxlen=control.MOST_AT_ONCE)
         self._refused = ""
         self._link = LinkVitals("alerts", True, 0.0)
         self._since_s = time.monotonic()
@@ -80,7 +84,8 @@ class Alerts(Worker):
     def take(self, notice: Notice) -> None:
         """Told what happened. Any thread, never blocks."""
         if notice.kind in KINDS:
-            self._notices.append(notice)
+            # Whatever else there is a flood of, no page gives way to it.
+            (self._pages if notice.kind == "page" else self._notices).append(notice)
             self._wake.set()
 
     def look(self, vitals: Vitals) -> None:
@@ -116,15 +121,17 @@ class Alerts(Worker):
                 if not self._post_room.waits:
                     self._save(now.now_s)
         finally:
-            self._end()
+            if self._stopping.is_set():  # else it goes on where it was: see Worker
+                self._end()
 
     def _heard(self, now: Now) -> list[Saying]:
         """What rules say of what came in since."""
         sayings: list[Saying] = []
-        while self._notices:
-            what = happening(self._notices.popleft())
-            if what is not None:
-                sayings += self._book.happened(what, now)
+        for notices in (self._pages, self._notices):
+            while notices:
+                what = happening(notices.popleft())
+                if what is not None:
+                    sayings += self._book.happened(what, now)
         vitals, self._vitals = self._vitals, None
         if vitals is not None:
             sayings += self._book.look(vitals, now)
@@ -132,10 +139,13 @@ class Alerts(Worker):
 
     def _asked(self, now: Now) -> list[Saying]:
         sayings: list[Saying] = []
-        for asked in control.fetch(self._control):
+        while self._acknowledged:
+            asked = self._acknowledged.popleft()
             for incident in self._book.open():
                 if asked.first <= incident.number <= asked.last:
                     sayings += self._book.acknowledge(incident.number, asked.who, now)
+        if not self._spool.stuck:
+            self._spool.later(self._look_for_acknowledgements)
         return sayings
 
     def _say(self, sayings: Sequence[Saying], now: Now, last: bool = False) -> None:
@@ -174,14 +184,13 @@ class Alerts(Worker):
         """Last words are on the disk; those that can be said in a moment are said."""
         now = _now()
         self._say(self._heard(now), now, last=True)
-        until_s = now.now_s + (LAST_WORDS_S if self._stopping.is_set() else 0.0)
+        until_s = now.now_s + LAST_WORDS_S
         while (left_s := until_s - time.monotonic()) > 0 and self._delivery.busy(time.monotonic()):
             self._delivery.work(time.monotonic())
             self._wake.wait(min(left_s, 0.2))
             self._wake.clear()
         self._delivery.work(time.monotonic())
         self._sender.end()
-        self._delivery.take_back()
         self._save(time.monotonic())
         self._spool.close()
 
@@ -191,8 +200,18 @@ class Alerts(Worker):
         if state == self._saved and not (incidents and now_s - self._saved_s > SAVE_S):
             return
         self._saved, self._saved_s = state, now_s
+        waits, self._unsaved = self._unsaved is not None, (incidents, self._book.next_number, now_s)
+        if not waits:
+            self._spool.later(self._save_newest)
+
+    # ---- on the thread of the disk
+
+    def _save_newest(self) -> None:
+        newest, self._unsaved = self._unsaved, None
+        if newest is None:
+            return
         try:
-            memory.save(self._memory, incidents, self._book.next_number, now_s)
+            memory.save(self._memory, *newest)
             self._refused = ""
         except OSError as error:
             reason = error.strerror or str(error)
@@ -201,6 +220,11 @@ class Alerts(Worker):
                     "%s cannot be written (%s): what is open is forgotten at the end", self._memory, reason
                 )
             self._refused = reason
+
+    def _look_for_acknowledgements(self) -> None:
+        self._acknowledged.extend(control.fetch(self._control))
+
+    # ---- how it is
 
     def _note_link(self, now_s: float) -> None:
         bad = [line for line in self._delivery.lines if line.failures or (line.url is None and line.queue)]

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from echostream.alerts.letters import Letter, from_item, in_one, next_ones, to_item
 from echostream.alerts.sending_process import Answer, Request
+from echostream.errors import SpoolUnavailable
 from echostream.spool.item import Item
 
 log = logging.getLogger(__name__)
@@ -47,9 +48,10 @@ class Sender(Protocol):
 
 
 class Waiting(Protocol):
-    """spool.kept_spool.KeptSpool: never raises."""
+    """patience.PatientSpool. waiting() may raise SpoolUnavailable; 0 is the number of what it has not yet."""
 
-    epoch: int
+    @property
+    def epoch(self) -> int: ...
 
     def put(self, items: Sequence[Item]) -> list[Item]: ...
 
@@ -108,6 +110,7 @@ class Delivery:
         self._lines = {name: Line(name, urls.get(name)) for name in targets}
         self._number = 0
         self._epoch = spool.epoch
+        self._loaded = False
         self._delivered: OrderedDict[str, None] = OrderedDict()
         self.sent = 0
         self.dropped = 0
@@ -123,30 +126,30 @@ class Delivery:
         return frozenset(line.name for line in lines if line.url is None or line.failures >= FAILED_AFTER)
 
     def load(self, now_s: float) -> None:
-        """What waits in the spool, of an earlier run as well."""
+        """What waits in the spool, of an earlier run as well. Once more later, when that does not answer."""
+        epoch = self._spool.epoch
+        try:
+            items = self._all_items()
+        except SpoolUnavailable:
+            return
         known = {letter.id: letter for line in self._lines.values() for letter in line.queue}
-        on_way = {letter.id: letter for line in self._lines.values() for letter in line.sending}
+        on_way = {letter.id for line in self._lines.values() for letter in line.sending}
         for line in self._lines.values():
             line.queue.clear()
         gone: list[int] = []
-        after = 0
-        while items := self._spool.waiting(after, _LOAD):
-            after = items[-1].number
-            for item in items:
-                letter = from_item(item, now_s)
-                if letter is None or letter.target not in self._lines or letter.id in self._delivered:
-                    gone.append(item.number)
-                    continue
-                if letter.id in on_way:
-                    line = self._lines[letter.target]
-                    line.sending = tuple(
-                        replace(one, number=item.number) if one.id == letter.id else one
-                        for one in line.sending
-                    )
-                    continue
-                put_s = known[letter.id].put_s if letter.id in known else now_s
-                self._queue(replace(letter, put_s=put_s), gone)
-        self._epoch = self._spool.epoch
+        for item in items:
+            letter = from_item(item, now_s)
+            if letter is None or letter.target not in self._lines or letter.id in self._delivered:
+                gone.append(item.number)
+            elif letter.id in on_way:
+                self._renumber(self._lines[letter.target], letter)
+            else:
+                before = known.pop(letter.id, letter)
+                self._queue(replace(letter, put_s=before.put_s), gone)
+        for letter in known.values():
+            if letter.number == 0:  # not on the disk yet
+                self._queue(letter, gone)
+        self._epoch, self._loaded = epoch, True
         self._spool.done(gone)
 
     def post(self, letters: Sequence[Letter], now_s: float) -> None:
@@ -155,9 +158,6 @@ class Delivery:
         if not known:
             return
         items = self._spool.put([to_item(letter) for letter in known])
-        if self._spool.epoch != self._epoch:
-            self.load(now_s)
-            return
         gone: list[int] = []
         for letter, item in zip(known, items, strict=True):
             self._queue(replace(letter, number=item.number, put_s=now_s), gone)
@@ -165,7 +165,7 @@ class Delivery:
 
     def work(self, now_s: float) -> list[Failure]:
         """What came back, and the next ones on their way."""
-        if self._spool.epoch != self._epoch:
+        if not self._loaded or self._spool.epoch != self._epoch:
             self.load(now_s)
         failures: list[Failure] = []
         for answer in self._sender.answers():
@@ -181,11 +181,6 @@ class Delivery:
             self._sender.rest(now_s)
         return failures
 
-    def take_back(self) -> None:
-        """Nobody sends any more what was on its way."""
-        for line in self._lines.values():
-            line.queue[:0], line.sending, line.asked = line.sending, (), 0
-
     def next_s(self, now_s: float) -> float:
         """Seconds until there is something to do, at most one."""
         if sum(1 for line in self._lines.values() if line.asked) >= AT_ONCE:
@@ -198,6 +193,18 @@ class Delivery:
         return any(line.asked or self._ready(line, now_s) for line in self._lines.values())
 
     # ---- inside
+
+    def _all_items(self) -> list[Item]:
+        found: list[Item] = []
+        while items := self._spool.waiting(found[-1].number if found else 0, _LOAD):
+            found += items
+        return found
+
+    @staticmethod
+    def _renumber(line: Line, letter: Letter) -> None:
+        line.sending = tuple(
+            replace(one, number=letter.number) if one.id == letter.id else one for one in line.sending
+        )
 
     def _queue(self, letter: Letter, gone: list[int]) -> None:
         line = self._lines[letter.target]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from echostream.config.base import Secret
 from echostream.config.models import Gateway
 from echostream.events import Event
 from echostream.notices.notice import Json, Notice, Weight
+from echostream.spool.item import Item
+from echostream.spool.kept_spool import KeptSpool
+from echostream.spool.spool import Spool
 from echostream.vitals.model import Vitals
 
 IN_TIME_S = 10.0
@@ -202,14 +205,39 @@ def test_a_worker_that_dies_tells_what_it_raised(tmp_path: Path, monkeypatch: py
 
     rule = AlertRule(name="card", on="card_gone", for_s=0, targets=("chief",))
     bad = vitals(channels=(a_channel("fire", capture_present=False),))
-    monkeypatch.setattr(memory, "save", broken)
+    monkeypatch.setattr(Alerts, "_save", broken)
     with http_receiver() as http, running(tmp_path, settings(rule, PAGED), at(http)) as house:
         house.alerts.look(bad)
         assert house.until(lambda: house.alerts.restarts > 0)
         house.alerts.take(page())
         assert http.wait_for(2, 30.0)
         monkeypatch.undo()
+        assert house.until(lambda: house.alerts.link().waiting == 0)  # type: ignore[union-attr]
     assert {got["title"] for got in http.got} == {"station-7: card", "station-7: Engine 7"}
+
+
+def test_a_disk_that_does_not_answer_keeps_nobody_from_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every write hangs, as on a card that dies; then it goes on."""
+    answers = threading.Event()
+    put = Spool.put
+
+    def hanging(spool: Spool, items: Sequence[Item]) -> list[Item]:
+        assert answers.wait(30)
+        return put(spool, items)
+
+    monkeypatch.setattr(Spool, "put", hanging)
+    with http_receiver() as http, running(tmp_path, settings(PAGED), at(http)) as house:
+        began_s = time.monotonic()
+        house.alerts.take(page())
+        assert http.wait_for(1)
+        assert http.at_s[0] - began_s < IN_TIME_S
+        assert "the disk does not answer" in caplog.text
+        answers.set()
+        assert house.until(lambda: "the disk answers again" in caplog.text)
+        assert house.until(lambda: not KeptSpool(tmp_path / "alerts.sqlite3", 1000).waiting())
+    assert len(http.got) == 1
 
 
 def test_nothing_of_an_address_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
