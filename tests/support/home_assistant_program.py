@@ -1,7 +1,7 @@
 """Runs within Home Assistant's own environment, not within the tests'.
 
-    schemas           [[topic, payload], ...] on standard input -> {topic: why refused}
-    run PORT FOLDER   connected to the broker at PORT; questions on standard input, one a line
+schemas           [[topic, payload], ...] on standard input -> {topic: why refused}
+run PORT FOLDER   connected to the broker at PORT; questions on standard input, one a line
 """
 
 from __future__ import annotations
