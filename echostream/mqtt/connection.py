@@ -106,6 +106,7 @@ class Connection:
         self._v5 = mqtt.protocol == "5"
         self._mail = _Mail()
         self._up = False
+        self._flooded = False
         self._refusal: ReasonCode | None = None
         self._ended: ConnectionEnded | None = None
         self._client = _Client(
@@ -321,7 +322,9 @@ class Connection:
             log.warning("mqtt: a message on a topic that is not UTF-8 is left out")
             return
         if len(self._mail.received) >= MAX_RECEIVED:
-            log.warning("mqtt: more commands at once than are taken; one on %r is left out", topic[:200])
+            level = logging.DEBUG if self._flooded else logging.WARNING
+            self._flooded = True
+            log.log(level, "mqtt: more came at once than is taken; one on %r is left out", topic[:200])
             return
         self._mail.received.append(Received(topic, bytes(message.payload), message.retain))
 

@@ -177,7 +177,7 @@ STEPS = st.lists(
 
 @given(steps=STEPS)
 @example(steps=["full", Take(["a"]), "send", "answer", "flush", "room", "wait", Take(["a"])])
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_every_event_goes_out_in_the_order_of_its_channel_whatever_disk_and_broker_do(
     steps: Sequence[Take | str],
 ) -> None:

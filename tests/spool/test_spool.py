@@ -207,7 +207,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, room=st.integers(150, 4000))
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_any_order_of_steps_is_as_a_list_would_have_it(
     steps: list[Put | Done | OpenAgain], room: int
 ) -> None:

@@ -131,7 +131,15 @@ class House:
         self.wait(lambda: self.publisher.link().up)  # type: ignore[union-attr]
 
     def wait_down(self, detail: str) -> None:
-        self.wait(lambda: not (link := self.publisher.link()).up and detail in link.detail)  # type: ignore[union-attr]
+        """It is, or was for a moment that nobody saw."""
+
+        def seen() -> bool:
+            link = self.publisher.link()
+            assert link is not None
+            now = not link.up and detail in link.detail
+            return now or any(detail in why for up, why in self.links if not up)
+
+        self.wait(seen)
 
     def wait_empty(self) -> None:
         """Nothing waits, on the disk neither."""
