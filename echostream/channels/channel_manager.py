@@ -178,6 +178,7 @@ class ChannelManager:
         match event:
             case PttChanged(channel_id, opener, active, at_s):
                 self._step(channel_id, cs.OpenerChanged(opener, active, at_s), now)
+                self._explain_mute(channel_id, opener if active else None)
             case TransmitAnnounced(channel_id, transmission, sent):
                 self._step(channel_id, cs.Announced(transmission, sent), now)
             case TransmitDrained(channel_id, transmission):
@@ -254,6 +255,12 @@ class ChannelManager:
             self._deadlines.set(channel_id, due_at_s)
         if self._draining and commands:
             self._leave_draining_server_when_quiet()
+
+    def _explain_mute(self, channel_id: str, pressed: Opener | None) -> None:
+        """Whoever presses a button that does nothing finds the reason in the log."""
+        runtime = self.channels.get(channel_id)
+        if runtime is not None and pressed in (Opener.BUTTON, Opener.TALK) and runtime.microphone_muted:
+            log.warning("channel %s: its microphone is muted, so %s opens nothing", channel_id, pressed)
 
     def _obey(self, runtime: ChannelRuntime, command: cs.Command) -> None:
         transmit = runtime.stream.transmit

@@ -147,7 +147,7 @@ class House:
         nothing = NoHardware()
         hardware = Hardware(nothing, None, nothing, nothing)
         for channel_id in ("fire", "ems"):
-            channel = Channel(id=channel_id, card="none", tot_s=5.0, pre_roll_ms=0)
+            channel = Channel(id=channel_id, card="quiet", tot_s=5.0, pre_roll_ms=0)
             self.manager.add_channel(ChannelRuntime(channel, Audio(), hardware, self.post), self.now)
         self.frame = -1
 

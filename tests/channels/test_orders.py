@@ -352,6 +352,17 @@ def test_a_muted_microphone_ends_what_it_transmits_and_opens_nothing(desk: Desk)
     assert desk.channel("tac").state.phase is Phase.OPEN  # the key is still down
 
 
+def test_a_button_that_does_nothing_because_of_a_mute_is_explained_in_the_log(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.press("tac")
+    desk.press("tac", active=False)
+    assert "muted" not in caplog.text
+    desk.ask("mute", "tac", what="microphone", muted=True)
+    desk.press("tac")
+    assert "its microphone is muted, so button opens nothing" in caplog.text
+
+
 def test_nothing_of_a_muted_microphone_is_sent_with_a_page_or_a_passthrough(desk: Desk) -> None:
     desk.ask("mute", "tac", what="microphone", muted=True)
     desk.page("dispatch", length_s=2.0)
