@@ -21,6 +21,7 @@ from echostream.index.event_rows import EventRow
 from echostream.index.folders import archive_id
 
 if TYPE_CHECKING:
+    from echostream.index.archive_index import ArchiveIndex
     from echostream.index.event_table import EventTable
 
 log = logging.getLogger(__name__)
@@ -69,19 +70,25 @@ class TableCopy(Worker):
             return
         try:
             with open_index(self._archive, self._database_url, create=False) as index:
-                table = index.event_table(archive_id(self._directory))
-                while not index.was_replaced() and not self._stopping.is_set():
-                    self._told.clear()
-                    self._copy(table)
-                    self._told.wait()
-                    self._stopping.wait(GATHER_S)
-                if self._stopping.is_set() and self._log_ended.wait(LAST_S):
-                    self._copy(table, last=True)
-        except IndexCorrupt as error:
-            move_aside(self._archive, str(error))
-            self._stopping.wait(RETRY_MIN_S)
+                try:
+                    self._keep_up(index)
+                except IndexCorrupt as error:
+                    if index.was_replaced():
+                        return  # somebody else saw it first
+                    move_aside(self._archive, str(error))
         except (IndexUnavailable, OSError) as error:
             self._failed(error)
+
+    def _keep_up(self, index: ArchiveIndex) -> None:
+        """Until it is told to stop, or the index is another one."""
+        table = index.event_table(archive_id(self._directory))
+        while not index.was_replaced() and not self._stopping.is_set():
+            self._told.clear()
+            self._copy(table)
+            self._told.wait()
+            self._stopping.wait(GATHER_S)
+        if self._stopping.is_set() and self._log_ended.wait(LAST_S):
+            self._copy(table, last=True)
 
     def _failed(self, error: OSError) -> None:
         if str(error) != self.error:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +21,8 @@ log = logging.getLogger(__name__)
 FILE_NAME: Final = "index.sqlite3"
 BROKEN_KEPT: Final = 2
 """Damaged SQLite files that are kept, for whoever wants to know why."""
+_OPENING: Final = threading.Lock()
+_PATIENCE_S: Final = 20.0
 
 
 def open_index(directory: Path, database_url: str | None = None, *, create: bool = True) -> ArchiveIndex:
@@ -42,20 +47,36 @@ def open_index(directory: Path, database_url: str | None = None, *, create: bool
         _touch(path)
     engine = engines.make_engine(url)
     try:
-        schema.upgrade(engine)
-        if is_file:
-            engines.look_over(engine)
-    except IndexCorrupt as error:
-        engine.dispose()
-        move_aside(directory, str(error))
-        _touch(path)
-        is_new = True
-        engine = engines.make_engine(url)
-        schema.upgrade(engine)
+        with _alone(is_file):
+            try:
+                schema.upgrade(engine)
+                if is_file:
+                    engines.look_over(engine)
+            except IndexCorrupt as error:
+                engine.dispose()
+                move_aside(directory, str(error))
+                _touch(path)
+                is_new = True
+                engine = engines.make_engine(url)
+                schema.upgrade(engine)
     except BaseException:
         engine.dispose()
         raise
     return ArchiveIndex(engine, directory, archive, needs_rebuild=is_new)
+
+
+@contextlib.contextmanager
+def _alone(is_file: bool) -> Iterator[None]:
+    """Of several threads that open a damaged file one moves it aside, and the others find the new one."""
+    if not is_file:
+        yield
+        return
+    if not _OPENING.acquire(timeout=_PATIENCE_S):
+        raise IndexUnavailable("another index is being opened, and its disk hangs")
+    try:
+        yield
+    finally:
+        _OPENING.release()
 
 
 def move_aside(directory: Path, why: str) -> None:

