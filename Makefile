@@ -16,7 +16,7 @@ run: setup-run ## the gateway with ./config.json; hardware that is missing is si
 	@$(PY) -m echostream run --simulate missing $(ARGS)
 
 test: setup-dev ## the tests
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) tests/run_all.py $(ARGS)
 
 test-home-assistant: setup-dev ## what is published, judged by Home Assistant itself (installs it aside)
 	@$(PY) -m pytest tests/mqtt/test_home_assistant.py -rs $(ARGS)

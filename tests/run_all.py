@@ -1,0 +1,51 @@
+"""All tests: those that only compute on all cores first, then those that keep real time one after another.
+
+    python tests/run_all.py [OPTIONS OF PYTEST]     all, each option with its value in one word (--durations=5)
+    python tests/run_all.py ... tests/audio ...     just pytest
+
+The second half needs cores that are free: cards, radios and servers run in it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).parent
+COMPUTE: Final = frozenset(
+    {
+        *("audio", "wire", "tones", "config", "console", "coordinator", "notices", "vitals", "spool"),
+        *("archive", "archive_cli", "index", "tones_cli", "event_log", "event_tools", "reports"),
+    }
+)
+WORKERS: Final = 2
+NO_TESTS: Final = 5
+
+
+def main() -> int:
+    options = sys.argv[1:]
+    if any(not option.startswith("-") for option in options):
+        return _pytest(*options)
+    rooms = sorted(path.name for path in HERE.iterdir() if path.is_dir() and any(path.glob("test_*.py")))
+    parallel = [f"tests/{room}" for room in rooms if room in COMPUTE]
+    alone = [f"tests/{room}" for room in rooms if room not in COMPUTE]
+    began_s = time.monotonic()
+    codes = [
+        _pytest("-n", str(WORKERS), "--dist", "loadfile", *options, *parallel),
+        _pytest(*options, *sorted(f"tests/{path.name}" for path in HERE.glob("test_*.py")), *alone),
+    ]
+    failed = [code for code in codes if code not in (0, NO_TESTS)]
+    verdict = "FAILED" if failed else "passed"
+    sys.stdout.write(f"tests: {verdict} in {time.monotonic() - began_s:.0f} s\n")
+    return max(codes) if failed else 0
+
+
+def _pytest(*arguments: str) -> int:
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
