@@ -1,6 +1,6 @@
 """All tests: those that only compute on all cores first, then those that keep real time one after another.
 
-    python tests/run_all.py [OPTIONS OF PYTEST]     all, each option with its value in one word (--durations=5)
+    python tests/run_all.py [OPTIONS OF PYTEST]     all; an option and its value in one word (--durations=5)
     python tests/run_all.py ... tests/audio ...     just pytest
 
 The second half needs cores that are free: cards, radios and servers run in it.
