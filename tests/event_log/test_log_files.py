@@ -56,6 +56,7 @@ def numbers(directory: Path, wanted: Wanted | None = None) -> list[int]:
     return [one.number for one in read(directory, wanted)]
 
 
+@settings(max_examples=60)
 @given(NOTICES, st.integers(1, 2**62))
 def test_what_is_written_is_read_again(one: Notice, number: int) -> None:
     line = encode(Logged(number, "station-7", one))
