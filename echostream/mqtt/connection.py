@@ -37,6 +37,7 @@ CONNACK_S: Final = 10.0
 SEND_S: Final = 5.0
 READS_A_TURN: Final = 100
 CLOSED: Final = "the broker closed the connection"
+RECEIVED_A_TURN: Final = 100
 MAX_RECEIVED: Final = 1024
 HEADROOM_BYTES: Final = 256
 """What a packet has beside topic and payload, at most: properties, lengths."""
@@ -223,7 +224,7 @@ class Connection:
         wire.dry = False
         for _ in range(READS_A_TURN):  # a broker that floods us does not keep us from sending
             self._check(self._client.loop_read())
-            if wire.dry:
+            if wire.dry or len(self._mail.received) >= RECEIVED_A_TURN:
                 break
         if self._client.want_write():
             self._check(self._client.loop_write())

@@ -24,7 +24,7 @@ from echostream.mqtt.link import Greeting, MqttLink
 from echostream.mqtt.message import Message
 from echostream.mqtt.messages import Messages
 from echostream.mqtt.outbox import Outbox
-from echostream.mqtt.pace import CommandPace
+from echostream.mqtt.pace import Bucket, CommandPace
 from echostream.network.backoff import Backoff
 from echostream.notices.notice import Notice
 from echostream.spool.kept_spool import KeptSpool
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
 STOP_S: Final = 2.0
+REFUSALS_BURST: Final = 30.0
+REFUSALS_PER_SECOND: Final = 10.0
 
 
 class MqttPublisher(Worker):
@@ -63,6 +65,7 @@ class MqttPublisher(Worker):
         self._outbox = Outbox(self._spool, self._link.wake)
         self._link.serve(self._outbox, self._inbox.connected, self._inbox.received)
         self._pace = CommandPace()
+        self._refusals = Bucket(REFUSALS_BURST, REFUSALS_PER_SECOND)
         self._oldest_s = 0.0
 
     @property
@@ -149,17 +152,22 @@ class MqttPublisher(Worker):
     def _command(self, received: Received, now: float) -> list[Message]:
         asked = self._messages.command(received.topic, received.payload, received.retained)
         if isinstance(asked, Refused):
-            if asked.reason:
-                log.warning("mqtt: a command is refused: %s", asked.reason)
-            return list(asked.messages)
+            return self._refused("a command", asked.reason, list(asked.messages), now)
+        where = f" on channel {asked.channel_id}" if asked.channel_id else ""
         why = self._pace.refusal(now)
         if why:
-            log.warning("mqtt: %s of %s is refused: %s", asked.name, asked.who, why)
-            return [self._messages.answer(asked, False, why)]
-        where = f" on channel {asked.channel_id}" if asked.channel_id else ""
+            return self._refused(f"{asked.name}{where}", why, [self._messages.answer(asked, False, why)], now)
         log.info("mqtt: %s asks for %s%s", asked.who, asked.name, where)
         self._post(replace(asked, answer=self._answerer(asked)))
         return []
+
+    def _refused(self, what: str, why: str, messages: list[Message], now: float) -> list[Message]:
+        """Answered, unless there are so many that the answers would be a flood too."""
+        if why and not self._refusals.take(now):
+            return []
+        if why:
+            log.warning("mqtt: %s is refused: %s", what, why)
+        return messages
 
     def _answerer(self, asked: CommandAsked) -> Answerer:
         return Answerer(asked, self._inbox)

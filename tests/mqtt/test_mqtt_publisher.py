@@ -275,7 +275,7 @@ def test_answer_that_comes_with_the_end_still_goes_out(
     subscriber.wait_for(lambda heard: any(one.topic.endswith("/answer") for one in heard))
 
 
-def test_flood_of_commands_is_held_back_and_each_is_answered(
+def test_flood_of_commands_is_held_back_and_the_answers_with_it(
     tmp_path: Path, broker: Mosquitto, subscriber: Subscriber
 ) -> None:
     settings = {"commands": {"volume": True}}
@@ -284,7 +284,7 @@ def test_flood_of_commands_is_held_back_and_each_is_answered(
         for _ in range(60):
             subscriber.publish("echostream/gw/channel/fire/command/volume", b'{"gain_db": -6}')
         topic = "echostream/gw/channel/fire/command/volume/answer"
-        subscriber.wait_for(lambda heard: len([one for one in heard if one.topic == topic]) >= 44)
+        subscriber.wait_for(lambda heard: len([one for one in heard if one.topic == topic]) >= 25)
         assert len(running.commands) <= 16
 
 
