@@ -11,6 +11,8 @@ from echostream.archive.disk_room import Disk, disk_of, kept_free
 from echostream.vitals.forecast import DiskForecast
 
 PERIOD_S: Final = 10.0
+SILENT_S: Final = 30.0
+"""A disk that has not answered for so long is not there."""
 FIRST_S: Final = 0.2
 """For the first answer is waited: mostly it takes microseconds."""
 
@@ -36,7 +38,7 @@ class DiskLook:
 
     @property
     def disk(self) -> Disk:
-        """As it was when it last said so; (0, 0) before, or where there is none."""
+        """As it last said; (0, 0) before, where there is none, and when it does not answer any more."""
         return self._known
 
     @property
@@ -58,6 +60,8 @@ class DiskLook:
             self._asking.start()
             if first:
                 self._asking.join(FIRST_S)
+        elif self._waits and now - self._asked_at_s > SILENT_S:
+            self._known = Disk(0, 0)
         self._take_up(now)
 
     @property

@@ -160,6 +160,29 @@ def test_a_disk_that_hangs_makes_nobody_wait_and_is_asked_once() -> None:
     assert disk.disk == Disk(5, 10)
 
 
+def test_a_disk_that_stops_to_answer_is_not_taken_for_the_one_it_was() -> None:
+    answers = threading.Event()
+    answers.set()
+
+    def sometimes(folder: Path) -> Disk:
+        assert answers.wait(10)
+        return Disk(5, 10)
+
+    disk = DiskLook(Path("/data"), None, sometimes)
+    disk.look(0.0)
+    answers.clear()
+    disk.look(10.0)
+    disk.look(39.0)
+    assert disk.disk == Disk(5, 10)
+    disk.look(41.0)
+    assert (disk.disk, disk.full_s) == (Disk(0, 0), None)
+    answers.set()
+    assert disk._asking is not None
+    disk._asking.join(5)
+    disk.look(42.0)
+    assert disk.disk == Disk(5, 10)
+
+
 def test_a_disk_that_is_gone_says_so(tmp_path: Path) -> None:
     def gone(folder: Path) -> Disk:
         raise OSError(5, "Input/output error")
