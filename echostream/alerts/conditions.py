@@ -15,6 +15,8 @@ from echostream.vitals.model import ChannelVitals, DeviceVitals, LinkVitals, Vit
 
 FULL_SHARE: Final = 0.01
 """A disk with less of it free is full, whatever the forecast says."""
+NO_DISK: Final = -1.0
+"""Hours that a disk has which fails or does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def _clock(vitals: Vitals) -> Iterator[Sight]:
 def _disk(vitals: Vitals) -> Iterator[Sight]:
     board = vitals.board
     if board.disk_bytes <= 0:
-        yield Sight("", None)
+        yield Sight("", NO_DISK)
         return
     free = board.disk_free_bytes / board.disk_bytes
     hours = math.inf if board.disk_full_s is None else max(0.0, board.disk_full_s) / 3600.0

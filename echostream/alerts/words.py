@@ -99,7 +99,9 @@ def duration(seconds: float) -> str:
 
 
 def _disk(hours: float) -> str:
-    if hours <= 0:
+    if hours < 0:
+        return "The recordings' disk fails, or does not answer"
+    if hours == 0:
         return "The recordings' disk is full"
     if not math.isfinite(hours):
         return "The recordings' disk was filling up"
@@ -153,7 +155,7 @@ _OVER: Final = {
     "clock": "The gateway's clock is right again",
     "drift": "The clock of {name} is steady again",
     "upload_lag": "Recordings are uploaded again",
-    "disk": "The recordings' disk has room again",
+    "disk": "The recordings' disk is well again",
     "temperature": "The gateway has cooled down",
     "under_voltage": "The gateway's supply voltage is right again",
     "server_gone": "The control server is back",

@@ -113,7 +113,7 @@ def test_what_is_not_there_has_no_value() -> None:
     assert [sight.value for sight in sights("drift", strange)] == [None, 3.0]
     assert sights("broker_gone", how) == []
     assert sights("page", how) == []
-    assert [sight.value for sight in sights("disk", vitals(disk_bytes=0))] == [None]
+    assert [sight.value for sight in sights("disk", vitals(disk_bytes=0))] == [-1.0]
     assert [sight.value for sight in sights("disk", vitals(disk_free_bytes=1))] == [0.0]
     assert [sight.value for sight in sights("clock", vitals(clock_synchronised=None))] == [None]
 

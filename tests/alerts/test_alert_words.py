@@ -58,6 +58,7 @@ def test_there_is_a_sentence_for_everything(on: str, state: State, value: float)
     [
         ("disk", 0.0, "The recordings' disk is full: why"),
         ("disk", 20.0, "full in 20.0 h"),
+        ("disk", -1.0, "The recordings' disk fails, or does not answer: why"),
         ("clock", math.inf, "The gateway's clock is not synchronised"),
         ("silence", 700.0, "has been silent for 12 min"),
         ("stuck_open", math.inf, "the time-out timer ended its transmission"),

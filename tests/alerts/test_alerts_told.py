@@ -90,6 +90,11 @@ def running(folder: Path, wanted: Settings, urls: dict[str, str]) -> Iterator[Ho
         assert house.alerts.join(5.0)
 
 
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post_room, "GATHER_S", 0.1)
+
+
 def test_a_page_is_told_in_time_by_http_and_by_mail(tmp_path: Path) -> None:
     rule = PAGED.model_copy(update={"targets": ("chief", "desk")})
     with http_receiver() as http, smtp_receiver() as mail:
