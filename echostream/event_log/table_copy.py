@@ -65,8 +65,9 @@ class TableCopy(Worker):
         self._told.set()
 
     def _work(self) -> None:
-        if self._database_url is None and not (self._archive / FILE_NAME).exists():
-            self._stopping.wait(RETRY_MIN_S)  # whoever keeps the index has not made it yet
+        there = self._database_url is not None or (self._archive / FILE_NAME).exists()
+        if not (there and self._directory.is_dir()):
+            self._stopping.wait(RETRY_MIN_S)  # whoever makes them has not yet
             return
         try:
             with open_index(self._archive, self._database_url, create=False) as index:
@@ -80,9 +81,10 @@ class TableCopy(Worker):
             self._failed(error)
 
     def _keep_up(self, index: ArchiveIndex) -> None:
-        """Until it is told to stop, or the index is another one."""
-        table = index.event_table(archive_id(self._directory))
-        while not index.was_replaced() and not self._stopping.is_set():
+        """Until it is told to stop, or the index is another one, or the log: somebody began it anew."""
+        name = archive_id(self._directory)
+        table = index.event_table(name)
+        while not (index.was_replaced() or self._stopping.is_set() or archive_id(self._directory) != name):
             self._told.clear()
             self._copy(table)
             self._told.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -158,6 +159,19 @@ def test_what_happens_is_in_the_table_soon_whoever_wrote_it(tmp_path: Path, data
     assert texts(tmp_path, database_url) == ["before", "a", "by a command", "the last word"]
 
 
+def test_a_first_start_says_nothing_of_what_is_not_there_yet(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(tmp_path, None) as log:
+        threading.Event().wait(0.15)
+        (tmp_path / "recordings").mkdir()
+        open_index(tmp_path / "recordings").close()
+        threading.Event().wait(0.15)
+        log.take(notice("a"))
+        until_there(tmp_path, None, ["a"])
+    assert "event log" not in caplog.text
+
+
 def test_a_lost_index_is_made_again_of_the_files(tmp_path: Path) -> None:
     (tmp_path / "recordings").mkdir()
     with running(tmp_path, None) as log:
@@ -191,6 +205,17 @@ def test_a_database_that_is_away_costs_nothing(tmp_path: Path, caplog: pytest.Lo
             threading.Event().wait(0.02)
     assert caplog.text.count("the table in the index waits") == 1
     assert log.written == 1
+
+
+def test_a_log_that_is_begun_anew_is_another_log(tmp_path: Path) -> None:
+    (tmp_path / "recordings").mkdir()
+    open_index(tmp_path / "recordings").close()
+    with running(tmp_path, None) as log:
+        log.take(notice("of the old log, which is longer"))
+        until_there(tmp_path, None, ["of the old log, which is longer"])
+        shutil.rmtree(log_directory(tmp_path / "events"))
+        log.take(notice("new", NOON_US + 1))
+        until_there(tmp_path, None, ["of the old log, which is longer", "new"])
 
 
 def test_a_long_backlog_is_copied_whole_and_a_stop_does_not_wait_for_it(
