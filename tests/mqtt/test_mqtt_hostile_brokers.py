@@ -169,8 +169,11 @@ def test_connections_that_fail_leave_nothing_behind(tmp_path: Path, broker: Scri
     assert len(alive) <= 2
 
 
-def test_never_more_on_the_way_than_the_broker_takes(tmp_path: Path, broker: ScriptedBroker) -> None:
+def test_never_more_on_the_way_than_the_broker_takes(
+    tmp_path: Path, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Receive Maximum 3 (MQTT 5, 3.2.2.3.3)."""
+    monkeypatch.setattr(session, "LAST_WORDS_S", 0.1)
     broker.script.properties = b"\x21\x00\x03"
     broker.script.judge = lambda one: SILENT
     with house(tmp_path, broker.port) as running:
