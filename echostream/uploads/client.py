@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from echostream.uploads.aws_data import loader
 from echostream.uploads.body import Body, Stopped
 from echostream.uploads.causes import Answer, Cause, Refused, certificate_words, refused
 
@@ -207,9 +208,12 @@ class _Missing(Exception):
 def _made(s3: S3, keys: tuple[str, str] | None) -> Any:
     from boto3.session import Session
     from botocore.config import Config
+    from botocore.session import get_session
 
     path_style = s3.path_style if s3.path_style is not None else s3.endpoint_url is not None
-    session = Session()
+    below = get_session()
+    below.register_component("data_loader", loader())
+    session = Session(botocore_session=below)
     client = session.client(
         "s3",
         region_name=s3.region or session.region_name or REGION,
