@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 PINS = REPOSITORY / "requirements-home-assistant.txt"
 ENVIRONMENT = REPOSITORY / ".venv-home-assistant"
 PROGRAM = Path(__file__).with_name("home_assistant_program.py")
-MAKING_S = 540.0
+MAKING_S = 480.0
 ANSWER_S = 60.0
 
 
@@ -59,7 +59,10 @@ def _make(interpreter: str) -> None:
         str(PINS),
     ]
     for command in ([interpreter, "-m", "venv", "--without-pip", str(ENVIRONMENT)], pip):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=MAKING_S, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=MAKING_S, check=False)
+        except subprocess.TimeoutExpired:
+            raise CannotBeMade(f"pip has not installed Home Assistant after {MAKING_S:.0f} s") from None
         if done.returncode != 0:
             raise CannotBeMade(f"pip could not install Home Assistant: {done.stderr.strip()[-300:]}")
 
