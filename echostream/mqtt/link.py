@@ -233,7 +233,7 @@ class MqttLink(Worker):
             session.last_words(self.drained, self._wake_fd, self.greeting.will)
         except ConnectionEnded as error:
             if error.by_broker:
-                self._suspect_one(session, careful)
+                self._suspect_one(session)
             session.slow |= error.code in reasons.TOO_MUCH
             return str(error), error.code
         finally:
@@ -252,8 +252,10 @@ class MqttLink(Worker):
     def _taken(self, count: int) -> None:
         self.sent += count
 
-    def _suspect_one(self, session: Session, careful: bool) -> None:
+    def _suspect_one(self, session: Session) -> None:
         """Some brokers answer what they do not allow by hanging up (AWS IoT): which one was it?"""
+        if self._suspicions >= SUSPICIONS and not session.careful:
+            self._suspicions, self._suspect = 0, None  # it held, one at a time
         unanswered = session.unanswered
         known = [one for one in unanswered if self._outbox.was_put_off(one)]
         for one in known:
@@ -263,7 +265,7 @@ class MqttLink(Worker):
             return
         if culprit is None or culprit.identity != self._suspect:
             self._suspect = None if culprit is None else culprit.identity
-            self._suspicions = min(self._suspicions, SUSPICIONS) if careful else 1
+            self._suspicions = min(self._suspicions, SUSPICIONS) if session.careful else 1
             return
         self._suspicions += 1
         if self._suspicions >= SUSPICIONS + PROOFS:

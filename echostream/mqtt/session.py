@@ -25,6 +25,8 @@ WINDOW_BYTES: Final = 64 * 1024
 STATES_SHARE: Final = 16
 """Of the window, so that a long backlog of events does not hold back how things are now."""
 ANSWER_S: Final = 30.0
+CAREFUL_S: Final = 60.0
+"""A connection that held so long one at a time goes on as usual."""
 SLOW_TURN_S: Final = 0.1
 FLUSH_S: Final = 0.25
 LAST_WORDS_S: Final = 1.2
@@ -61,10 +63,11 @@ class Session:
         self._on_taken = on_taken
         self.slow = slow
         self._ration = Bucket(OUT_BURST, OUT_PER_SECOND)
-        self._careful = careful
+        self.careful = careful
         self._left_out = left_out
         self._woken = woken
-        self._window = 1 if careful else max(1, min(WINDOW, connection.limits.window))
+        self._whole_window = max(1, min(WINDOW, connection.limits.window))
+        self._window = 1 if careful else self._whole_window
         self._flying: dict[int, _Flight] = {}
         self._states_flying = 0
         self._bytes_flying = 0
@@ -81,7 +84,10 @@ class Session:
         """Until the connection ends (ConnectionEnded), or somebody stops us."""
         for topic, qos in subscriptions:
             self._subscribe(topic, qos)
+        began_s = time.monotonic()
         while not stop.is_set():
+            if self.careful and time.monotonic() - began_s > CAREFUL_S:
+                self.careful, self._window = False, self._whole_window
             self._fill()
             self._turn(SLOW_TURN_S if self.slow else 1.0, wake)
 
@@ -113,7 +119,7 @@ class Session:
             if outgoing is None:
                 break
             self._send(outgoing)
-        while not self._careful and self._has_room():
+        while not self.careful and self._has_room():
             telemetry = self._outbox.next("telemetry", now)
             if telemetry is None:
                 break
@@ -143,7 +149,7 @@ class Session:
         number = self._connection.subscribe(topic, qos)
         outgoing = Outgoing(Message(topic, b"", "telemetry"), subscription=True)
         self._flying[number] = _Flight(outgoing, 0, time.monotonic())
-        while self._careful and number in self._flying:
+        while self.careful and number in self._flying:
             self._turn(1.0, None)
 
     # ---- in

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mqtt_house import event, house, state
+from mqtt_house import event, house, state, telemetry
 from scripted_broker import HANG_UP, SILENT, Published, ScriptedBroker, disconnect_packet, publish_packet
 
 from echostream.mqtt import connection, outbox, session
@@ -99,6 +99,23 @@ def test_broker_that_hangs_up_at_one_publication_gets_everything_else(
         broker.wait_for(lambda: b"after" in broker.payloads("events/fire"))
         time.sleep(0.3)
         assert broker.connections == before, "it still hangs up"
+
+
+def test_after_the_one_was_found_all_goes_on_as_usual(
+    tmp_path: Path, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "CAREFUL_S", 0.3)
+    broker.script.judge = lambda one: HANG_UP if one.payload == b"bad" else 0
+    with house(tmp_path, broker.port) as running:
+        running.tell(event("bad"), event("good"))
+        broker.wait_for(lambda: b"good" in broker.payloads("events/fire"), 20)
+        before = broker.connections
+        deadline_s = time.monotonic() + 10
+        while not broker.payloads("levels"):
+            running.tell(telemetry("levels", "-20"))
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        assert broker.connections == before
 
 
 def test_what_a_sick_broker_hung_up_at_is_published_when_it_is_well(
