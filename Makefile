@@ -19,7 +19,7 @@ test: setup-dev ## the tests
 	@$(PY) tests/run_all.py $(ARGS)
 
 test-home-assistant: setup-dev ## what is published, judged by Home Assistant itself (installs it aside)
-	@$(PY) -m pytest tests/mqtt/test_home_assistant.py -rs $(ARGS)
+	@ECHOSTREAM_HOME_ASSISTANT=1 $(PY) -m pytest tests/mqtt/test_home_assistant.py -rs $(ARGS)
 
 lint: setup-dev ## ruff, mypy --strict
 	@$(PY) -m ruff check

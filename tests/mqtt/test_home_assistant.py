@@ -50,7 +50,7 @@ def installed() -> None:
     try:
         home_assistant.python()
     except home_assistant.CannotBeMade as why:
-        if "CI" in os.environ and "Python 3.11" not in str(why):
+        if "ECHOSTREAM_HOME_ASSISTANT" in os.environ:  # make test-home-assistant: whoever asks gets no skip
             raise
         pytest.skip(str(why))
 
