@@ -72,6 +72,7 @@ class Listening:
         try:
             self._client.connect(self._mqtt.host, self._mqtt.port, KEEP_ALIVE_S)
         except (OSError, ValueError) as error:
+            self.stop()
             raise NotSubscribed(f"{self._place}: {words(error, self._mqtt)}") from None
         self._client.loop_start()
         if not self._answer.wait(CONNECT_S) or self._refused:
@@ -79,8 +80,11 @@ class Listening:
             raise NotSubscribed(f"{self._place}: {self._refused or 'the broker does not answer'}")
 
     def stop(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        client = self._client
+        client.disconnect()
+        client.loop_stop()
+        # It closes its sockets when nobody holds it any more: not even its own callbacks.
+        client.on_connect = client.on_subscribe = client.on_message = client.on_disconnect = None
 
     @property
     def _place(self) -> str:
@@ -108,5 +112,8 @@ class Listening:
         self._on_message(Arrived(message.topic, bytes(message.payload), message.qos, message.retain))
 
     def _lost(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        if self._answer.is_set() and reason.is_failure:
+        if not self._answer.is_set():
+            self._refused = f"the broker hung up at once ({reason}): it may expect TLS on this port, or none"
+            self._answer.set()
+        elif reason.is_failure and not self._refused:
             self._on_state(f"connection lost: {reason}")

@@ -38,7 +38,7 @@ def subscribe(args: argparse.Namespace) -> int:
         try:
             listening.start()
         except NotSubscribed as error:
-            log.error("%s", error)
+            log.error("%s", str(error))  # not the error itself, which holds the connection
             return 1
         log.info("subscribed at %s:%d to %s; Ctrl-C ends", mqtt.host, mqtt.port, ", ".join(topics))
         if not lines.over:

@@ -52,9 +52,7 @@ def _measured(on: tuple[str, ...]) -> tuple[float, float]:
         folder = Path(name)
         site = Site(folder)
         try:
-            site.broker.start()
-            site.bucket.start()
-            site.control.start()
+            site.start()
             process = site.run("run", on)
             threading.Event().wait(RUN_S)
             memory_mb = _pss_mb(process.pid)

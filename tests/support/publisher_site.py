@@ -26,7 +26,7 @@ ALL = ("mqtt", "s3", "alerts")
 ROOT = Path(__file__).parents[2]
 PAGE = {
     "tone_id": "engine-7", "tone_a_hz": 349.0, "tone_b_hz": 433.7, "tone_a_length_s": 0.5,
-    "tone_b_length_s": 0.8, "record_length_s": 2.0, "alert": "Engine 7",
+    "tone_b_length_s": 0.8, "record_length_s": 1.0, "alert": "Engine 7",
 }  # fmt: skip
 
 
@@ -76,7 +76,13 @@ class Site:
         self.control = ControlServer(aes_key="generate")
         self.receiver = Receiver()
         self._closers = [self.receiver.close, self.control.stop, self.bucket.stop, self.broker.stop]
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        """Everybody is there."""
+        self.broker.start()
+        self.bucket.start()
+        self.control.start()
 
     def config(self, on: Collection[str] = ALL) -> Path:
         """The gateway's, with these publishers on."""
@@ -135,7 +141,7 @@ class Site:
                 env={**os.environ, "RUNTIME_DIRECTORY": str(self.folder)},
                 cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        self._processes.append(process)
+        self.processes[name] = process
         return process
 
     def log(self, name: str) -> str:
@@ -145,9 +151,10 @@ class Site:
         return [path for path in (self.folder / "bucket" / "county").rglob("*") if path.is_file()]
 
     def close(self) -> None:
-        for process in self._processes:
+        """Idempotent."""
+        for process in self.processes.values():
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        for close in self._closers:
-            close()
+        while self._closers:
+            self._closers.pop(0)()
