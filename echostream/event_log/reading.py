@@ -50,7 +50,8 @@ class Wanted:
         kinds = [quoted("kind", kind) for kind in self.kinds]
         # What is empty is not in the line.
         channels = [] if "" in self.channels else [quoted("channel_id", one) for one in self.channels]
-        words = [word.encode() for word in self.text.casefold().split() if word.isascii() and word.isalnum()]
+        # As JSON writes them: quotes and backslashes stand differently there.
+        words = [one.encode() for one in self.text.casefold().split() if _stands_as_it_is(one)]
 
         def may(line: bytes) -> bool:
             if kinds and not any(one in line for one in kinds):
@@ -152,6 +153,10 @@ def _files(directory: Path, wanted: Wanted) -> list[Path]:
     first = "" if wanted.since_us is None else day_of(wanted.since_us)
     last = _LAST_DAY if wanted.until_us is None else day_of(wanted.until_us)
     return [path for path in day_files(directory) if first <= path.stem <= last]
+
+
+def _stands_as_it_is(word: str) -> bool:
+    return word.isascii() and word.isprintable() and '"' not in word and "\\" not in word
 
 
 def _all_in(words: Sequence[bytes], line: bytes) -> bool:

@@ -352,3 +352,12 @@ def test_what_is_read_is_what_fits_in_the_order_of_writing(
     assert numbers(directory, wanted) == fit
     assert [one.number for one in read(directory, wanted, newest_first=True)] == fit[::-1]
     assert [one.number for one in tail(directory, wanted, 2)] == fit[-2:]
+
+
+@pytest.mark.parametrize(
+    "said", ['say "hi"', "back\\slash", "tab\there", "Löschzug", "\u212aelvin", "stra\xdfe", "porch-7"]
+)
+def test_a_search_finds_what_is_written_differently(tmp_path: Path, said: str) -> None:
+    LogFiles(tmp_path).append([notice(said), notice("other")])
+    for text in (said, said.upper(), said.casefold()):
+        assert numbers(tmp_path, Wanted(text=text)) == [1], text
