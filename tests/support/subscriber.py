@@ -73,6 +73,10 @@ class Subscriber:
             self.heard.append(one)
             self._changed.notify_all()
 
+    def forget_subscribed(self) -> None:
+        """The broker is about to go: wait_subscribed() means the next one."""
+        self._subscribed.clear()
+
     def wait_subscribed(self, timeout_s: float = 10.0) -> None:
         assert self._subscribed.wait(timeout_s), "not subscribed"
 

@@ -4,8 +4,9 @@
 
 A real Mosquitto, killed (SIGKILL) and started again; a publisher that is told of 100 events a second on four
 channels, all the time; a subscriber whose session the broker keeps, so that what counts is what the gateway
-does. Of every event: it arrives; those of a channel arrive in their order (a repeat, known by its message_id,
-aside); and what waits is on the disk, so memory does not grow. Ends with status 1 if anything was not so.
+does. Of every event: it arrives (what the broker acknowledged, and lost with its own memory, is counted apart);
+those of a channel arrive in their order (a repeat, known by its message_id, aside); and what waits is on the
+disk, so memory does not grow. Ends with status 1 if anything was not so.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from mosquitto import Mosquitto, Settings, binary  # noqa: E402 - after the path
 from mqtt_house import House, config  # noqa: E402
 from subscriber import Heard, Subscriber  # noqa: E402
 
+from echostream.mqtt.outbox import Outgoing  # noqa: E402
 from echostream.notices.notice import Notice, Weight  # noqa: E402
 
 CANNOT = 77
@@ -58,7 +60,10 @@ class Source(threading.Thread):
         super().__init__(name="events")
         self.told: list[Notice] = []
         self.at_s: dict[str, float] = {}
+        self.acknowledged: set[str] = set()
         self._stop_asked = threading.Event()
+        self._outbox = self.house.publisher._outbox
+        self._outbox.arrived = self._arrived  # type: ignore[method-assign]
 
     def run(self) -> None:
         next_s = time.monotonic()
@@ -71,6 +76,11 @@ class Source(threading.Thread):
             self.at_s[notice.id] = time.monotonic()
             self.house.tell(notice)
             next_s += 1 / EVENTS_PER_S
+
+    def _arrived(self, outgoing: Outgoing) -> None:
+        """The broker's word for it."""
+        self.acknowledged.add(outgoing.message.message_id)
+        type(self._outbox).arrived(self._outbox, outgoing)
 
     def stop(self) -> None:
         self._stop_asked.set()
@@ -85,6 +95,7 @@ class Verdict:
     events: int = 0
     heard: int = 0
     repeats: int = 0
+    lost_by_broker: int = 0
     seconds: float = 0.0
     grown_mb: float = 0.0
     faults: list[str] = field(default_factory=list)
@@ -124,6 +135,7 @@ def torture(folder: Path, rounds: int, chance: random.Random) -> Verdict:
         for number in range(1, rounds + 1):
             time.sleep(chance.uniform(*LIVES_S))
             broker.kill()
+            subscriber.forget_subscribed()
             time.sleep(chance.uniform(*AWAY_S))
             broker.start()
             subscriber.wait_subscribed(20)
@@ -161,7 +173,9 @@ def judge(verdict: Verdict, source: Source, heard: Sequence[Heard]) -> None:
         first.setdefault(one.message_id, len(first))
     verdict.heard = len(first)
     verdict.repeats = len(heard) - len(first)
-    lost = [number for name, number in number_of.items() if name not in first]
+    missing = [name for name in number_of if name not in first]
+    verdict.lost_by_broker = sum(name in source.acknowledged for name in missing)
+    lost = [number_of[name] for name in missing if name not in source.acknowledged]
     if lost:
         verdict.faults.append(f"{len(lost)} events never arrived, as number {lost[:5]}")
     for at, channel in enumerate(CHANNELS):
@@ -181,6 +195,10 @@ def tell(verdict: Verdict, rounds: int) -> None:
     say(f"{rounds} kills in {verdict.seconds:.0f} s, {verdict.events} events told ({rate:.0f} a second)")
     share = verdict.repeats / max(verdict.events, 1)
     say(f"arrived: {verdict.heard}; repeats, known by their message_id: {verdict.repeats} ({share:.1%})")
+    if verdict.lost_by_broker:
+        say(
+            f"acknowledged by the broker, and lost with its memory when it was killed: {verdict.lost_by_broker}"
+        )
     say(f"memory of this process, subscriber included, grew by {verdict.grown_mb:.1f} MB")
     for fault in verdict.faults:
         say(f"FAULT {fault}")
