@@ -20,10 +20,11 @@ from echostream.archive.recording import Recording
 from echostream.config.recording_models import Recording as Settings
 from echostream.config.s3_models import S3, S3Rule
 from echostream.events import Event, LinkChanged, RecordingFiled, RecordingUploaded
-from echostream.index.door import open_index
+from echostream.index.door import FILE_NAME, open_index
 from echostream.uploads.s3_uploader import S3Uploader
 
 PART: int = 5 * 1024 * 1024
+_EMPTY: list[bytes] = []
 
 
 def client_of(server: S3Server, url: str | None = None) -> Any:
@@ -54,7 +55,15 @@ class Stand:
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 100_000)))
 
     def __post_init__(self) -> None:
+        """An empty index; its tables are made once for all stands."""
+        file = self.directory / FILE_NAME
+        if file.exists():
+            return
+        if _EMPTY:
+            file.write_bytes(_EMPTY[0])
+            return
         open_index(self.directory).close()
+        _EMPTY.append(file.read_bytes())
 
     def put(self, size: int = 20_000, indexed: bool = True, **fields: Any) -> Recording:
         """A recording that is closed and filed, on the disk, and in the index where one is wanted."""

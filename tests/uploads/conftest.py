@@ -32,22 +32,25 @@ def s3_server(ceph_server: ceph.S3Server | None) -> ceph.S3Server:
     return ceph_server
 
 
+@pytest.fixture(scope="session")
+def one_client(ceph_server: ceph.S3Server | None) -> Any:
+    """To make one takes longer than most tests."""
+    return None if ceph_server is None else client_of(ceph_server)
+
+
 @pytest.fixture
-def bucket(s3_server: ceph.S3Server) -> str:
+def client(s3_server: ceph.S3Server, one_client: Any) -> Iterator[Any]:
+    """The server, asked directly."""
+    yield one_client
+    one_client.close()  # its connections; it makes new ones
+
+
+@pytest.fixture
+def bucket(client: Any) -> str:
     """An empty one."""
     name = f"b{uuid.uuid4().hex[:16]}"
-    asked = client_of(s3_server)
-    asked.create_bucket(Bucket=name)
-    asked.close()
+    client.create_bucket(Bucket=name)
     return name
-
-
-@pytest.fixture
-def client(s3_server: ceph.S3Server) -> Iterator[Any]:
-    """The server, asked directly."""
-    asked = client_of(s3_server)
-    yield asked
-    asked.close()
 
 
 @pytest.fixture

@@ -16,16 +16,18 @@ from s3_proxy import Asked, Fault, Faults, Proxy, answer, none
 from upload_stand import PART, Stand, key
 
 from echostream.events import LinkChanged
-from echostream.uploads import causes
+from echostream.uploads import causes, errand
 from echostream.uploads.client import Bucket
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same waits, a tenth as long at first and half a second at most."""
+    """The same waits, all of them short."""
     for cause in causes.Cause:
-        monkeypatch.setattr(cause, "first_s", cause.first_s / 20)
-        monkeypatch.setattr(cause, "most_s", 0.5)
+        monkeypatch.setattr(cause, "first_s", 0.05)
+        monkeypatch.setattr(cause, "most_s", 0.1)
+    monkeypatch.setattr(errand, "GRACE_S", 0.2)
+    monkeypatch.setattr(errand, "_LOOK_S", 0.2)
 
 
 def some(what: str, number: int, fault: Fault) -> Faults:
@@ -204,7 +206,7 @@ def test_a_server_that_says_nothing_is_given_up_and_a_stop_does_not_wait_for_it(
 ) -> None:
     one = stand.put()
     proxy.faults = lambda asked: Fault(hang=True) if asked.what == "PUT" and asked.number == 0 else None
-    with stand.running(stuck_s=1.0):
+    with stand.running(stuck_s=0.5):
         stand.until(lambda: stand.uploaded == [one.id])
     proxy.faults = lambda asked: Fault(hang=True)
     began = time.monotonic()
