@@ -4,7 +4,7 @@
 
 A real Mosquitto, killed (SIGKILL) and started again; a publisher that is told of 100 events a second on four
 channels, all the time; a subscriber whose session the broker keeps, so that what counts is what the gateway
-does. Of every event: it arrives (what the broker acknowledged, and lost with its own memory, is counted apart);
+does. Of every event: it arrives (what the broker acknowledged, and then lost itself, is counted apart);
 those of a channel arrive in their order (a repeat, known by its message_id, aside); and what waits is on the
 disk, so memory does not grow. Ends with status 1 if anything was not so.
 """
@@ -196,9 +196,7 @@ def tell(verdict: Verdict, rounds: int) -> None:
     share = verdict.repeats / max(verdict.events, 1)
     say(f"arrived: {verdict.heard}; repeats, known by their message_id: {verdict.repeats} ({share:.1%})")
     if verdict.lost_by_broker:
-        say(
-            f"acknowledged by the broker, and lost with its memory when it was killed: {verdict.lost_by_broker}"
-        )
+        say(f"acknowledged by the broker, and lost with its memory: {verdict.lost_by_broker}")
     say(f"memory of this process, subscriber included, grew by {verdict.grown_mb:.1f} MB")
     for fault in verdict.faults:
         say(f"FAULT {fault}")
