@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 IDLE_S: Final = 30.0
+SEARCH_FIRST_S: Final = 30.0
 SEARCH_S: Final = 3600.0
+"""The index is searched at the start, and ever more rarely: it may still be in the making then."""
 LOOK_S: Final = 900.0
 """How often a bucket that nothing is sent to is looked at."""
 COUNT_S: Final = 2.0
@@ -82,6 +84,7 @@ class S3Uploader(Worker):
         self._bucket: Bucket | None = None
         self._deferred = Deferred()
         self._search_at_s = self._protected_at_s = self._count_at_s = self._look_at_s = 0.0
+        self._search_each_s = SEARCH_FIRST_S
         self._lag = Lag(time.monotonic())
         self._uplink = Uplink(self._target, post, time.monotonic())
         self._waiting: Waiting | None = None
@@ -149,7 +152,7 @@ class S3Uploader(Worker):
         """Until it is told to stop, or the index fails or is another one."""
         backlog = Backlog(index, self._target, self._s3.rules)
         index.uploads.drop_others(self._target)
-        self._search_at_s = 0.0
+        self._search_at_s, self._search_each_s = 0.0, SEARCH_FIRST_S
         while not self._stopping.is_set() and not index.was_replaced():
             self._wake.clear()
             self._gather(backlog)
@@ -165,7 +168,8 @@ class S3Uploader(Worker):
             added += backlog.add_told(told, now_us)
         if self._told.overflowed or now >= self._search_at_s:
             self._told.overflowed = False
-            self._search_at_s = now + SEARCH_S
+            self._search_at_s = now + self._search_each_s
+            self._search_each_s = min(SEARCH_S, 4 * self._search_each_s)
             added += backlog.search(now_us, self._stopping.is_set)
         elif now >= self._protected_at_s:
             self._protected_at_s = now + IDLE_S

@@ -15,6 +15,7 @@ from echostream.archive.recording import ToneMark
 from echostream.config.s3_models import S3Rule
 from echostream.events import RecordingUploaded
 from echostream.index.door import FILE_NAME, open_index
+from echostream.uploads import s3_uploader
 from echostream.uploads.s3_uploader import S3Uploader
 
 
@@ -257,6 +258,17 @@ def test_what_somebody_protects_later_is_sent(stand: Stand) -> None:
     with open_index(stand.directory) as index:
         index.protect(one.id)
     with stand.running(rules=(S3Rule(what="protected"),)):
+        stand.until(lambda: stand.uploaded == [one.id])
+
+
+def test_what_comes_into_the_index_later_without_a_word_is_found(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_uploader, "SEARCH_FIRST_S", 0.2)
+    monkeypatch.setattr(s3_uploader, "IDLE_S", 0.2)
+    with stand.running():
+        stand.until(lambda: bool(stand.links))
+        one = stand.put()
         stand.until(lambda: stand.uploaded == [one.id])
 
 
