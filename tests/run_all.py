@@ -1,4 +1,5 @@
-"""All tests: those that only compute on all cores first, then those that keep real time one after another.
+"""All tests: first those that only compute, on all cores; then those that mostly wait for servers, several at
+once; then those that keep real time, one after another.
 
     python tests/run_all.py [OPTIONS OF PYTEST]     all; an option and its value in one word (--durations=5)
     python tests/run_all.py ... tests/audio ...     just pytest
@@ -21,7 +22,9 @@ COMPUTE: Final = frozenset(
         *("archive", "archive_cli", "index", "tones_cli", "event_log", "event_tools", "reports"),
     }
 )
-WORKERS: Final = 2
+WAIT: Final = frozenset({"alerts", "channels", "mqtt", "network", "simulator", "uploads"})
+COMPUTING, WAITING = 2, 4
+"""Processes for each."""
 NO_TESTS: Final = 5
 
 
@@ -30,11 +33,13 @@ def main() -> int:
     if any(not option.startswith("-") for option in options):
         return _pytest(*options)
     rooms = sorted(path.name for path in HERE.iterdir() if path.is_dir() and any(path.glob("test_*.py")))
-    parallel = [f"tests/{room}" for room in rooms if room in COMPUTE]
-    alone = [f"tests/{room}" for room in rooms if room not in COMPUTE]
+    compute = [f"tests/{room}" for room in rooms if room in COMPUTE]
+    wait = [f"tests/{room}" for room in rooms if room in WAIT]
+    alone = [f"tests/{room}" for room in rooms if room not in COMPUTE | WAIT]
     began_s = time.monotonic()
     codes = [
-        _pytest("-n", str(WORKERS), "--dist", "loadfile", *options, *parallel),
+        _pytest("-n", str(COMPUTING), "--dist", "loadfile", *options, *compute),
+        _pytest("-n", str(WAITING), "--dist", "loadfile", *options, *wait),
         _pytest(*options, *sorted(f"tests/{path.name}" for path in HERE.glob("test_*.py")), *alone),
     ]
     failed = [code for code in codes if code not in (0, NO_TESTS)]
