@@ -23,6 +23,11 @@ COMPUTE: Final = frozenset(
     }
 )
 WAIT: Final = frozenset({"alerts", "channels", "mqtt", "network", "simulator", "uploads"})
+WAIT_TOO: Final = tuple(
+    f"tests/gateway/test_{name}.py"
+    for name in ("event_log_of_a_gateway", "ordered_over_mqtt", "publishers_end_to_end", "what_is_loaded")
+)
+"""Whole gateways of which no sound is judged."""
 COMPUTING, WAITING = 2, 4
 """Processes for each."""
 NO_TESTS: Final = 5
@@ -37,10 +42,12 @@ def main() -> int:
     wait = [f"tests/{room}" for room in rooms if room in WAIT]
     alone = [f"tests/{room}" for room in rooms if room not in COMPUTE | WAIT]
     began_s = time.monotonic()
+    top = sorted(f"tests/{path.name}" for path in HERE.glob("test_*.py"))
+    left_out = [f"--ignore={path}" for path in WAIT_TOO]
     codes = [
         _pytest("-n", str(COMPUTING), "--dist", "loadfile", *options, *compute),
-        _pytest("-n", str(WAITING), "--dist", "loadfile", *options, *wait),
-        _pytest(*options, *sorted(f"tests/{path.name}" for path in HERE.glob("test_*.py")), *alone),
+        _pytest("-n", str(WAITING), "--dist", "loadfile", *options, *wait, *WAIT_TOO),
+        _pytest(*options, *left_out, *top, *alone),
     ]
     failed = [code for code in codes if code not in (0, NO_TESTS)]
     verdict = "FAILED" if failed else "passed"
