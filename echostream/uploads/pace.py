@@ -8,7 +8,7 @@ from datetime import time
 from typing import Final
 
 BURST_S: Final = 0.25
-"""What may go at once after a rest."""
+"""What may go ahead of the pace, at any moment: a bucket of tokens that holds so much."""
 
 
 class Pace:
@@ -28,9 +28,8 @@ class Pace:
         """Seconds to wait before these bytes go. now: monotonic."""
         if self._bytes_s is None:
             return 0.0
-        begins_s = max(self._free_at_s, now - BURST_S)
-        self._free_at_s = begins_s + size / self._bytes_s
-        return max(0.0, begins_s - now)
+        self._free_at_s = max(self._free_at_s, now) + size / self._bytes_s
+        return max(0.0, self._free_at_s - BURST_S - now)
 
 
 class Window:
