@@ -6,7 +6,8 @@ PY := .venv/bin/python
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-home-assistant bench bench-tones fuzz hwtest torture lint docs clean setup-run setup-dev setup-bench
+.PHONY: help run install uninstall deb release test test-home-assistant test-system bench bench-tones fuzz hwtest torture lint \
+	docs clean setup-run setup-dev setup-bench
 
 help: ## this list
 	@echo 'make TARGET [ARGS="..."]'
@@ -14,6 +15,18 @@ help: ## this list
 
 run: setup-run ## the gateway with ./config.json; hardware that is missing is simulated
 	@$(PY) -m echostream run --simulate missing $(ARGS)
+
+install: ## as root: install it as a service, or upgrade what is installed (docs/raspberry-pi.md)
+	@packaging/install.sh $(ARGS)
+
+uninstall: ## as root: remove the service; configuration and data stay
+	@packaging/uninstall.sh $(ARGS)
+
+deb: ## a Debian package for this machine in dist/ (ARGS="--for trixie/arm64": for another)
+	@packaging/build_deb.sh $(ARGS)
+
+release: ## the same as an archive that needs no network to install, in dist/
+	@packaging/build_release.sh $(ARGS)
 
 test: setup-dev ## the tests
 	@$(PY) tests/run_all.py $(ARGS)
@@ -24,6 +37,9 @@ test-home-assistant: setup-dev ## what is published, judged by Home Assistant it
 lint: setup-dev ## ruff, mypy --strict
 	@$(PY) -m ruff check
 	@$(PY) -m mypy
+
+test-system: setup-dev ## as root: the package in a booted Debian: service, watchdog, upgrade (ARGS="trixie")
+	@$(PY) tests/system/run.py $(ARGS)
 
 bench: setup-bench ## the benchmarks, beside their peers (ARGS="--json", ARGS="delay cpu")
 	@$(PY) -m tests.bench $(ARGS)

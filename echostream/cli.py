@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recordings(commands)
     _add_events(commands)
     _add_publishing(commands)
+    _add_looking_after(commands)
     return parser
 
 
@@ -215,6 +216,18 @@ def _add_events(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     add_events(commands)
     add_alerts(commands)
     add_report(commands)
+
+
+def _add_looking_after(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from echostream.deploy.commands import add_deploy
+    from echostream.doctor.command import add_doctor
+    from echostream.selftest.command import add_selftest
+    from echostream.tune.command import add_tune
+
+    add_doctor(commands)
+    add_selftest(commands)
+    add_tune(commands)
+    add_deploy(commands)
 
 
 def _seconds(text: str) -> float:

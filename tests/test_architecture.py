@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wire": GROUND | {"audio"},
     "tones": {"errors", "audio"},
     "config": GROUND | {"audio", "tones"},
-    "coordinator": GROUND,
+    "coordinator": GROUND | {"realtime"},
     "hardware": GROUND | {"audio"},
     "network": GROUND | {"audio", "wire", "config", "coordinator"},
     "archive": GROUND | {"audio", "config", "coordinator"},
@@ -42,12 +42,34 @@ MAY_IMPORT: dict[str, set[str]] = {
     "publishers": GROUND
     | {"config", "coordinator", "notices", "event_log", "mqtt", "uploads", "alerts", "reports", "vitals"},
     "index": GROUND | {"audio", "config", "coordinator", "archive"},
-    "channels": PURE | {"config", "coordinator", "archive"},
+    "channels": PURE | {"config", "coordinator", "archive", "realtime"},
     "instance": {"errors"},
+    "service": {"errors"},
+    "realtime": {"errors"},
+    "deploy": {"errors", "config", "service", "instance"},
+    "gateway_health": PURE
+    | {
+        "config",
+        "channels",
+        "gateway",
+        "vitals",
+        "service",
+        "realtime",
+        "hardware",
+        "microphones",
+        "record_room",
+    },
+    "doctor": PURE
+    | {"config", "console", "hardware", "network", "vitals", "service", "realtime", "deploy", "instance"}
+    | {"archive", "index", "mqtt", "uploads", "board", "gateway_secrets", "notices"},
+    "selftest": PURE
+    | {"config", "console", "hardware", "board", "simulator", "realtime", "network", "instance"},
+    "tune": PURE | {"config", "console", "hardware", "board", "simulator", "selftest", "instance", "service"},
     "microphones": PURE | {"config", "coordinator", "channels", "network", "archive"},
     "record_room": GROUND | {"config", "coordinator", "archive", "index"},
     "gateway": PURE
-    | {"config", "coordinator", "channels", "network", "archive", "index", "microphones", "record_room"},
+    | {"config", "coordinator", "channels", "network", "archive", "index", "microphones", "record_room"}
+    | {"realtime"},
     "console": PURE
     | {
         "vitals",
@@ -60,6 +82,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "index",
         "microphones",
         "record_room",
+        "service",
+        "realtime",
     },
     "board": PURE | {"config", "channels", "hardware"},
     "gateway_secrets": GROUND | {"config", "gateway", "publishers", "wire"},
@@ -113,6 +137,7 @@ DOORS = {
         "echostream/tone_tools/plot.py",
         "echostream/archive_tools/plot.py",
         "echostream/reports/plot.py",
+        "echostream/selftest/plot.py",
     },
     "zeroconf": {"echostream/network/announcement.py"},
 }

@@ -1,0 +1,1 @@
+"""What can be wrong on a gateway, looked for, with the remedy."""

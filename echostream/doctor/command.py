@@ -1,0 +1,9 @@
+"""`echostream doctor`."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add it to the command line."""

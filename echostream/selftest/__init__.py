@@ -1,0 +1,1 @@
+"""A known signal through the card, the line and the network, measured."""

@@ -1,0 +1,1 @@
+"""Levels, seen and set."""
