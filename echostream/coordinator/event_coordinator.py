@@ -42,6 +42,8 @@ class EventCoordinator:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.failures = 0
+        self.turns = 0
+        """Counts as long as the thread comes round, twice a second at least: a step that hangs stops it."""
 
     def post(self, event: Event) -> None:
         """Queue an event from any thread. Never blocks, never drops in silence."""
@@ -88,6 +90,7 @@ class EventCoordinator:
 
     def _run(self, handler: Handler) -> None:
         while not self._stop.is_set():
+            self.turns += 1
             next_at = self.deadlines.next_at()
             wait_s = _IDLE_WAIT_S if next_at is None else min(_IDLE_WAIT_S, max(0.0, next_at - self._clock()))
             event = self._mailbox.get(wait_s)
