@@ -6,12 +6,12 @@ PY := .venv/bin/python
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run install uninstall deb release test test-home-assistant test-system bench bench-tones fuzz hwtest torture lint \
+.PHONY: help run install uninstall deb release test test-home-assistant test-system test-arm64 bench bench-tones fuzz hwtest torture lint \
 	docs clean setup-run setup-dev setup-bench
 
 help: ## this list
 	@echo 'make TARGET [ARGS="..."]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup-run ## the gateway with ./config.json; hardware that is missing is simulated
 	@$(PY) -m echostream run --simulate missing $(ARGS)
@@ -40,6 +40,9 @@ lint: setup-dev ## ruff, mypy --strict
 
 test-system: setup-dev ## as root: the package in a booted Debian: service, watchdog, upgrade (ARGS="trixie")
 	@$(PY) tests/system/run.py $(ARGS)
+
+test-arm64: ## as root: on an emulated arm64: set-up, a gateway, the tests of the pure parts
+	@python3 tests/system/arm64.py $(ARGS)
 
 bench: setup-bench ## the benchmarks, beside their peers (ARGS="--json", ARGS="delay cpu")
 	@$(PY) -m tests.bench $(ARGS)
