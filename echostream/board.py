@@ -9,6 +9,7 @@ from typing import Protocol
 from echostream.audio.ports import AudioSink, AudioSource, CardSpec
 from echostream.channels.channel_runtime import Cards, Hardware, Inputs, Outputs
 from echostream.config.models import NO_CARD, Channel, Config
+from echostream.coordinator.worker import OnThread, ordinary
 from echostream.errors import GpioError, LibraryMissing, SourceClosed
 from echostream.hardware.audio_hardware import AudioHardware
 from echostream.hardware.cm108 import Cm108CosReaders
@@ -32,7 +33,8 @@ class Simulated(Protocol):
 class _CardsWhenWanted:
     """No channel has a card: PortAudio is not touched before a reloaded configuration names one."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_thread: OnThread) -> None:
+        self._on_thread = on_thread
         self._lock = threading.Lock()
         self._cards: AudioHardware | None = None
         self._closed = False
@@ -54,14 +56,16 @@ class _CardsWhenWanted:
             if self._closed:
                 raise SourceClosed("closed")
             if self._cards is None:
-                self._cards = AudioHardware()
+                self._cards = AudioHardware(on_thread=self._on_thread)
             return self._cards
 
 
 class Board:
     """Builds the hardware in order, closes it in reverse. What is missing is said once, with its remedy."""
 
-    def __init__(self, config: Config, simulated: Simulated | None) -> None:
+    def __init__(
+        self, config: Config, simulated: Simulated | None, on_audio_thread: OnThread = ordinary
+    ) -> None:
         self._audio: AudioHardware | _CardsWhenWanted | None = None
         self._gpio: GpioInputs | None = None
         self._cos_readers = Cm108CosReaders(config.gpio.debounce_ms)
@@ -71,7 +75,11 @@ class Board:
         try:
             if cards is None:
                 names = [channel.card for channel in config.channels if channel.card != NO_CARD]
-                self._audio = AudioHardware(names) if names else _CardsWhenWanted()
+                self._audio = (
+                    AudioHardware(names, on_thread=on_audio_thread)
+                    if names
+                    else _CardsWhenWanted(on_audio_thread)
+                )
                 cards = self._audio
             if inputs is None:
                 inputs = self._open_inputs(config)

@@ -17,6 +17,7 @@ from typing import Final
 from echostream.channels.audio_workers import StallWatch
 from echostream.channels.channel_manager import ChannelManager
 from echostream.channels.channel_runtime import ChannelRuntime, Hardware
+from echostream.channels.channel_state import Phase
 from echostream.channels.device_mix import DeviceMix
 from echostream.channels.media_session import MediaSession
 from echostream.channels.page_desk import nobody
@@ -24,12 +25,13 @@ from echostream.channels.tone_worker import ToneWorker
 from echostream.config.changes import Changes
 from echostream.config.models import Channel, Config
 from echostream.coordinator.event_coordinator import EventCoordinator
-from echostream.coordinator.worker import Worker
+from echostream.coordinator.worker import OnThread, Worker, ordinary
 from echostream.events import CommandAsked, Event, ReloadRequested, ShutdownRequested
 from echostream.microphones import STOP_S, Microphones
 from echostream.network.esp32_workers import RecordJob
 from echostream.network.udp_manager import UdpManager
 from echostream.network.websocket_client import WebSocketClient
+from echostream.realtime.wakeups import WakeupSnapshot, together
 from echostream.record_room import RecordRoom
 from echostream.wire.signalling_v1 import Identity
 
@@ -87,7 +89,8 @@ class Gateway:
     """Built whole, started in order, stopped in reverse.
 
     on_shutdown(reason) is called on the coordinator's thread when the gateway must end (it cannot stop itself
-    from there); on_reload() when SIGHUP asked for a new configuration.
+    from there); on_reload() when SIGHUP asked for a new configuration; on_audio_thread(name) first thing on
+    each thread that moves frames.
     """
 
     def __init__(
@@ -97,8 +100,10 @@ class Gateway:
         hardware: Hardware,
         on_shutdown: Callable[[str], None],
         observers: tuple[Observer, ...] = (),
+        on_audio_thread: OnThread = ordinary,
     ) -> None:
         self.config = config
+        self._on_audio_thread = on_audio_thread
         self._secrets = secrets
         self._hardware = hardware
         self.coordinator = EventCoordinator(on_overflow=lambda: on_shutdown("event mailbox full"))
@@ -222,6 +227,19 @@ class Gateway:
         records = [] if self.records is None else self.records.workers
         microphones = [] if self.microphones is None else self.microphones.workers
         return [self.tones, *records, *microphones]
+
+    @property
+    def busy(self) -> bool:
+        """Somebody talks, is heard, or is paged: what can wait should."""
+        return any(
+            runtime.state.phase is not Phase.IDLE or runtime.stream.playing or runtime.stream.paging
+            for runtime in self.channels
+        )
+
+    @property
+    def wakeups(self) -> WakeupSnapshot:
+        """How late the channels' threads were woken for their cards, since each channel began."""
+        return together(worker.wakeups.snapshot for runtime in self.channels for worker in runtime.workers)
 
     # ---- inside
 
@@ -352,7 +370,9 @@ class Gateway:
         self.signalling.start()
 
     def _add(self, channel: Channel, now: float) -> None:
-        runtime = ChannelRuntime(channel, self.config.audio, self._hardware, self.coordinator.post)
+        runtime = ChannelRuntime(
+            channel, self.config.audio, self._hardware, self.coordinator.post, self._on_audio_thread
+        )
         self._record(runtime)
         self.manager.add_channel(runtime, now)
         if self.microphones is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
@@ -33,6 +32,7 @@ from echostream.gateway_secrets import read_publisher_secrets, read_secrets
 from echostream.gateway_vitals import GatewayVitals
 from echostream.instance import Instance, InstanceError, runtime_dir
 from echostream.publishers import Publishers
+from echostream.realtime.process import RealTime
 from echostream.signals import Waker
 
 if TYPE_CHECKING:
@@ -124,10 +124,19 @@ class GatewayProcess:
 
     def run(self) -> int:
         started_s = time.monotonic()
-        hardware, config = self._plug_in(self._file_config)
+        realtime = RealTime(self._file_config.gateway.realtime)
+        self._stack.callback(realtime.stop)
+        hardware, config = self._plug_in(self._file_config, realtime)
         secrets, theirs = read_secrets(config), read_publisher_secrets(config)
         self._publishers: Publishers | None = None
-        gateway = Gateway(config, secrets, hardware, on_shutdown=self._failed, observers=(self._note,))
+        gateway = Gateway(
+            config,
+            secrets,
+            hardware,
+            on_shutdown=self._failed,
+            observers=(self._note,),
+            on_audio_thread=realtime.enter,
+        )
         gateway.manager.orders.ask_reload = self._ask_reload
         vitals = GatewayVitals(gateway)
         publishers = self._publishers = Publishers(config, theirs, gateway.post, vitals.look)
@@ -135,9 +144,7 @@ class GatewayProcess:
         try:
             publishers.start()
             gateway.start()
-            # What start-up made lives to the end: no collection need walk it in the middle of a frame.
-            gc.collect()
-            gc.freeze()
+            realtime.settle(lambda: gateway.busy)
             log.info("EchoStream runs: %d channels", len(gateway.channels))
             self._attend(gateway, started_s)
         finally:
@@ -175,7 +182,7 @@ class GatewayProcess:
 
     # ---- building
 
-    def _plug_in(self, config: Config) -> tuple[Hardware, Config]:
+    def _plug_in(self, config: Config, realtime: RealTime) -> tuple[Hardware, Config]:
         if self._options.simulate == "none":
             self._stage = None
         else:
@@ -184,7 +191,7 @@ class GatewayProcess:
             self._stage = Stage(config, everything=self._options.simulate == "all")
             self._stack.callback(self._stage.close)
             config = self._stage.adapt(config)
-        self._board = Board(config, self._stage)
+        self._board = Board(config, self._stage, realtime.enter)
         self._stack.callback(self._board.close)
         return self._board.hardware, config
 

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tones": {"errors", "audio"},
     "config": GROUND | {"audio", "tones"},
     "coordinator": GROUND | {"realtime"},
-    "hardware": GROUND | {"audio"},
+    "hardware": GROUND | {"audio", "realtime"},
     "network": GROUND | {"audio", "wire", "config", "coordinator"},
     "archive": GROUND | {"audio", "config", "coordinator"},
     "notices": GROUND | {"config", "tones"},
@@ -85,7 +85,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "service",
         "realtime",
     },
-    "board": PURE | {"config", "channels", "hardware"},
+    "board": PURE | {"config", "channels", "coordinator", "hardware"},
     "gateway_secrets": GROUND | {"config", "gateway", "publishers", "wire"},
     "gateway_vitals": PURE
     | {"config", "channels", "network", "archive", "gateway", "vitals", "microphones", "record_room"},

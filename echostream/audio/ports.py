@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from echostream.audio.format import Frame, Samples
 
@@ -45,3 +46,10 @@ class AudioSink(Protocol):
     def close(self) -> None:
         """Free the device and any writer blocked on it. Idempotent, callable from another thread."""
         ...
+
+
+@runtime_checkable
+class TellsLateness(Protocol):
+    """A source or sink whose waits are timed: `on_wake(late_s)` after each, on the thread that waited."""
+
+    on_wake: Callable[[float], None] | None

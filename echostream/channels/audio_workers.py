@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from echostream.audio.ports import AudioSink, AudioSource
+from echostream.audio.ports import AudioSink, AudioSource, TellsLateness
 from echostream.channels.audio_stream import AudioStream
 from echostream.channels.no_card import NoSource
 from echostream.coordinator.worker import Worker
 from echostream.errors import AudioError, LibraryMissing
 from echostream.events import Direction, Post, SourceChanged
+from echostream.realtime.wakeups import Wakeups
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,11 @@ class CardWorker(Worker):
         self._present: bool | None = None
         self.frames = 0
         self.overruns = 0
+        self.refusals = 0
+        """Times that the card was looked for and could not be opened: who does that does not hang."""
         self.last_frame_at_s = time.monotonic()
+        self.wakeups = Wakeups()
+        """How late this thread was woken for its card."""
 
     @property
     def present(self) -> bool:
@@ -93,6 +98,7 @@ class CardWorker(Worker):
             except LibraryMissing:
                 raise
             except AudioError as error:
+                self.refusals += 1
                 self._away(str(error))
                 self._idle(RETRY_S)
                 continue
@@ -100,6 +106,8 @@ class CardWorker(Worker):
                 self._device = device
             try:
                 self._back()
+                if isinstance(device, TellsLateness):
+                    device.on_wake = self.wakeups.note
                 self._run_device(device)
             except AudioError as error:
                 if not self._stopping.is_set():

@@ -21,6 +21,7 @@ from echostream.channels.keying import KeyingSettings
 from echostream.channels.no_card import NoSink, NoSource
 from echostream.channels.transmit_path import FrameSource, TransmitSettings
 from echostream.config.models import NO_CARD, Audio, Channel
+from echostream.coordinator.worker import OnThread, ordinary
 from echostream.errors import GpioError
 from echostream.events import Member, Opener, PlaybackChanged, Post, PttChanged, TransmitDrained
 
@@ -123,7 +124,14 @@ def receive_settings(channel: Channel, audio: Audio) -> ReceiveSettings:
 class ChannelRuntime:
     """Built, started, stopped as a whole. `state` changes on the coordinator's thread only."""
 
-    def __init__(self, channel: Channel, audio: Audio, hardware: Hardware, post: Post) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        audio: Audio,
+        hardware: Hardware,
+        post: Post,
+        on_audio_thread: OnThread = ordinary,
+    ) -> None:
         self.config = channel
         self._post = post
         self._hardware = hardware
@@ -163,6 +171,8 @@ class ChannelRuntime:
         self.playback = PlaybackWorker(
             channel.id, f"playback-{channel.id}", self.stream, lambda: _open_sink(hardware.cards, spec), post
         )
+        for worker in (self.capture, self.playback):
+            worker.on_thread = on_audio_thread
         self._lines: list[Line] = []
         self._record_tap: ChannelTap | None = None
         self._record_received_tap: ChannelTap | None = None

@@ -85,6 +85,8 @@ class Gateway(Section):
     """The name that other members see."""
     agency_name: Label = Field(default="", examples=["County Fire"])
     """The agency that other members see."""
+    realtime: bool = True
+    """Whether audio threads ask for SCHED_FIFO and memory is locked, where the system permits both."""
 
 
 class Tls(Section):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from echostream.events import Post, WorkerFailed
 
@@ -17,6 +18,13 @@ RESTART_MIN_S = 0.5
 RESTART_MAX_S = 30.0
 HEALTHY_S = 30.0
 
+OnThread = Callable[[str], None]
+"""Called with its name first thing on a thread: what asks for real time there."""
+
+
+def ordinary(name: str) -> None:
+    """A thread as every other."""
+
 
 class Worker:
     """A named thread with a stop event, a restart counter and a bounded join. Subclasses say what it does."""
@@ -24,6 +32,7 @@ class Worker:
     def __init__(self, name: str, post: Post) -> None:
         self.name = name
         self.restarts = 0
+        self.on_thread: OnThread = ordinary
         self._post = post
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -53,6 +62,7 @@ class Worker:
         """Free the thread from a blocking call."""
 
     def _supervised(self) -> None:
+        self.on_thread(self.name)
         pause_s = RESTART_MIN_S
         while not self._stopping.is_set():
             began_s = time.monotonic()

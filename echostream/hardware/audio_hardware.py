@@ -44,8 +44,14 @@ _PERIOD_MS: Final = 20
 class AudioHardware:
     """Opens cards. Thread-safe. One at a time in a process: it owns PortAudio and ALSA's configuration."""
 
-    def __init__(self, card_names: Sequence[str] = (), kernel: Kernel | None = None) -> None:
-        """LibraryMissing without PortAudio; ConfigError for a card named by its index."""
+    def __init__(
+        self,
+        card_names: Sequence[str] = (),
+        kernel: Kernel | None = None,
+        on_thread: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        """on_thread(name): called first thing on the thread of a card whose halves are used apart.
+        LibraryMissing without PortAudio; ConfigError for a card named by its index."""
         for name in card_names:
             refuse_index(name)
         self._kernel = kernel or Kernel()
@@ -71,7 +77,7 @@ class AudioHardware:
             raise StateError(
                 "PortAudio was in use before the sound cards were set up, so it cannot see their places"
             )
-        self._shared = SharedCards(self._open_raw, self._gone)
+        self._shared = SharedCards(self._open_raw, self._gone, on_thread)
 
     def open_source(self, spec: CardSpec) -> AudioSource:
         """A card's microphone, running. DeviceMissing when it is absent, DeviceLost when it won't open."""

@@ -57,6 +57,7 @@ class _Stream:
         self._gone = gone
         self._inside = threading.Lock()
         """Held around calls into the library, which return at once."""
+        self.on_wake: Callable[[float], None] | None = None
         self._closed = Gate()
         self._released = False
         self._block = device_frame(raw.rate_hz, spec.frame_ms)
@@ -92,7 +93,10 @@ class _Stream:
             self._looked_at_s = now
             if self._gone():
                 raise DeviceLost(f"card {self._name} was unplugged")
+        began_s = self._clock.now()
         self._clock.wait(self._closed, wait_s)
+        if self.on_wake is not None:
+            self.on_wake(self._clock.now() - began_s - wait_s)
         self._refuse_closed()
 
 

@@ -172,7 +172,10 @@ class _SharedStream(Generic[S]):
 
     label = ""
 
-    def __init__(self, name: str, open_raw: OpenRaw, gone: Callable[[str], Gone]) -> None:
+    def __init__(
+        self, name: str, open_raw: OpenRaw, gone: Callable[[str], Gone], on_thread: Callable[[str], None]
+    ) -> None:
+        self._on_thread = on_thread
         self._name = name
         self._open_raw = open_raw
         self._gone = gone
@@ -234,6 +237,7 @@ class _SharedStream(Generic[S]):
 
     def _move(self, run: _Run[S]) -> None:
         """The thread: moves frames until the stream ends."""
+        self._on_thread(threading.current_thread().name)
         try:
             self._move_frames(run)
         except SourceClosed:
@@ -300,8 +304,15 @@ class _SharedPlayback(_SharedStream[SideSink]):
 class SharedCards:
     """The cards whose sides are used apart."""
 
-    def __init__(self, open_raw: OpenRaw, gone: Callable[[str], Gone]) -> None:
-        """`open_raw`: opens a card in a format with both sides. `gone(name)`: a test whether it left."""
+    def __init__(
+        self,
+        open_raw: OpenRaw,
+        gone: Callable[[str], Gone],
+        on_thread: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        """`open_raw`: opens a card in a format with both sides. `gone(name)`: a test whether it left.
+        on_thread(name): called first thing on each card's thread."""
+        self._on_thread = on_thread
         self._open_raw = open_raw
         self._gone = gone
         self._lock = threading.Lock()
@@ -312,7 +323,7 @@ class SharedCards:
         """The microphone of one side. DeviceMissing, DeviceLost; AudioError when the side is taken."""
         with self._lock:
             shared = self._captures.setdefault(
-                spec.name, _SharedCapture(spec.name, self._open_raw, self._gone)
+                spec.name, _SharedCapture(spec.name, self._open_raw, self._gone, self._on_thread)
             )
         return shared.open(spec)
 
@@ -320,7 +331,7 @@ class SharedCards:
         """The loudspeaker of one side. DeviceMissing, DeviceLost; AudioError when the side is taken."""
         with self._lock:
             shared = self._playbacks.setdefault(
-                spec.name, _SharedPlayback(spec.name, self._open_raw, self._gone)
+                spec.name, _SharedPlayback(spec.name, self._open_raw, self._gone, self._on_thread)
             )
         return shared.open(spec)
 

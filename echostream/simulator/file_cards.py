@@ -96,12 +96,15 @@ class _Pace:
         self._period_s = frame_ms / 1000
         self._due_s = time.monotonic() + self._period_s
         self._closed = Gate()
+        self.on_wake: Callable[[float], None] | None = None
 
     def wait(self) -> float:
         """Block until the next period has ended; returns its instant. SourceClosed after close()."""
         wait_s = self._due_s - time.monotonic()
         if (wait_s > 0 and self._closed.wait(wait_s)) or self._closed.is_set():
             raise SourceClosed("closed")
+        if self.on_wake is not None:
+            self.on_wake(time.monotonic() - self._due_s)
         due_s = self._due_s
         self._due_s += self._period_s
         return due_s
@@ -110,7 +113,21 @@ class _Pace:
         self._closed.set()
 
 
-class FileSource:
+class _Paced:
+    """What both directions share."""
+
+    _pace: _Pace
+
+    @property
+    def on_wake(self) -> Callable[[float], None] | None:
+        return self._pace.on_wake
+
+    @on_wake.setter
+    def on_wake(self, note: Callable[[float], None] | None) -> None:
+        self._pace.on_wake = note
+
+
+class FileSource(_Paced):
     """AudioSource over a Voice."""
 
     def __init__(self, voice: Voice, frame_ms: int) -> None:
@@ -128,7 +145,7 @@ class FileSource:
         self._pace.close()
 
 
-class FileSink:
+class FileSink(_Paced):
     """AudioSink over an Ear."""
 
     def __init__(self, name: str, ear: Ear | None, frame_ms: int) -> None:

@@ -1,0 +1,90 @@
+"""Garbage is collected when nobody talks.
+
+Python's collector runs in whichever thread makes the object that is one too many, and holds all others
+up: in the middle of a frame, and with a large heap for longer than a frame lasts. So it is switched off, and
+a thread looks every few seconds whether there is something to collect and whether anybody talks. Only cycles
+of references wait for it; all else is freed at once, as ever.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+PERIOD_S: Final = 5.0
+ENOUGH: Final = 700
+"""So many objects that may be in cycles are worth a collection when nobody talks: Python's own threshold."""
+TOO_MANY: Final = 50_000
+"""So many are collected although somebody talks: some ten megabytes."""
+QUIET_EVERY_S: Final = 60.0
+"""Between two collections of everything while nobody talks."""
+TOLD_S: Final = 0.01
+"""A collection that took longer is told: half a frame."""
+STOP_S: Final = 2.0
+
+
+@dataclass(slots=True)
+class CollectionPlan:
+    """Which generation to collect, if any. Pure: `now` is monotonic seconds."""
+
+    all_at_s: float
+    """When all generations were collected last."""
+
+    def generation(self, now: float, new_objects: int, busy: bool) -> int | None:
+        """None: nothing now; 1: what is young; 2: everything."""
+        if busy:
+            return 1 if new_objects >= TOO_MANY else None
+        if now - self.all_at_s >= QUIET_EVERY_S:
+            self.all_at_s = now
+            return 2
+        return 1 if new_objects >= ENOUGH else None
+
+
+class Housekeeper:
+    """Thread `housekeeper`. busy(): whether somebody talks; asked on that thread."""
+
+    def __init__(self, busy: Callable[[], bool], period_s: float = PERIOD_S) -> None:
+        self._busy = busy
+        self._period_s = period_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeper")
+        self._was_enabled = True
+        self.collections = 0
+        self.longest_s = 0.0
+
+    def start(self) -> None:
+        """Switch Python's own collection off and begin."""
+        self._was_enabled = gc.isenabled()
+        gc.disable()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Python collects by itself again. Bounded."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(STOP_S)
+            if self._was_enabled:
+                gc.enable()
+
+    def _run(self) -> None:
+        plan = CollectionPlan(time.monotonic())
+        while not self._stopping.wait(self._period_s):
+            generation = plan.generation(time.monotonic(), gc.get_count()[0], self._busy())
+            if generation is not None:
+                self._collect(generation)
+
+    def _collect(self, generation: int) -> None:
+        began_s = time.perf_counter()
+        found = gc.collect(generation)
+        took_s = time.perf_counter() - began_s
+        self.collections += 1
+        self.longest_s = max(self.longest_s, took_s)
+        if took_s > TOLD_S:
+            log.debug("collecting garbage took %.0f ms (%d objects)", took_s * 1000, found)

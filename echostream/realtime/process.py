@@ -1,0 +1,92 @@
+"""What one process does to keep real time: scheduling, memory, garbage; and what came of it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from echostream.realtime.garbage import Housekeeper
+from echostream.realtime.memory import Locked, few_heaps, give_back, lock_memory
+from echostream.realtime.scheduling import AUDIO_PRIORITY, Policy, Scheduling, take_priority
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeStatus:
+    """`scheduling`: "fifo" only where every audio thread has it. `why`: what is missing, in words."""
+
+    scheduling: Policy
+    locked: bool
+    why: str
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {"scheduling": self.scheduling, "locked": self.locked, "why": self.why}
+
+
+class RealTime:
+    """Of one process. asked: whether the configuration wants more than every process gets."""
+
+    def __init__(
+        self,
+        asked: bool = True,
+        take: Callable[[int], Scheduling] = take_priority,
+        lock: Callable[[], Locked] = lock_memory,
+    ) -> None:
+        few_heaps()
+        self._asked = asked
+        self._take = take
+        self._lock_memory = lock
+        self._lock = threading.Lock()
+        self._threads: dict[str, Scheduling] = {}
+        self._memory = Locked(False, "not locked yet" if asked else "")
+        self._housekeeper: Housekeeper | None = None
+        self._told = False
+
+    def enter(self, name: str) -> None:
+        """Called first thing on a thread that moves audio."""
+        if not self._asked:
+            return
+        scheduling = self._take(AUDIO_PRIORITY)
+        with self._lock:
+            self._threads[name] = scheduling
+            first, self._told = not self._told, True
+        if first:
+            log.info(
+                "real time: %s", scheduling.why or f"audio threads run under SCHED_FIFO {AUDIO_PRIORITY}"
+            )
+
+    def settle(self, busy: Callable[[], bool]) -> None:
+        """Everything is built: what start-up made lives to the end, so no collection need walk it in the
+        middle of a frame. From now on garbage is collected when nobody talks (`busy`)."""
+        gc.collect()
+        gc.freeze()
+        give_back()
+        if self._asked:
+            self._memory = self._lock_memory()
+            log.info("real time: %s", self._memory.why or "memory is locked")
+        self._housekeeper = Housekeeper(busy)
+        self._housekeeper.start()
+
+    def stop(self) -> None:
+        """As every process is. Idempotent."""
+        housekeeper, self._housekeeper = self._housekeeper, None
+        if housekeeper is not None:
+            housekeeper.stop()
+            gc.unfreeze()
+
+    @property
+    def status(self) -> RealtimeStatus:
+        """Any thread."""
+        if not self._asked:
+            return RealtimeStatus("other", False, "gateway.realtime is false")
+        with self._lock:
+            threads = list(self._threads.values())
+        refused = next((one.why for one in threads if one.policy != "fifo"), "")
+        fifo = bool(threads) and not refused
+        why = "; ".join(part for part in (refused, self._memory.why) if part)
+        return RealtimeStatus("fifo" if fifo else "other", self._memory.locked, why)
