@@ -114,7 +114,6 @@ def measure(
     duration_s: float,
     period_s: float = 0.02,
     enter: Callable[[], Scheduling] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[WakeupSnapshot, Scheduling]:
     """Wake up every `period_s` for `duration_s` on a thread `wakeups`, and see how late it is.
 
@@ -122,6 +121,8 @@ def measure(
     """
     wakeups = Wakeups()
     found = [Scheduling("other", 0)]
+    shut = threading.Lock()  # waited for as the cards' gates are (hardware.gate)
+    shut.acquire()
 
     def run() -> None:
         if enter is not None:
@@ -129,7 +130,7 @@ def measure(
         due_s = time.monotonic() + period_s
         end_s = due_s + duration_s
         while due_s < end_s:
-            sleep(max(0.0, due_s - time.monotonic()))
+            shut.acquire(timeout=max(0.0, due_s - time.monotonic()))
             late_s = time.monotonic() - due_s
             wakeups.note(late_s)
             due_s += period_s * (1 + int(late_s / period_s))  # what was slept over is one late wake-up
