@@ -1,4 +1,4 @@
-"""A version's files of the system: units, udev rules, users. Placed when it is switched to, so that units, too,
+"""A version's files of the system: units, udev rules, users. Placed when it is switched to, so that units too
 go back when it is gone back from."""
 
 from __future__ import annotations
