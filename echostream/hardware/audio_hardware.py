@@ -22,6 +22,7 @@ from echostream.hardware.audio_layout import device_frame, formats
 from echostream.hardware.audio_portaudio import FormatRefused, PortAudio, RawStream
 from echostream.hardware.audio_streams import CardSink, CardSource
 from echostream.hardware.card_identity import (
+    AlsaCard,
     CardInfo,
     Half,
     Kernel,
@@ -124,9 +125,8 @@ class AudioHardware:
             os.environ[CONFIG_VARIABLE] = self._previous_config
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _target(self, name: str, capture: bool) -> tuple[str, Half | None]:
+    def _target(self, name: str, card: AlsaCard | None, capture: bool) -> tuple[str, Half | None]:
         """ALSA's name of the PCM that a card is now, and what is known of it. DeviceMissing."""
-        card = find_card(name, self._kernel.cards())
         if card is not None:
             pcm = card.pcm(capture=capture)
             if pcm is None:
@@ -137,10 +137,30 @@ class AudioHardware:
         raise DeviceMissing(f"card {name} is not plugged in")
 
     def _open_raw(self, spec: CardSpec, capture: bool) -> RawStream:
-        """A started stream in the best format that the card offers."""
+        """A started stream of the card that is meant, in the best format that it offers.
+
+        ALSA opens by id, and the kernel gives the id of a card that left to the next of its make. So the card
+        is looked at again once it is open: a channel must not go on with the radio of another.
+        """
         if self._closed:
             raise StateError("the sound cards were closed")
-        pcm, half = self._target(spec.name, capture)
+        card = find_card(spec.name, self._kernel.cards())
+        pcm, half = self._target(spec.name, card, capture)
+        stream = self._open_best(spec, capture, pcm, half)
+        if card is not None and not card.same_life(find_card(spec.name, self._kernel.cards())):
+            stream.close()
+            raise DeviceLost(f"card {spec.name} was pulled while it was opened")
+        log.info(
+            "card %s is %s: %d Hz, %d channels, ring %d ms",
+            spec.name,
+            pcm,
+            stream.rate_hz,
+            stream.channels,
+            stream.capacity * 1000 // stream.rate_hz,
+        )
+        return stream
+
+    def _open_best(self, spec: CardSpec, capture: bool, pcm: str, half: Half | None) -> RawStream:
         refusals: list[str] = []
         with self._portaudio.exclusive(f"card {spec.name}"):
             number = self._slots.number_of(spec.name)
@@ -148,23 +168,13 @@ class AudioHardware:
             for rate_hz, channels in formats(half, spec.side):
                 period = device_frame(rate_hz, min(spec.frame_ms, _PERIOD_MS))
                 try:
-                    stream = self._portaudio.open(
+                    return self._portaudio.open(
                         slot_name(number), capture=capture, rate_hz=rate_hz, channels=channels, period=period
                     )
                 except FormatRefused as error:
                     refusals.append(str(error))
-                    continue
                 except DeviceLost as error:
                     raise DeviceLost(f"card {spec.name}: {error}") from error
-                log.info(
-                    "card %s is %s: %d Hz, %d channels, ring %d ms",
-                    spec.name,
-                    pcm,
-                    rate_hz,
-                    channels,
-                    stream.capacity * 1000 // rate_hz,
-                )
-                return stream
         raise AudioError(f"card {spec.name} offers no format of use: {'; '.join(refusals)}")
 
     def _gone(self, name: str) -> Callable[[], bool]:

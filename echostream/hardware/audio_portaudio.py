@@ -175,7 +175,11 @@ class PortAudio:
         except OSError as error:
             raise _refusal(error, rate_hz, channels) from error
         self._open.add(stream)
-        return RawStream(self, stream, rate_hz=rate_hz, channels=channels, period=period, capture=capture)
+        try:
+            return RawStream(self, stream, rate_hz=rate_hz, channels=channels, period=period, capture=capture)
+        except DeviceLost:  # pulled in this very moment
+            self._close_bounded(stream)
+            raise
 
     def close_stream(self, stream: Any) -> None:
         """Close within a bound: a driver that hangs costs a thread and a line in the log, not the gateway.
@@ -183,9 +187,12 @@ class PortAudio:
         PortAudio takes the stream off its list first, so after the bound the lock can be given back.
         """
         with self.exclusive("a stream"):
-            closer = threading.Thread(target=self._close, args=(stream,), name="audio-close", daemon=True)
-            closer.start()
-            closer.join(_CLOSE_WAIT_S)
+            self._close_bounded(stream)
+
+    def _close_bounded(self, stream: Any) -> None:
+        closer = threading.Thread(target=self._close, args=(stream,), name="audio-close", daemon=True)
+        closer.start()
+        closer.join(_CLOSE_WAIT_S)
         if closer.is_alive():
             log.error(
                 "a sound card's driver has not closed its stream after %.0f s; it is left behind",

@@ -9,6 +9,7 @@ and sound/usb/proc.c; /sys/class/sound/cardN/device is a link to the USB interfa
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,12 @@ class AlsaCard:
     capture: Half | None
     playback: Half | None
     born: int = 0
+
+    def same_life(self, other: AlsaCard | None) -> bool:
+        """Whether both are one card that was not pulled in between. Its ALSA id may have been changed."""
+        if other is None:
+            return False
+        return (self.index, self.port, self.born) == (other.index, other.port, other.born)
 
     def pcm(self, *, capture: bool) -> str | None:
         """ALSA's name of the card's first PCM of that direction, or None when it has none."""
@@ -108,7 +115,10 @@ class Kernel:
 
     def _card(self, index: int, alsa_id: str, long_name: str) -> AlsaCard:
         folder = self.proc / f"card{index}"
-        pcms = sorted(entry.name for entry in folder.glob("pcm*[cp]")) if folder.is_dir() else []
+        try:
+            pcms = [name for name in os.listdir(folder) if name.startswith("pcm")]
+        except OSError:  # it left while it was looked at
+            pcms = []
         return AlsaCard(
             index=index,
             alsa_id=alsa_id,

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from echostream.hardware.cm108_hid import COS_BIT, INPUT_REPORT_BYTES, Cm108Line, find_hidraw
+from echostream.hardware.cm108_hid import COS_BIT, INPUT_REPORT_BYTES, Cm108Line, find_hidraw, open_hidraw
 from echostream.hardware.debounce import Debouncer
 from echostream.hardware.gpio_lines import OnChange
 
@@ -33,9 +33,9 @@ HIDIOCGINPUT: Final = 3 << 30 | (1 + INPUT_REPORT_BYTES) << 16 | ord("H") << 8 |
 MAX_REPORT: Final = 64
 
 
-def open_hidraw(card: str) -> int:
+def open_to_read(card: str) -> int:
     """A descriptor to read a card's reports from. OSError when it is not there."""
-    return os.open(find_hidraw(card), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    return open_hidraw(card, os.O_RDONLY | os.O_NONBLOCK)
 
 
 class Cm108Cos:
@@ -53,7 +53,7 @@ class Cm108Cos:
         active_low: bool,
         on_change: OnChange,
         debounce_ms: float = 20,
-        open_device: Callable[[str], int] = open_hidraw,
+        open_device: Callable[[str], int] = open_to_read,
     ) -> None:
         self.card = card
         self.present = False

@@ -76,6 +76,22 @@ def find_hidraw(card: str, sysfs: str = SYSFS) -> str:
     return "/dev/" + found[0]
 
 
+def open_hidraw(card: str, flags: int, sysfs: str = SYSFS) -> int:
+    """A descriptor of a card's hidraw device. OSError as find_hidraw.
+
+    Looked at again once it is open: where devices came and went meanwhile, the number can be a keyboard's.
+    """
+    path = find_hidraw(card, sysfs)
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        if find_hidraw(card, sysfs) != path:
+            raise OSError(errno.ENODEV, f'sound card "{card}" was pulled while it was opened')
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
 class Cm108Line:
     """GPIO3 of one card, low or inactive from the moment it is opened. Errors: the kernel's OSError.
 
@@ -84,7 +100,7 @@ class Cm108Line:
 
     def __init__(self, card: str, *, active_low: bool, sysfs: str = SYSFS) -> None:
         self._active_low = active_low
-        self._fd = os.open(find_hidraw(card, sysfs), os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
+        self._fd = open_hidraw(card, os.O_WRONLY, sysfs)
         try:
             self.set(False)
         except OSError:

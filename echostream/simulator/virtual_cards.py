@@ -30,7 +30,7 @@ PLAYS: Final = "out"
 """Sink that takes what the card plays."""
 
 _PACKAGES: Final = {"pulseaudio": "pulseaudio", "pacat": "pulseaudio-utils", "parec": "pulseaudio-utils"}
-_STOCK_CONFIG: Final = "/usr/share/alsa/alsa.conf"
+STOCK_CONFIG: Final = "/usr/share/alsa/alsa.conf"
 _START_S: Final = 5.0
 _STOP_S: Final = 2.0
 _STEP_S: Final = 0.01
@@ -231,7 +231,7 @@ class VirtualCards:
 
     def environment(self) -> dict[str, str]:
         """Variables under which ALSA knows the cards by their names."""
-        previous = os.environ.get("ALSA_CONFIG_PATH") or _STOCK_CONFIG
+        previous = os.environ.get("ALSA_CONFIG_PATH") or STOCK_CONFIG
         variables = {"ALSA_CONFIG_PATH": f"{previous}:{self._config}", "PULSE_COOKIE": str(self._cookie)}
         if "XDG_RUNTIME_DIR" not in os.environ:
             variables["PULSE_RUNTIME_PATH"] = str(self._config.parent)  # else it makes one in the home folder

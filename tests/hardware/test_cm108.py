@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from echostream.hardware import cm108_hid
 from echostream.hardware.cm108 import Cm108Cos, Cm108CosReaders
 from echostream.hardware.cm108_hid import Cm108Line, find_card, find_hidraw, output_report
 from echostream.hardware.ptt_client import PttLines, PttLineSpec
@@ -85,6 +86,21 @@ def test_card_without_lines_is_refused(sysfs: str, card: str, number: int, says:
 
 def test_machine_without_sound_has_no_card(tmp_path: Path) -> None:
     assert find_card("Device", str(tmp_path)) is None
+
+
+def test_number_that_became_another_devices_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The card left after it was found, and what came next has its number: a keyboard must get no report."""
+    keyboard, card = tmp_path / "hidraw1", tmp_path / "hidraw2"
+    for path in (keyboard, card):
+        path.touch()
+    found = iter([str(keyboard), str(card)])
+    monkeypatch.setattr(cm108_hid, "find_hidraw", lambda card, sysfs: next(found))
+    with pytest.raises(OSError, match="pulled while it was opened") as caught:
+        Cm108Line("usb:1-1.2", active_low=False)
+    assert caught.value.errno == errno.ENODEV
+    assert keyboard.read_bytes() == card.read_bytes() == b""
 
 
 def test_report_drives_gpio3_only() -> None:
