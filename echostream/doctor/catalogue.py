@@ -1,0 +1,58 @@
+"""All checks, and all that they can find: docs/doctor.md is made from it.
+
+python -m echostream.doctor.catalogue > docs/doctor.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Final
+
+from echostream.doctor import board, clock, configuration, cpu, disk, software
+from echostream.doctor.command import GROUPS
+from echostream.doctor.model import Check, Kind
+from echostream.doctor.world import World
+
+_MODULES: Final[dict[str, tuple[ModuleType, ...]]] = {
+    "software": (software,),
+    "clock": (clock,),
+    "board": (board,),
+    "cpu": (cpu,),
+    "disk": (disk,),
+    "configuration": (configuration,),
+}
+"""Those of each group; the first one has its checks."""
+
+TITLES: Final = {
+    "software": "Software",
+    "permissions": "Users, groups and devices",
+    "cards": "Sound cards",
+    "gpio": "GPIO",
+    "clock": "Clock",
+    "board": "Board: heat and power",
+    "cpu": "Processor and memory",
+    "disk": "Disk",
+    "network": "Network and control server",
+    "mqtt": "MQTT broker",
+    "s3": "Bucket",
+    "certificates": "Certificates",
+    "configuration": "Configuration",
+    "service": "Service",
+    "realtime": "Real time",
+}
+
+
+def checks(world: World, only: Sequence[str] = ()) -> list[Check]:
+    """Those of the groups asked for, or of all; the slow ones only where there is time."""
+    found: list[Check] = []
+    for group in GROUPS:
+        if group in _MODULES and (not only or group in only):
+            found += _MODULES[group][0].checks(world)
+    return [check for check in found if not (world.quick and check.slow)]
+
+
+def kinds(group: str) -> Iterator[Kind]:
+    """All that its modules define, in their order."""
+    for module in _MODULES.get(group, ()):
+        yield from (value for value in vars(module).values() if isinstance(value, Kind))
