@@ -135,7 +135,7 @@ def _supply(world: World) -> list[Finding]:
 
 
 def _cells(world: World, name: str) -> bytes:
-    """What the boot loader wrote of the supply into the device tree: 32 bits, big-endian; b"" where nothing."""
+    """What the boot loader wrote of the supply into the device tree: 32 bits, big-endian; b"" without."""
     try:
         return world.path(f"/proc/device-tree/chosen/power/{name}").read_bytes()[:4]
     except OSError:

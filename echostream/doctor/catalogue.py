@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Final
 
 from echostream.doctor import board, clock, configuration, cpu, disk, software
-from echostream.doctor.command import GROUPS
+from echostream.doctor.groups import GROUPS
 from echostream.doctor.model import Check, Kind
 from echostream.doctor.world import World
 
@@ -23,24 +23,6 @@ _MODULES: Final[dict[str, tuple[ModuleType, ...]]] = {
     "configuration": (configuration,),
 }
 """Those of each group; the first one has its checks."""
-
-TITLES: Final = {
-    "software": "Software",
-    "permissions": "Users, groups and devices",
-    "cards": "Sound cards",
-    "gpio": "GPIO",
-    "clock": "Clock",
-    "board": "Board: heat and power",
-    "cpu": "Processor and memory",
-    "disk": "Disk",
-    "network": "Network and control server",
-    "mqtt": "MQTT broker",
-    "s3": "Bucket",
-    "certificates": "Certificates",
-    "configuration": "Configuration",
-    "service": "Service",
-    "realtime": "Real time",
-}
 
 
 def checks(world: World, only: Sequence[str] = ()) -> list[Check]:

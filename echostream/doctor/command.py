@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-GROUPS: Final = (
-    *("software", "permissions", "cards", "gpio", "clock", "board", "cpu", "disk"),
-    *("network", "mqtt", "s3", "certificates", "configuration", "service", "realtime"),
-)
+from echostream.doctor.groups import GROUPS, TITLES
+
 _HELP: Final = """\
 Each line is what was looked at: ok, note (nothing to do), WARNING (it works, but not for ever, or not as well
 as it could), FAILURE (it does not work), with the remedy below it. All of them are listed in docs/doctor.md.
@@ -64,7 +62,7 @@ def add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from echostream.doctor.catalogue import TITLES, checks
+    from echostream.doctor.catalogue import checks
     from echostream.doctor.report import all_findings, exit_code, write_json, write_report
     from echostream.doctor.running import run_checks
     from echostream.doctor.seeing import see
