@@ -89,7 +89,7 @@ install_share() {
         || cp "$REPOSITORY/systemd/echostream.udev" "$share/udev/60-echostream.rules"
     [[ ! -e $REPOSITORY/systemd/echostream.sysusers ]] \
         || cp "$REPOSITORY/systemd/echostream.sysusers" "$share/sysusers/echostream.conf"
-    cp "$HERE/config.json" "$share/config.json"
+    cp "$HERE/config.json" "$HERE/uninstall.sh" "$share/"
     cp "$REPOSITORY"/{README.md,LICENSE} "$share/docs/"
     (cd "$REPOSITORY/docs" && find . -type f ! -name '*.py' ! -name '*.json' ! -path '*/__pycache__/*' \
         -exec cp --parents {} "$share/docs/" \;)

@@ -86,27 +86,31 @@ class Systemctl:
         if not self.booted:
             return
         for words in (("control", "--reload"), ("trigger", "--action=change", "--subsystem-match=hidraw")):
-            self._call(["udevadm", *words])  # a container has no udev; then nothing is plugged in either
+            _output(["udevadm", *words])  # a container has no udev; then nothing is plugged in either
 
     def _command(self, words: Sequence[str]) -> list[str]:
         root = [] if self._root == Path("/") else [f"--root={self._root}"]
         return ["systemctl", "--no-ask-password", *root, *words]
 
     def _run(self, *words: str) -> None:
-        done = self._call(self._command(words))
+        done = self._call(words)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip().replace("\n", "; ")
             raise DeployError(f"systemctl {' '.join(words)}: {said or f'exit code {done.returncode}'}")
 
     def _ask(self, *words: str) -> int:
-        return self._call(self._command(words)).returncode
+        return self._call(words).returncode
 
-    def _call(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        try:
-            return subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=SYSTEMCTL_TIMEOUT_S
-            )
-        except OSError as error:
-            raise DeployError(f"{command[0]}: {error}; is this a system with systemd?") from error
-        except subprocess.TimeoutExpired as error:
-            raise DeployError(f"{' '.join(command)}: no answer for {SYSTEMCTL_TIMEOUT_S:.0f} s") from error
+    def _call(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return _output(self._command(words))
+
+
+def _output(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=SYSTEMCTL_TIMEOUT_S
+        )
+    except OSError as error:
+        raise DeployError(f"{command[0]}: {error}; is this a system with systemd?") from error
+    except subprocess.TimeoutExpired as error:
+        raise DeployError(f"{' '.join(command)}: no answer for {SYSTEMCTL_TIMEOUT_S:.0f} s") from error

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Install EchoStream as a service, or put a new version on trial where one is installed. As root.
+#
+#   from a clone (sudo make install)   builds this version here: needs the network, and gcc
+#   from a release archive             what is in it is installed: needs neither
+#
+# Run twice, it changes nothing. Configuration (/etc/echostream) and data (/var/lib/echostream) are never overwritten.
+. "$(dirname "$0")/common.sh"
+
+((EUID == 0)) || die "run it as root: sudo ${BASH_SOURCE[0]}"
+command -v apt-get >/dev/null || die "this is for Debian and Raspberry Pi OS; elsewhere: make run, docs/running.md"
+umask 022
+
+RUN=(libportaudio2 libopus0)
+BUILD=(python3-venv python3-dev gcc libc6-dev portaudio19-dev)
+VERSIONS=/opt/echostream/versions
+
+installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+
+apt_get() {
+    quietly env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
+}
+
+# The system packages that are missing, from the archive's own folder where it has them.
+need_packages() {
+    local package missing=() carried=()
+    for package in "$@"; do installed "$package" || missing+=("$package"); done
+    ((${#missing[@]})) || return 0
+    say "installing ${missing[*]} (apt-get)"
+    if [[ -d $HERE/packages ]]; then
+        # Only what the machine does not have: nothing of it is replaced.
+        for package in "$HERE"/packages/*.deb; do
+            installed "$(dpkg-deb -f "$package" Package)" || carried+=("$package")
+        done
+        apt_get install --no-install-recommends --no-remove --no-download "${carried[@]}" && return
+    fi
+    apt_get install --no-install-recommends --no-remove "${missing[@]}" && return
+    say "trying again with fresh package lists"
+    apt_get update && apt_get install --no-install-recommends --no-remove "${missing[@]}" \
+        || die "apt-get could not install: ${missing[*]}"
+}
+
+complete() { [[ -s $VERSIONS/$1/release.json ]]; }
+
+check_archive() {
+    local key want have
+    (cd "$HERE" && sha256sum --quiet -c SHA256SUMS) || die "the archive is damaged: fetch it again"
+    for key in arch distribution; do
+        want=$(sed -n "s/^  \"$key\": \"\(.*\)\",\?$/\1/p" "$HERE/tree/release.json")
+        have=$([[ $key == arch ]] && architecture || distribution)
+        [[ $want == "$have" ]] || die "this archive is for $want, this machine is $have: fetch the one for it"
+    done
+}
+
+place_archive() {
+    rm -rf "$VERSIONS/.placing-$ID"
+    mkdir -p "$VERSIONS"
+    cp -a --no-preserve=ownership "$HERE/tree" "$VERSIONS/.placing-$ID"
+    chmod -R go-w "$VERSIONS/.placing-$ID"
+    sync -f "$VERSIONS"
+    rm -rf "${VERSIONS:?}/$ID"
+    mv -T "$VERSIONS/.placing-$ID" "$VERSIONS/$ID"
+}
+
+if [[ -d $HERE/tree ]]; then
+    check_archive
+    ID=$(sed -n 's/^  "id": "\(.*\)",$/\1/p' "$HERE/tree/release.json")
+    need_packages python3 "${RUN[@]}"
+    complete "$ID" || place_archive
+else
+    ID=$(source_id)
+    need_packages python3 "${RUN[@]}"
+    if ! complete "$ID"; then
+        need_packages "${BUILD[@]}"
+        "$HERE/build_tree.sh" / "$ID"
+    fi
+fi
+cd /
+exec "$VERSIONS/$ID/bin/python" -P -m echostream.deploy.apply --method source "$@"
