@@ -114,8 +114,7 @@ class Board:
     def _start_lines(self, specs: list[PttLineSpec], chip: str) -> PttLines:
         lines = PttLines(specs, chip)
         try:
-            if specs:
-                lines.start()
+            lines.start()
         except GpioError:
             lines.close()
             raise
@@ -130,6 +129,11 @@ class Board:
             self._lines.reconfigure(line_specs(config))
         except GpioError as error:
             log.error("keyed lines stay as they were: %s", error)
+
+    @property
+    def lines(self) -> PttLines | MockPttLines | None:
+        """The keyed lines; None where there are none."""
+        return self._lines
 
     def close(self) -> None:
         """Lines first: a transmitter must not wait for a sound card."""

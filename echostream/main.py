@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import faulthandler
+import hashlib
 import json
 import logging
 import os
 import signal
 import sys
 import time
+from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +20,7 @@ from typing import TYPE_CHECKING
 from echostream.board import Board
 from echostream.channels.channel_runtime import Hardware
 from echostream.config.changes import Changes, compare
-from echostream.config.load import InvalidConfig, LoadedConfig, load_config
+from echostream.config.load import InvalidConfig, LoadedConfig, parse_config, read_file
 from echostream.config.models import Config
 from echostream.config.secrets import masked
 from echostream.console import logs
@@ -28,12 +32,16 @@ from echostream.console.snapshot import channel_snapshot, summary
 from echostream.errors import ConfigError, EchoStreamError, LibraryMissing
 from echostream.events import ConfigurationChanged, Event, ReloadEnded
 from echostream.gateway import Gateway
+from echostream.gateway_health import Asked, HealthWatch, guard_health, realtime_health, wake_ups
 from echostream.gateway_secrets import read_publisher_secrets, read_secrets
 from echostream.gateway_vitals import GatewayVitals
 from echostream.instance import Instance, InstanceError, runtime_dir
 from echostream.publishers import Publishers
 from echostream.realtime.process import RealTime
+from echostream.service.last_good import LastGood
+from echostream.service.notify import Notifier, from_environment
 from echostream.signals import Waker
+from echostream.vitals.model import LinkVitals, Vitals
 
 if TYPE_CHECKING:
     from echostream.console.live_view import LiveView
@@ -46,6 +54,7 @@ EXIT_CONFIG = 2
 EXIT_MISSING = 3
 STATUS_LINE_S = 10.0
 LIVE_LINES = 8
+HEALTH_JOIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +69,34 @@ class RunOptions:
     log_style: str = "auto"
     verbose: bool = False
     instance: str = "echostream"
+    last_good: Path | None = None
 
 
 def run(options: RunOptions) -> int:
     """The gateway from start to end; returns the exit code."""
     handler = logs.set_up(options.log_style, options.verbose)
+    faulthandler.enable()  # where every thread stood: after a crash, and when the watchdog sends SIGABRT
+    notifier = from_environment()
+    keeper = LastGood(options.last_good)
     try:
-        loaded = load_config(options.config_path)
+        loaded = keeper.begin(options.config_path, read_file, parse_config).loaded
         report(loaded)
         with ExitStack() as stack:
             stack.enter_context(Instance(options.instance, runtime_dir()))
-            return GatewayProcess(options, loaded.config, handler, stack).run()
+            return GatewayProcess(options, loaded.config, handler, stack, notifier, keeper).run()
     except InvalidConfig as error:
         for finding in error.findings:
             log.error("%s: %s", options.config_path, finding)
         log.error("%s was refused; `echostream config check %s` shows why", *[options.config_path] * 2)
+        notifier.status(f"{options.config_path} was refused: {error.findings[0]}")
         return EXIT_CONFIG
     except ConfigError as error:
         log.error("%s", error)
+        notifier.status(str(error))
         return EXIT_CONFIG
     except (LibraryMissing, InstanceError) as error:
         log.error("%s", error)
+        notifier.status(str(error))
         return EXIT_MISSING
 
 
@@ -108,7 +124,13 @@ class GatewayProcess:
         config: Config,
         handler: logs.SteadyHandler,
         stack: ExitStack,
+        notifier: Notifier,
+        keeper: LastGood,
     ) -> None:
+        self._notifier = notifier
+        self._keeper = keeper
+        self._reloaded: deque[bytes] = deque(maxlen=4)
+        """Configurations that came into force, for the thread that judges whether they work."""
         self._options = options
         self._file_config = config
         self._handler = handler
@@ -139,18 +161,28 @@ class GatewayProcess:
         )
         gateway.manager.orders.ask_reload = self._ask_reload
         vitals = GatewayVitals(gateway)
-        publishers = self._publishers = Publishers(config, theirs, gateway.post, vitals.look)
+
+        def look(links: Sequence[LinkVitals]) -> Vitals:
+            seen = vitals.look(links)
+            self._health.saw(seen)
+            return seen
+
+        publishers = self._publishers = Publishers(config, theirs, gateway.post, look)
+        self._health = self._new_health(gateway, publishers, realtime)
         self._start_simulated_people(gateway)
         try:
             publishers.start()
             gateway.start()
+            self._health.start()
             realtime.settle(lambda: gateway.busy)
             log.info("EchoStream runs: %d channels", len(gateway.channels))
             self._attend(gateway, started_s)
         finally:
+            self._health.end_begins()
             result, links = summary(gateway, started_s), publishers.links()
             gateway.stop()
             publishers.stop()
+            self._end_health()
             result["publishers"] = links_summary(links, publishers.links())
             result["event_log"] = publishers.log_stats
         if self._options.summary_path is not None:
@@ -160,6 +192,35 @@ class GatewayProcess:
     def _note(self, event: Event, now: float) -> None:
         if self._publishers is not None:
             self._publishers.note(event, now)
+
+    # ---- how it is
+
+    def _new_health(self, gateway: Gateway, publishers: Publishers, realtime: RealTime) -> HealthWatch:
+        asked = Asked(
+            links=publishers.links,
+            guard=lambda: guard_health(self._board.lines),
+            realtime=lambda: realtime_health(realtime.status),
+            wakeups=lambda: wake_ups(gateway.wakeups),
+            notes=lambda: [self._keeper.why] if self._keeper.why else [],
+            watchers=[self._judge_configuration],
+        )
+        health = HealthWatch(gateway, self._notifier, runtime_dir(), self._options.instance, asked)
+        health.config_sha256 = self._keeper.config_sha256
+        return health
+
+    def _judge_configuration(self, healthy: bool, now: float) -> None:
+        """On the thread `health`."""
+        while self._reloaded:
+            self._keeper.reloaded(self._reloaded.popleft())
+        self._keeper.look(healthy, now)
+
+    def _end_health(self) -> None:
+        self._health.request_stop()
+        if not self._health.join(HEALTH_JOIN_S):
+            log.error("thread health has not ended after %.1f s", HEALTH_JOIN_S)
+        self._health.forget()
+        if self._stop_reason is not None and self._exit_code == EXIT_OK:
+            self._keeper.ended_in_order()
 
     # ---- signals only set flags
 
@@ -266,8 +327,11 @@ class GatewayProcess:
 
     def _reload(self, gateway: Gateway) -> None:
         """Read, validate, and let the coordinator apply it; a file that does not hold changes nothing."""
+        self._notifier.reloading()
+        path = self._options.config_path
         try:
-            loaded = load_config(self._options.config_path)
+            content = read_file(path)
+            loaded = parse_config(content, str(path))
             report(loaded)
             _refuse_lost_channels(loaded)
             config = loaded.config if self._stage is None else self._stage.adapt(loaded.config)
@@ -275,6 +339,7 @@ class GatewayProcess:
         except EchoStreamError as error:
             log.error("reload refused, the old configuration stays: %s", error)
             gateway.post(ReloadEnded(False, f"refused, the old configuration stays: {error}"))
+            self._notifier.ready()
             return
         changes = compare(gateway.config, config)
         log.info("reload: %s", changes)
@@ -290,8 +355,16 @@ class GatewayProcess:
                 self._publishers.apply(config, theirs)
             gateway.post(what_changed)
             self._file_config = loaded.config
+            self._reloaded.append(content)
+            self._health.config_sha256 = hashlib.sha256(content).hexdigest()
 
-        gateway.manager.on_reload = apply
+        def apply_and_say() -> None:
+            try:
+                apply()
+            finally:
+                self._notifier.ready()
+
+        gateway.manager.on_reload = apply_and_say
         gateway.request_reload()
 
 

@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         "config",
         "channels",
+        "coordinator",
         "gateway",
         "vitals",
         "service",

@@ -1,13 +1,13 @@
 """Whether the watchdog is fed: pure, by what moved between two looks.
 
 A gateway that is fed although nothing moves stays dead on its pole; one that is not fed because a card was
-pulled restarts for ever. So what counts are signs of life: a frame that moved, or a card that was asked for and
-refused. Whoever gives neither hangs.
+pulled restarts for ever. So what counts are signs of life: a frame that moved, or a card that was looked for
+and not there. Whoever gives neither hangs.
 
 - No channel gives a sign, or the coordinator does not answer: not fed after SILENT_S.
 - One direction of one channel hangs although its card was closed under it: not fed after STUCK_S, that once.
-  Where the same channel was the reason of the last restart, less than FORGIVEN_S ago, that has not helped: the
-  other channels are not made to suffer again.
+  Where the same channel was the reason of the last restart, less than FORGIVEN_S ago, that has not helped:
+  the other channels are not made to suffer again.
 """
 
 from __future__ import annotations

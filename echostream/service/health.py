@@ -85,8 +85,8 @@ class WakeUps:
 @dataclass(frozen=True, slots=True)
 class Health:
     """All of it. started_us, at_us: Unix microseconds; at_boot_s: seconds since the machine booted, by which
-    its age is told though somebody sets the clock. ready: the first channel is up, or there was time enough for
-    it. healthy: ready, and nothing hangs; what is merely away (a pulled card, a server) stands in why."""
+    its age is told though somebody sets the clock. ready: the first channel is up, or there was time enough
+    for it. healthy: ready, and nothing hangs; what is merely away (a pulled card, a server) stands in why."""
 
     version: str
     pid: int
@@ -135,7 +135,7 @@ def health_path(directory: Path, instance: str) -> Path:
 
 
 def find_health(instance: str, directory: Path | None = None, run: Path = _RUN) -> Path | None:
-    """The file of the gateway of that name: in `directory`, or where a service has it. Of several the newest."""
+    """The newest file of the gateway of that name, in `directory` or where a service has it."""
     places = [run, run / instance, *([] if directory is None else [directory])]
     found = []
     for place in places:

@@ -72,6 +72,11 @@ class LastGood:
         self._kept = False
         self.why = ""
 
+    @property
+    def config_sha256(self) -> str:
+        """Of the configuration in force."""
+        return _sha256(self._content)
+
     def begin(self, path: Path, read: Callable[[Path], bytes], parse: Callable[[bytes, str], T]) -> Start[T]:
         """The configuration for this start: of `path`, else the one that worked.
 
