@@ -30,6 +30,7 @@ BENCHES = {
     "index": "a million recordings: a page and a search, in SQLite and in PostgreSQL",
     "publishers": "audio with publishers whose broker hangs, bucket resets and disk is full, beside without",
     "publishers_cost": "memory and CPU of a gateway with MQTT, S3 and alerts on, beside without",
+    "idle": "the whole gateway with four channels: memory, CPU while nobody talks and while all do",
     "soak": "four channels full duplex through real PortAudio (60 s; --long: 10 minutes)",
 }
 
