@@ -1,7 +1,9 @@
-"""The gateway's side of keying: starts the PTT guard, watches over it, and tells it what to key.
+"""The gateway's side of keying: finds or starts the PTT guard, watches over it, tells it what to key.
 
 `ptt_guard` says how lines are kept safe from this process. This module keeps them safe from the guard: one
-that died or hangs is noticed at once, its lines are driven inactive from here, and a new one takes them over.
+that died or hangs is noticed at once, its lines are driven inactive from here where that is permitted, and a
+new one takes them over. Where $ECHOSTREAM_PTT_GUARD names the socket of a guard that is a service, that one
+is called, and called again until it answers; else the guard is a child of ours.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from echostream.errors import GpioError, StateError, WireError
 from echostream.hardware import ptt_protocol as protocol
 from echostream.hardware.gpio_chips import explain, find_chip
 from echostream.hardware.ptt_lines import PttLineSpec, PttOutput
+from echostream.hardware.ptt_link import GUARD_VARIABLE, GuardLink, connect, instance_name
 from echostream.hardware.ptt_mock import MockPttLines
 from echostream.hardware.ptt_outputs import drop
 from echostream.hardware.ptt_process import GuardProcess
@@ -39,15 +42,21 @@ JOIN_S: Final = 4.0
 
 
 class PttLines:
-    """Every keyed line of the gateway. Owns the guard process and the thread "ptt-guard".
+    """Every keyed line of the gateway. Owns the thread "ptt-guard", and the guard where that is a child.
 
     lines: one per channel. chip: "auto", a driver label, or a /dev path.
-    lines_file: where the guard lists its lines for `ptt_guard --drop`; None: in $RUNTIME_DIRECTORY, if any.
+    lines_file: where a child lists its lines for `ptt_guard --drop`; None: in $RUNTIME_DIRECTORY, if any.
+    guard: socket of a guard that is a service; None: what $ECHOSTREAM_PTT_GUARD names, if anything.
     """
 
     def __init__(
-        self, lines: Sequence[PttLineSpec], chip: str = "auto", lines_file: str | None = None
+        self,
+        lines: Sequence[PttLineSpec],
+        chip: str = "auto",
+        lines_file: str | None = None,
+        guard: str | None = None,
     ) -> None:
+        self._socket_path = guard or os.environ.get(GUARD_VARIABLE) or None
         self._chip = chip
         self._chip_path: str | None = None
         self._lines_file = lines_file or _default_lines_file()
@@ -55,7 +64,11 @@ class PttLines:
         self._next_number = 0
         # Guards the outputs and the change from one guard to the next. key() never takes it.
         self._told = threading.Condition(threading.RLock())
-        self._guard: GuardProcess | None = None
+        self._guard: GuardLink | None = None
+        self._started = False
+        self._refused_by: int | None = None
+        self._said_other = 0
+        self._fault = ""
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self.restarts = 0
@@ -63,18 +76,25 @@ class PttLines:
             self._make(spec)
 
     def start(self) -> None:
-        """Start the guard and wait until it has the lines. A line that it cannot have is logged and has a
-        `fault`; the guard goes on trying.
+        """Start or call the guard and wait until it has the lines. A line that it cannot have is logged and
+        has a `fault`; the guard goes on trying. Without lines no child is started, before there are some.
 
-        Raises GpioError when there is no GPIO chip for the pins, or the guard cannot be started. Idempotent.
+        Raises GpioError when there is no GPIO chip for the pins, or a child cannot be started. A service that
+        does not answer is a fault of the lines, until it does. Idempotent.
         """
         with self._told:
             if self._closing.is_set():
                 raise StateError("PTT lines were closed")
-            if self._thread is not None:
+            self._started = True
+            if self._thread is not None or (self._socket_path is None and not self._outputs):
                 return
             self._find_chip(self._specs())
-            self._connect()
+            try:
+                self._connect()
+            except GpioError as error:
+                if self._socket_path is None:
+                    raise
+                self._unreachable(error)
             # A daemon: where the gateway dies without close(), the end of the socket tells the guard.
             self._thread = threading.Thread(target=self._run, name="ptt-guard", daemon=True)
             self._thread.start()
@@ -105,7 +125,10 @@ class PttLines:
             for spec in lines:
                 if spec.channel_id not in self._outputs:
                     self._send(self._add(self._make(spec)))
-            if self._thread is not None:
+            if self._started and self._thread is None:
+                self.start()
+            elif self._thread is not None:
+                self._send(protocol.Message(protocol.COMPLETE))
                 self._await_lines()
 
     def close(self) -> None:
@@ -126,6 +149,12 @@ class PttLines:
         """Process id of the guard; None while there is none."""
         guard = self._guard
         return None if guard is None else guard.pid
+
+    @property
+    def guard_kind(self) -> str | None:
+        """ "unit" for a service, "child" for a process of ours; None while there is none."""
+        guard = self._guard
+        return None if guard is None else guard.kind
 
     def _specs(self) -> list[PttLineSpec]:
         with self._told:
@@ -163,13 +192,28 @@ class PttLines:
         return guard is not None and guard.send(message)
 
     def _connect(self) -> None:
-        """Start a guard and give it the lines; only then is it there for key()."""
-        guard = GuardProcess(self._lines_file)
+        """Start or call a guard and give it the lines; only then is it there for key()."""
+        self._refused_by = None
+        guard: GuardLink
+        if self._socket_path is None:
+            guard = GuardProcess(self._lines_file)
+        else:
+            guard = connect(self._socket_path, instance_name())
         for output in self._outputs.values():
             guard.send(self._add(output))
+        guard.send(protocol.Message(protocol.COMPLETE))
         self._guard = guard
 
+    def _unreachable(self, error: GpioError) -> None:
+        if self._fault != str(error):  # said once, not with every try
+            log.error("%s", error)
+            self._fault = str(error)
+        for output in self._outputs.values():
+            output.told(None, self._fault)
+
     def _await_lines(self) -> None:
+        if self._guard is None:
+            return
         outputs = list(self._outputs.values())
         if not self._told.wait_for(lambda: all(output.claimed for output in outputs), CLAIM_S):
             log.error("the PTT guard did not answer for every line within %.0f s", CLAIM_S)
@@ -193,9 +237,9 @@ class PttLines:
                     self._connect()
                     self.restarts += 1
                 except GpioError as error:
-                    log.error("%s", error)
+                    self._unreachable(error)
 
-    def _serve(self, guard: GuardProcess) -> None:
+    def _serve(self, guard: GuardLink) -> None:
         """Listen to the guard until it is gone, hangs, or close() hangs up."""
         poll = select.poll()
         poll.register(guard.sock, select.POLLIN)
@@ -213,7 +257,7 @@ class PttLines:
                     return
                 unanswered = 0
                 for message in messages:
-                    self._handle(message)
+                    self._handle(guard, message)
             elif unanswered == PINGS_UNANSWERED:
                 log.error("the PTT guard hangs: killing it")
                 guard.kill()
@@ -223,28 +267,44 @@ class PttLines:
                 unanswered += 1
                 ping_at = time.monotonic() + PING_S
 
-    def _retire(self, guard: GuardProcess) -> None:
+    def _retire(self, guard: GuardLink) -> None:
         """The guard is gone, or must go: see to its lines from here."""
+        other = self._refused_by
+        again = "the PTT guard is being started again"
+        if other is not None:
+            again = f"process {other} is a gateway of this name and keys already: end one of the two"
         with self._told:
             self._guard = None
             for output in self._outputs.values():
-                output.told(None, "the PTT guard is being started again")
+                output.told(None, again)
         status = guard.reap()
         guard.close()
-        if status == 0 and self._closing.is_set():
+        # In order; and where another gateway keys, its lines are none of our business.
+        if (self._closing.is_set() and status in (0, None)) or other is not None:
             return
-        log.error("the PTT guard ended (status %s): driving its lines inactive", status)
-        # GPIO first: a sound card that hangs takes its time.
+        how = "hung up" if status is None else f"ended (status {status})"
+        log.error("the PTT guard %s: driving its lines inactive", how)
+        self._drop_lines()
+
+    def _drop_lines(self) -> None:
+        """Drive every line inactive from here. GPIO first: a sound card that hangs takes its time."""
         for spec in sorted(self._specs(), key=lambda spec: spec.cm108 is not None):
             try:
                 place = spec.cm108 or self._chip_path or ""
                 drop(spec.cm108 is not None, place, spec.pin or 0, spec.active_low)
             except OSError as error:
+                if error.errno == errno.EBUSY and self._socket_path is not None:
+                    continue  # a guard holds it, be it this one's successor
                 log.error("channel %s: %s", spec.channel_id, self._explain(spec, error.errno or errno.EIO))
 
-    def _handle(self, message: protocol.Message) -> None:
+    def _handle(self, guard: GuardLink, message: protocol.Message) -> None:
         if message.kind == protocol.HELLO:
             log.info("PTT guard %d holds the keyed lines", message.value)
+            guard.pid, self._fault = message.value, ""
+        elif message.kind == protocol.REFUSED:
+            if message.value != self._said_other:
+                log.error("process %d is a gateway of this name: this one keys nothing", message.value)
+            self._refused_by = self._said_other = message.value
         if message.kind != protocol.STATE:
             return
         with self._told:

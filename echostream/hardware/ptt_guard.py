@@ -2,20 +2,24 @@
 
 A line must go off when the gateway stops, crashes, hangs or is killed, and the kernel does not see to that:
 Raspberry Pi kernels leave a released output at its last level, and a sound card's line knows nothing of
-processes. So the gateway never owns the lines. It starts this guard, in a session of its own, with one end of
-a socket pair as standard input, and keys on lease:
+processes. So no gateway owns its lines. This guard does, and keys on lease:
 
 - a line comes up inactive, is made inactive before it is released, and then an input pulled towards inactive;
 - a keyed line that is not renewed for 200 ms drops (the gateway hangs);
-- the end of the socket, or of the gateway's process, drops every line at once (crash, kill -9, stop);
+- the end of the socket, or of the gateway's process, drops its lines at once (crash, kill -9, stop);
 - a line that is keyed for longer than its limit drops and stays off until it is unkeyed;
-- rubbish on the socket drops every line and ends the guard;
-- SIGTERM and SIGINT drop every line and refuse to key from then on, but the guard goes on holding the lines
-  until the gateway is gone: whichever of the two a service manager stops first, no line comes up again.
+- rubbish on the socket drops the lines and ends the conversation;
+- a guard that hangs while a line is keyed is killed by the kernel after 350 ms (ptt_kernel).
 
-`python -m echostream.hardware.ptt_guard --drop FILE` drives the lines listed in FILE inactive and ends: for
-ExecStopPost, when both processes were killed in the same instant. FILE is written by a guard that was started
-with `--lines-file FILE`.
+It is one of two things. **A service** (`--listen`, systemd/echostream-ptt-guard.service): gateways connect
+to its socket, one after another and several at once. Between them it holds their lines inactive, and it lists
+them in a file, so that it claims them at boot and after its own restart before any gateway has come. SIGTERM
+ends it. **A child** of one gateway, where there is no such service: started in a session of its own with one
+end of a socket pair as standard input. It ends when the gateway is gone; SIGTERM makes it drop every line and
+refuse to key from then on, but it goes on holding the lines until then: whichever of the two a service
+manager stops first, no line comes up again.
+
+`--drop FILE` drives the lines listed in FILE inactive and ends: for ExecStopPost, when everybody was killed.
 """
 
 from __future__ import annotations
@@ -31,90 +35,169 @@ import time
 from typing import Final
 
 from echostream.errors import WireError
-from echostream.hardware import ptt_lease
-from echostream.hardware import ptt_protocol as protocol
-from echostream.hardware.ptt_lease import Lease
-from echostream.hardware.ptt_outputs import Cm108Output, GpioOutput, Output, drop
-from echostream.hardware.ptt_protocol import Message
+from echostream.hardware import ptt_unit
+from echostream.hardware.ptt_caller import Caller, peer_of, watch_process
+from echostream.hardware.ptt_held import HeldLines, complain
+from echostream.hardware.ptt_kernel import DeadMan, run_first, stay_in_memory
+from echostream.hardware.ptt_list import read_list
+from echostream.hardware.ptt_outputs import drop
 
 EXIT_USAGE: Final = 2
 EXIT_RUBBISH: Final = 3
-MESSAGES_A_TURN: Final = 64
-"""After so many messages the deadlines are looked at, however many more there are."""
-
-_PHASES: Final = {
-    ptt_lease.IDLE: protocol.UNKEYED,
-    ptt_lease.KEYED: protocol.KEYED,
-    ptt_lease.EXPIRED: protocol.EXPIRED,
-    ptt_lease.LATCHED: protocol.LATCHED,
-}
-
-
-class GuardedLine:
-    """One output with its lease, and what the gateway was last told of it."""
-
-    def __init__(self, output: Output, max_key_s: float) -> None:
-        self.output = output
-        self.lease = Lease(max_key_s)
-        self.told: tuple[int, int] | None = None
-
-    def apply(self, now: float, stopping: bool) -> None:
-        """Bring the line to where it must be at `now`."""
-        self.output.apply(self.lease.wanted(now) and not stopping, now)
-
-    def state(self, stopping: bool) -> tuple[int, int] | None:
-        """State and errno as the gateway is to be told; None while the line is on its way there."""
-        if self.output.error:
-            return protocol.FAULT, self.output.error
-        keyed = self.lease.phase == ptt_lease.KEYED and not stopping
-        if self.output.actual is not keyed:
-            return None
-        return (protocol.STOPPING if stopping else _PHASES[self.lease.phase]), 0
-
-    def deadline(self) -> float | None:
-        """When `apply` is due again."""
-        due = [at for at in (self.lease.deadline(), self.output.deadline()) if at is not None]
-        return min(due, default=None)
+MAX_CALLERS: Final = 16
+USAGE: Final = """\
+usage: ptt_guard [--lines-file FILE]    as a child, by a gateway
+       ptt_guard --listen [PATH] [--user NAME] [--lines-file FILE]    as a service, at PATH or the unit's
+       ptt_guard --drop FILE
+"""
 
 
 class Guard:
-    """Serves one gateway until it is gone."""
+    """Serves gateways. listener: where they connect; None for a child, which is given its one by `serve`.
 
-    def __init__(self, link: socket.socket, lines_file: str | None = None) -> None:
-        self._link = link
-        self._lines_file = lines_file
-        self._lines: dict[int, GuardedLine] = {}
-        self._specs: dict[int, str] = {}
+    users: the user ids that may connect.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket | None = None,
+        lines_file: str | None = None,
+        users: frozenset[int] = frozenset(),
+    ) -> None:
+        self._listener = listener
+        self._users = users
+        self._poll = select.poll()
+        self._callers: list[Caller] = []
         self._stopping = False
         self._wake_in, self._wake_out = socket.socketpair()
-        for sock in (link, self._wake_in, self._wake_out):
+        for sock in (self._wake_in, self._wake_out):
             sock.setblocking(False)
+        self._poll.register(self._wake_in, select.POLLIN)
+        self._lines = HeldLines(self._wake, lines_file)
+        self._dead_man = DeadMan()
+        self._unit = ptt_unit.Unit()
 
-    def run(self, gateway_pid: int) -> int:
-        """Serve until the gateway is gone, then drop everything. Returns the exit status."""
+    def serve(self, link: socket.socket, gateway_pid: int) -> int:
+        """As a child: serve this gateway until it is gone, then drop everything. Returns the exit status."""
         self._take_signals()
-        poll = select.poll()
-        poll.register(self._link, select.POLLIN)
-        poll.register(self._wake_in, select.POLLIN)
-        gateway = _watch_process(gateway_pid)
-        if gateway is not None:
-            poll.register(gateway, select.POLLIN)
+        self._welcome(Caller(link, gateway_pid, watch_process(gateway_pid), self._lines))
         try:
-            self._send(Message(protocol.HELLO, value=os.getpid()))
-            while True:
-                ready = {fd for fd, _event in poll.poll(self._timeout_ms())}
-                if gateway in ready or os.getppid() != gateway_pid:
-                    return 0
-                if self._wake_in.fileno() in ready:
-                    self._drain_wakes()
-                if self._link.fileno() in ready and not self._receive():
-                    return 0
-                self._apply()
+            while self._callers and os.getppid() == gateway_pid:
+                self._turn()
         except WireError as error:
-            sys.stderr.write(f"echostream PTT guard: {error}: dropping every line\n")
+            complain(f"{error}: dropping every line")
             return EXIT_RUBBISH
         finally:
             self._drop_all()
+        return 0
+
+    def listen(self) -> int:
+        """As a service: hold what is listed, serve who connects, until SIGTERM. Returns the exit status."""
+        assert self._listener is not None
+        self._take_signals()
+        self._lines.restore()
+        self._lines.apply(time.monotonic(), False)
+        self._listener.setblocking(False)
+        self._poll.register(self._listener, select.POLLIN)
+        self._unit.ready(self._status())
+        try:
+            while not self._stopping:
+                self._turn()
+        finally:
+            self._drop_all()
+        return 0
+
+    def _turn(self) -> None:
+        """Wait for something, handle it, and bring every line to where it must be."""
+        ready = {fd for fd, _event in self._poll.poll(self._timeout_ms())}
+        if self._wake_in.fileno() in ready:
+            self._drain_wakes()
+        # Who is gone first: a successor of the same name may have connected already.
+        for caller in [one for one in self._callers if one.process in ready]:
+            self._farewell(caller)
+        if self._listener is not None and self._listener.fileno() in ready:
+            self._accept(self._listener)
+        for caller in [one for one in self._callers if one.link.fileno() in ready]:
+            self._hear(caller)
+        now = time.monotonic()
+        self._lines.apply(now, self._stopping)
+        for caller in list(self._callers):
+            if not caller.tell(now, self._stopping):
+                self._farewell(caller)
+        self._dead_man.wind(self._lines.keyed)
+        self._unit.alive(now, self._status)
+
+    def _timeout_ms(self) -> float | None:
+        ends = (self._lines.deadline(), self._unit.deadline(), *(one.deadline() for one in self._callers))
+        due = [at for at in ends if at is not None]
+        return max(0.0, (min(due) - time.monotonic()) * 1000) if due else None
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            link, _address = listener.accept()
+        except OSError:  # gone again, or no descriptors: the next turn tries again
+            return
+        try:
+            pid, user, process = peer_of(link)
+        except OSError:
+            link.close()
+            return
+        if user in self._users and len(self._callers) < MAX_CALLERS:
+            self._welcome(Caller(link, pid, process, self._lines, self._attached))
+            return
+        why = "may not key" if user not in self._users else f"is one too many ({MAX_CALLERS} are served)"
+        complain(f"process {pid} of user {user} {why}: refused")
+        link.close()
+        if process is not None:
+            os.close(process)
+
+    def _attached(self, caller: Caller, instance: str) -> int | None:
+        """The process that has this name already, if it is another one. The same one knows what it does: it
+        gave its old conversation up."""
+        for other in list(self._callers):
+            if other is caller or other.instance != instance:
+                continue
+            if other.pid != caller.pid:
+                complain(
+                    f"process {caller.pid} calls itself {instance!r} as process {other.pid} does: refused"
+                )
+                return other.pid
+            self._farewell(other)
+        return None
+
+    def _welcome(self, caller: Caller) -> None:
+        self._callers.append(caller)
+        self._poll.register(caller.link, select.POLLIN)
+        if caller.process is not None:
+            self._poll.register(caller.process, select.POLLIN)
+
+    def _farewell(self, caller: Caller) -> None:
+        """The gateway is gone, or out of favour: its lines are held inactive."""
+        if caller not in self._callers:
+            return
+        self._callers.remove(caller)
+        self._poll.unregister(caller.link)
+        if caller.process is not None:
+            self._poll.unregister(caller.process)
+        caller.close()
+
+    def _hear(self, caller: Caller) -> None:
+        if caller not in self._callers:
+            return
+        try:
+            if caller.receive():
+                return
+        except WireError as error:
+            if self._listener is None:
+                raise
+            complain(f"process {caller.pid}: {error}: dropping its lines, hanging up")
+        self._farewell(caller)
+
+    def _drop_all(self) -> None:
+        self._dead_man.wind(False)
+        self._lines.close()
+        for caller in list(self._callers):
+            self._farewell(caller)
 
     def _take_signals(self) -> None:
         # The handlers do nothing by themselves: the number arrives on the wake socket and ends the poll.
@@ -133,135 +216,72 @@ class Guard:
         with contextlib.suppress(OSError):  # full: then a wake is on its way already
             self._wake_out.send(b"\0")
 
-    def _timeout_ms(self) -> float | None:
-        due = [at for line in self._lines.values() if (at := line.deadline()) is not None]
-        if not due:
-            return None
-        return max(0.0, (min(due) - time.monotonic()) * 1000)
-
-    def _receive(self) -> bool:
-        """Handle what is there. False at the end of the socket."""
-        for _ in range(MESSAGES_A_TURN):
-            try:
-                data = self._link.recv(protocol.MAX_MESSAGE + 1)
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False
-            if not data:
-                return False
-            self._handle(protocol.unpack(data))
-        return True
-
-    def _handle(self, message: Message) -> None:
-        line = self._lines.get(message.line)
-        if message.kind == protocol.PING:
-            self._send(Message(protocol.PONG))
-        elif message.kind == protocol.ADD:
-            self._add(message)
-        elif message.kind == protocol.REMOVE:
-            self._remove(message.line)
-        elif message.kind not in (protocol.KEY, protocol.UNKEY):
-            raise WireError(f"PTT guard message: kind {message.kind} is not for the guard")
-        elif line is not None and message.kind == protocol.KEY:
-            line.lease.key(time.monotonic())
-        elif line is not None:
-            line.lease.unkey()
-
-    def _add(self, message: Message) -> None:
-        self._remove(message.line)
-        active_low = bool(message.flag & protocol.ADD_ACTIVE_LOW)
-        output: Output
-        if message.flag & protocol.ADD_CM108:
-            output = Cm108Output(message.text, active_low, self._wake)
-        else:
-            output = GpioOutput(message.text, message.number, active_low)
-        self._lines[message.line] = GuardedLine(output, message.value / 1000)
-        kind = "cm108" if message.flag & protocol.ADD_CM108 else "gpio"
-        self._specs[message.line] = f"{kind} {message.number} {int(active_low)} {message.text}"
-        self._list_lines()
-
-    def _remove(self, number: int) -> None:
-        line = self._lines.pop(number, None)
-        if line is not None:
-            line.output.close()
-            del self._specs[number]
-            self._list_lines()
-
-    def _apply(self) -> None:
-        now = time.monotonic()
-        for number, line in self._lines.items():
-            line.apply(now, self._stopping)
-            state = line.state(self._stopping)
-            if state is not None and state != line.told:
-                line.told = state
-                self._send(Message(protocol.STATE, line=number, flag=state[0], number=state[1]))
-
-    def _send(self, message: Message) -> None:
-        # A gateway that does not read is told nothing more; its lines go on as they must.
-        with contextlib.suppress(OSError):
-            self._link.send(protocol.pack(message))
-
-    def _list_lines(self) -> None:
-        """Keep the list for --drop. Without it (disk full) everything else works."""
-        if self._lines_file is None:
-            return
-        with contextlib.suppress(OSError), open(self._lines_file, "w", encoding="utf-8") as file:
-            file.writelines(f"{spec}\n" for spec in self._specs.values())
-
-    def _drop_all(self) -> None:
-        """GPIO lines first: they take microseconds, while a card that hangs takes its time."""
-        for line in sorted(self._lines.values(), key=lambda line: isinstance(line.output, Cm108Output)):
-            line.output.close()
-        self._lines.clear()
-
-
-def _watch_process(pid: int) -> int | None:
-    """A descriptor that becomes readable when the process ends: the socket alone does not say so when the
-    gateway's end of it leaked into another process."""
-    try:
-        return os.pidfd_open(pid)
-    except OSError:  # gone already (the end of the socket says so), or a kernel before 5.3
-        return None
+    def _status(self) -> str:
+        served = [f"process {one.pid}" for one in self._callers if one.instance is not None]
+        return f"holds {len(self._lines)} lines, serves {', '.join(served) or 'no gateway now'}"
 
 
 def drop_listed(path: str) -> int:
     """Drive every line of a list inactive. Returns the exit status: 1 when one could not be."""
     status = 0
-    try:
-        with open(path, encoding="utf-8") as file:
-            specs = file.read().splitlines()
-    except FileNotFoundError:
-        return 0
-    for spec in specs:
-        kind, pin, active_low, place = spec.split(" ", 3)
+    listed, _torn = read_list(path)
+    for one in sorted(listed, key=lambda one: one.place.cm108):
         try:
-            drop(kind == "cm108", place, int(pin), active_low == "1")
+            drop(one.place.cm108, one.place.path, one.place.pin, one.active_low, one.label)
         except OSError as error:
             if error.errno != errno.EBUSY:  # held by a guard that lives: it is in good hands
-                sys.stderr.write(f"echostream PTT guard: {spec}: {os.strerror(error.errno or 0)}\n")
+                complain(f"{one.place.path} line {one.place.pin}: {os.strerror(error.errno or 0)}")
                 status = 1
     return status
 
 
-def main(arguments: list[str]) -> int:
-    """Command line: nothing, `--lines-file FILE`, or `--drop FILE`."""
-    if len(arguments) == 2 and arguments[0] == "--drop":
-        return drop_listed(arguments[1])
-    if arguments and (len(arguments) != 2 or arguments[0] != "--lines-file"):
-        sys.stderr.write("usage: ptt_guard [--lines-file FILE | --drop FILE]\n")
-        return EXIT_USAGE
+def as_child(lines_file: str | None) -> int:
+    """Serve the gateway that started this process. Returns the exit status."""
     gateway_pid = os.getppid()
     try:
         link = socket.socket(fileno=os.dup(0))
     except OSError:
-        sys.stderr.write("the PTT guard is started by the gateway, with a socket as its standard input\n")
+        complain("started by the gateway, with a socket as standard input; by hand: --listen PATH\n" + USAGE)
         return EXIT_USAGE
     # The gateway's end of the socket must be the only other one, and ours must be the only one here.
     os.close(0)
     os.open(os.devnull, os.O_RDONLY)
     with link:
-        return Guard(link, arguments[1] if arguments else None).run(gateway_pid)
+        return Guard(None, lines_file).serve(link, gateway_pid)
+
+
+def as_service(path: str | None, user: str | None, lines_file: str | None) -> int:
+    """Serve whoever connects. Returns the exit status."""
+    try:
+        listener = ptt_unit.inherited_socket() if path is None else ptt_unit.own_socket(path)
+        users = ptt_unit.users(user)
+    except (OSError, LookupError) as error:
+        complain(str(error))
+        return EXIT_USAGE
+    with listener:
+        return Guard(listener, lines_file, users).listen()
+
+
+def main(arguments: list[str]) -> int:
+    """Command line, see USAGE. By hand, because argparse alone costs as much as all else."""
+    options: dict[str, str | None] = {}
+    words = list(arguments)
+    while words:
+        option = words.pop(0)
+        value = words.pop(0) if words and not words[0].startswith("--") else None
+        known = option in ("--drop", "--lines-file", "--listen", "--user") and option not in options
+        if not known or (value is None and option != "--listen"):
+            sys.stderr.write(USAGE)
+            return EXIT_USAGE
+        options[option] = value
+    dropped = options.get("--drop")
+    if dropped is not None:
+        return drop_listed(dropped)
+    run_first()
+    stay_in_memory()
+    if "--listen" in options:
+        return as_service(options["--listen"], options.get("--user"), options.get("--lines-file"))
+    return as_child(options.get("--lines-file"))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from echostream.hardware import ptt_lease
 from echostream.hardware import ptt_protocol as protocol
@@ -24,9 +24,18 @@ _STATES = {
 class MockPttLines:
     """PttLines' contract. `log`: (monotonic seconds, channel, keyed) of every change, in order."""
 
-    def __init__(self, lines: Sequence[PttLineSpec], chip: str = "auto") -> None:
+    def __init__(
+        self,
+        lines: Sequence[PttLineSpec],
+        chip: str = "auto",
+        on_change: Callable[[str, bool], None] | None = None,
+    ) -> None:
+        """on_change(channel, keyed): what is wired to the lines; called as they change, never blocks."""
         self.log: list[tuple[float, str, bool]] = []
+        self._on_change = on_change
         self.restarts = 0
+        self.guard_pid: int | None = None
+        self.guard_kind: str | None = None
         self._broken: dict[str, str] = {}
         self._outputs: dict[str, PttOutput] = {}
         self._leases: dict[int, Lease] = {}
@@ -122,6 +131,8 @@ class MockPttLines:
         keyed = self._leases[output.number].wanted(now) and fault is None
         if keyed != output.keyed:
             self.log.append((now, output.spec.channel_id, keyed))
+            if self._on_change is not None:
+                self._on_change(output.spec.channel_id, keyed)
         state = protocol.FAULT if fault else _STATES[self._leases[output.number].phase]
         if protocol.STATE_NAMES[state] != output.state or not output.claimed:
             if state == protocol.LATCHED:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from echostream.hardware.cm108_hid import Cm108Line
-from echostream.hardware.gpio_uapi import OutputRequest
+from echostream.hardware.gpio_uapi import OutputRequest, read_chip
 
 RETRY_FAST_S: Final = 0.05
 RETRY_SLOW_S: Final = 1.0
@@ -23,6 +23,8 @@ FAST_RETRIES: Final = 40
 REFRESH_S: Final = 1.0
 """A sound card is told its level again this often: it may have been pulled and plugged in meanwhile."""
 CLOSE_S: Final = 0.5
+MAX_CHIPS: Final = 16
+"""/dev/gpiochip0 to 15 are searched for a chip that may have got another number since."""
 
 
 class Output(Protocol):
@@ -35,15 +37,20 @@ class Output(Protocol):
 
     def deadline(self) -> float | None: ...
 
+    def release(self) -> None: ...
+
     def close(self) -> None: ...
 
 
 class GpioOutput:
     """A GPIO line through the kernel's own interface, which never blocks."""
 
-    def __init__(self, chip_path: str, pin: int, active_low: bool) -> None:
+    def __init__(self, chip_path: str, pin: int, active_low: bool, label: str = "") -> None:
+        """label: the chip's, where the path was noted earlier: another kernel may number its chips otherwise,
+        and line 17 of the wrong one must not be driven."""
         self.actual: bool | None = None
         self.error = 0
+        self._label = label
         self._chip_path = chip_path
         self._pin = pin
         self._active_low = active_low
@@ -58,7 +65,7 @@ class GpioOutput:
         try:
             if self._request is None:
                 self._request = OutputRequest(
-                    self._chip_path, self._pin, active_low=self._active_low, consumer="echostream-ptt"
+                    self._chip(), self._pin, active_low=self._active_low, consumer="echostream-ptt"
                 )
                 self.actual = False
             if active != self.actual:
@@ -73,6 +80,10 @@ class GpioOutput:
         """When to try again."""
         return self._retry_at
 
+    def release(self) -> None:
+        """Begin to close; never waits."""
+        self.close()
+
     def close(self) -> None:
         """Inactive, then an input pulled towards inactive, then released: holds on every kernel."""
         request, self._request = self._request, None
@@ -85,6 +96,15 @@ class GpioOutput:
             request.park()
         request.close()
 
+    def _chip(self) -> str:
+        """Path of the chip. ENODEV where none has the label any more."""
+        if not self._label:
+            return self._chip_path
+        for path in (self._chip_path, *(f"/dev/gpiochip{number}" for number in range(MAX_CHIPS))):
+            if chip_label(path) == self._label:
+                return path
+        raise OSError(errno.ENODEV, self._label)
+
     def _failed(self, error: OSError, now: float) -> None:
         self.close()
         self.error = error.errno or errno.EIO
@@ -95,12 +115,17 @@ class GpioOutput:
 class Cm108Output:
     """A sound card's line. A thread of its own writes it: a card that hangs must not hold up the others."""
 
-    def __init__(self, card: str, active_low: bool, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, card: str, active_low: bool, changed: Callable[[], None], after: Output | None = None
+    ) -> None:
+        """changed: called on this thread when the line is there, or failed. after: who had the line before
+        and was released; this one waits for its last word, which may be of the other polarity."""
         self.actual: bool | None = None
         self.error = 0
         self._card = card
         self._active_low = active_low
         self._changed = changed
+        self._after = after
         self._wanted = False
         self._stopping = False
         self._line: Cm108Line | None = None
@@ -118,15 +143,22 @@ class Cm108Output:
     def deadline(self) -> float | None:
         return None
 
-    def close(self) -> None:
-        """Drive it inactive and end the thread. A card that hangs is left behind after 0.5 s."""
+    def release(self) -> None:
+        """Have the thread drive it inactive and end."""
         with self._wake:
             self._stopping = True
             self._wanted = False
             self._wake.notify()
+
+    def close(self) -> None:
+        """Drive it inactive and end the thread. A card that hangs is left behind after 0.5 s."""
+        self.release()
         self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
+        if self._after is not None:
+            self._after.close()
+            self._after = None
         stopping = False
         while not stopping:
             with self._wake:
@@ -154,13 +186,21 @@ class Cm108Output:
             self._changed()
 
 
-def drop(kind_is_cm108: bool, place: str, pin: int, active_low: bool) -> None:
+def chip_label(path: str) -> str:
+    """The label of a chip; "" where there is none at that path."""
+    try:
+        return read_chip(path).label
+    except OSError:
+        return ""
+
+
+def drop(kind_is_cm108: bool, place: str, pin: int, active_low: bool, label: str = "") -> None:
     """Drive one line inactive, once, and let it go. For whoever finds that its guard is dead. OSError."""
     if kind_is_cm108:
         line = Cm108Line(place, active_low=active_low)
         line.close()
         return
-    output = GpioOutput(place, pin, active_low)
+    output = GpioOutput(place, pin, active_low, label)
     output.apply(False, time.monotonic())
     error = output.error
     output.close()

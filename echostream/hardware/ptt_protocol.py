@@ -1,4 +1,4 @@
-"""Messages between the gateway and its PTT guard: one a packet of a socket pair, 16 bytes and a short text.
+"""Messages between the gateway and its PTT guard: one a packet of a socket, 16 bytes and a short text.
 
 Pure. Both ends come from one release; the version is checked all the same, because the two processes can be
 of different ages while a package is being upgraded under them.
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from echostream.errors import WireError
 
 MAGIC: Final = b"EG"
-VERSION: Final = 1
+VERSION: Final = 2
 HEAD: Final = struct.Struct("<2sBBBBHII")
 """magic, version, kind, line, flag, number, value, length of the text"""
 MAX_TEXT: Final = 240
@@ -27,12 +27,18 @@ KEY: Final = 3
 """Key, or renew the lease."""
 UNKEY: Final = 4
 PING: Final = 5
+ATTACH: Final = 6
+"""Who speaks, to a guard that serves several gateways. text: the gateway's name among them."""
+COMPLETE: Final = 7
+"""Those were all of my lines: what the guard still holds for me from earlier can go."""
 # From the guard.
 HELLO: Final = 16
 """Ready. value: its process id."""
 STATE: Final = 17
 """flag: one of the states below; number: errno of a fault."""
 PONG: Final = 18
+REFUSED: Final = 19
+"""Another gateway of this name is served already. value: its process id."""
 
 ADD_ACTIVE_LOW: Final = 1
 ADD_CM108: Final = 2
@@ -46,8 +52,8 @@ FAULT: Final = 4
 STOPPING: Final = 5
 STATE_NAMES: Final = ("unkeyed", "keyed", "expired", "latched", "fault", "stopping")
 
-_FROM_GATEWAY: Final = (ADD, REMOVE, KEY, UNKEY, PING)
-_FROM_GUARD: Final = (HELLO, STATE, PONG)
+_FROM_GATEWAY: Final = (ADD, REMOVE, KEY, UNKEY, PING, ATTACH, COMPLETE)
+_FROM_GUARD: Final = (HELLO, STATE, PONG, REFUSED)
 
 
 class Message(NamedTuple):

@@ -180,7 +180,7 @@ def test_other_signals_do_nothing(chip: GpioSimulator, caller: Caller) -> None:
     caller.hear(protocol.KEYED)
 
 
-@pytest.mark.parametrize("rubbish", [b"x", b"EG\x01" + b"\xff" * 13, b"\x00" * 300])
+@pytest.mark.parametrize("rubbish", [b"x", b"EG\x02" + b"\xff" * 13, b"\x00" * 300])
 def test_rubbish_drops_every_line(chip: GpioSimulator, caller: Caller, rubbish: bytes) -> None:
     caller.add()
     caller.send(protocol.KEY)
