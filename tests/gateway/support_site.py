@@ -30,6 +30,7 @@ import numpy as np
 import websocket
 from gpio_simulator import GpioSimulator, build_forwarder
 from numpy.typing import NDArray
+from usb_bus import UsbBus
 
 from echostream.audio.format import RATE_HZ, Samples
 from echostream.audio.ports import Side
@@ -211,14 +212,21 @@ class TimedEar(Loudspeaker):
 class GatewayProcess:
     """`echostream run`, nothing simulated. `environment`: where it finds its cards and its chip."""
 
-    def __init__(self, folder: Path, document: Document, environment: dict[str, str], *options: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        document: Document,
+        environment: dict[str, str],
+        *options: str,
+        program: Sequence[str] = ("-m", "echostream"),
+    ) -> None:
         folder.mkdir()
         self._log = folder / "log"
         self._summary = folder / "summary.json"
         config = folder / "config.json"
         config.write_text(json.dumps(document), "utf-8")
         # Whatever becomes of the tests, it does not stay behind, where a chip that is gone makes it spin.
-        command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "echostream", "run"]
+        command = ["setpriv", "--pdeathsig", "KILL", sys.executable, *program, "run"]
         command += ["--config", str(config)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -285,6 +293,7 @@ class Site:
         self._stack = ExitStack()
         self._stack.enter_context(urgent())
         self._names = 0
+        self._program: tuple[str, ...] = ("-m", "echostream")
         try:
             self.folder = Path(tempfile.mkdtemp(prefix="es", dir="/tmp"))  # a socket's path is short
             self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
@@ -321,6 +330,15 @@ class Site:
             self._environment |= cards.environment()
         return cards
 
+    def bus(self, *names: str) -> UsbBus:
+        """Cards that can be plugged into any port; gateways that start from now on see only these."""
+        bus = UsbBus(names)
+        self._stack.callback(bus.close)
+        self._environment |= bus.environment()
+        launcher = REPOSITORY / "tests/support/gateway_on_a_bus.py"
+        self._program = (str(launcher), str(bus.kernel.proc), str(bus.kernel.sys))
+        return bus
+
     def speaks(self, card: VirtualCard, recording: NDArray[np.int16], pause_s: float = 0.0) -> None:
         """Somebody says this into a card's microphone, for ever."""
         self._stack.callback(Microphone(card, recording, pause_s=pause_s).close)
@@ -346,7 +364,7 @@ class Site:
             "gpio": gpio or {},
             "events": {"directory": str(self.folder / f"{name}-events")},
         }
-        gateway = GatewayProcess(self.folder / name, document, dict(self._environment))
+        gateway = GatewayProcess(self.folder / name, document, dict(self._environment), program=self._program)
         self._stack.callback(gateway.close)
         return gateway
 
