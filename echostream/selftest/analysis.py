@@ -1,0 +1,133 @@
+"""What came back of the known signal, measured. Pure: no limits here, and no words.
+
+Every part is looked at where the first chirp says that it is, at the rate that the two chirps tell, so that
+neither a delay nor a clock that is off spoils the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from echostream.audio.format import FULL_SCALE, RATE_HZ, Samples
+from echostream.audio.levels import CLIP_LEVEL
+from echostream.selftest.locate import Place, locate
+from echostream.selftest.response import Response, response
+from echostream.selftest.signal import Float, KnownSignal, chirp
+from echostream.selftest.tone_part import ToneMeasured, measure_tone, power_dbfs
+
+MAX_DELAY_S: Final = 2.0
+_MOST_PPM: Final = 2000.0
+"""USB's full speed may be off by 2,500 (USB 2.0, 7.1.11), a crystal never by more than 200."""
+_EDGE_S: Final = 0.05
+"""Left out at either end of a part: fades, and what an echo leaves."""
+_HUM_HARMONICS: Final = 6
+_MAINS_HZ: Final = (50.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """The pause. Levels in dBFS; hum_hz: 50 or 60, whichever is louder."""
+
+    noise_dbfs: float
+    hum_dbfs: float
+    hum_hz: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Everything that one take tells. shift: samples by which what came back is later than what was played.
+
+    clock_ppm: how much faster the playing clock runs than the capturing one; None without the second chirp.
+    clipped: samples at the converter's stop.
+    """
+
+    shift: float
+    sharpness: float
+    inverted: bool
+    clock_ppm: float | None
+    tone: ToneMeasured
+    played_dbfs: float
+    quiet: Quiet
+    response: Response
+    clipped: int
+
+    @property
+    def gain_db(self) -> float:
+        """Of the way out and in again."""
+        return self.tone.level_dbfs - self.played_dbfs
+
+    @property
+    def snr_db(self) -> float:
+        return self.tone.level_dbfs - self.quiet.noise_dbfs
+
+
+def analyse(signal: KnownSignal, heard: Samples) -> Measured | None:
+    """heard: shape (n,), int16, 48 kHz, begun when the playing began. None: the signal is not in it."""
+    wave = heard.astype(np.float64) / FULL_SCALE
+    piece = chirp()
+    first = locate(wave, piece, signal.first_chirp.start, signal.first_chirp.start + _samples(MAX_DELAY_S))
+    if first is None or not first.sure:
+        return None
+    shift = first.at - signal.first_chirp.start
+    last = _last_chirp(wave, piece, signal, shift)
+    apart = signal.last_chirp.start - signal.first_chirp.start
+    ppm = None if last is None else (1 - (last.at - first.at) / apart) * 1e6
+    stretch = 1.0 if ppm is None else 1 - ppm * 1e-6
+
+    def part(start: int, end: int) -> Float:
+        where = [first.at + (at - signal.first_chirp.start) * stretch for at in (start, end)]
+        return wave[max(0, round(where[0])) : round(where[1])]
+
+    edge = _samples(_EDGE_S)
+    played = signal.samples[signal.tone.start + edge : signal.tone.end - edge].astype(np.float64) / FULL_SCALE
+    return Measured(
+        shift=shift,
+        sharpness=first.sharpness,
+        inverted=first.inverted,
+        clock_ppm=ppm,
+        tone=measure_tone(part(signal.tone.start + edge, signal.tone.end - edge), ppm or 0.0),
+        played_dbfs=power_dbfs(float(np.mean(played**2))),
+        quiet=measure_quiet(part(signal.quiet.start + edge, signal.quiet.end - edge)),
+        response=response(
+            signal.samples[signal.sweep.start : signal.sweep.end].astype(np.float64) / FULL_SCALE,
+            part(signal.sweep.start, signal.sweep.end + _samples(0.3)),
+        ),
+        clipped=int(np.count_nonzero((heard >= CLIP_LEVEL) | (heard <= -CLIP_LEVEL))),
+    )
+
+
+def _last_chirp(wave: Float, piece: Float, signal: KnownSignal, shift: float) -> Place | None:
+    due = signal.last_chirp.start + round(shift)
+    reach = 480 + round((signal.last_chirp.start - signal.first_chirp.start) * _MOST_PPM * 1e-6)
+    last = locate(wave, piece, due - reach, due + reach)
+    # In so short a stretch the chirp's own side lobes are the rest: a third of what is sure is sure.
+    return last if last is not None and last.sharpness >= 3.0 else None
+
+
+def measure_quiet(wave: Float) -> Quiet:
+    """wave: shape (n,), of peak 1 at full scale, at least 0.3 s."""
+    if len(wave) < RATE_HZ // 4:
+        return Quiet(power_dbfs(0.0), power_dbfs(0.0), _MAINS_HZ[0])
+    still = wave - wave.mean()
+    hums = {hz: _hum_power(still, hz) for hz in _MAINS_HZ}
+    loudest = max(hums, key=lambda hz: hums[hz])
+    return Quiet(power_dbfs(float(np.mean(still**2))), power_dbfs(hums[loudest]), loudest)
+
+
+def _hum_power(wave: Float, mains_hz: float) -> float:
+    """Mean square of the mains' frequency and its harmonics, fitted together."""
+    t = np.arange(len(wave)) / RATE_HZ
+    angles = 2 * np.pi * mains_hz * np.outer(t, np.arange(1, _HUM_HARMONICS + 1))
+    basis = np.concatenate((np.cos(angles), np.sin(angles)), axis=1)
+    weights: Float = np.linalg.lstsq(basis, wave, rcond=None)[0]
+    # Of noise a fit takes its share, too: so many of n samples' worth.
+    rest: Float = wave - basis @ weights
+    share: float = float(np.mean(np.square(rest))) * basis.shape[1] / len(wave)
+    return max(0.0, float(np.sum(np.square(weights))) / 2 - share)
+
+
+def _samples(duration_s: float) -> int:
+    return round(duration_s * RATE_HZ)
