@@ -81,6 +81,12 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument("--log", choices=("auto", "lines", "json"), default="auto", help="auto: JSON to journal")
     run.add_argument("--verbose", action="store_true", help="log more")
     run.add_argument("--instance", default="echostream", help="name, where several run on one machine")
+    run.add_argument(
+        "--last-good",
+        type=Path,
+        metavar="DIR",
+        help="keep there the configuration that works, and take it when a new one does not",
+    )
     run.set_defaults(action=_run)
 
 
@@ -253,6 +259,7 @@ def _run(args: argparse.Namespace) -> int:
             log_style=args.log,
             verbose=args.verbose,
             instance=args.instance,
+            last_good=args.last_good,
         )
     )
 
