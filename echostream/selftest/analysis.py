@@ -19,8 +19,7 @@ from echostream.selftest.signal import Float, KnownSignal, chirp
 from echostream.selftest.tone_part import ToneMeasured, measure_tone, power_dbfs
 
 MAX_DELAY_S: Final = 2.0
-_MOST_PPM: Final = 2000.0
-"""USB's full speed may be off by 2,500 (USB 2.0, 7.1.11), a crystal never by more than 200."""
+_ECHO_S: Final = 0.2
 _EDGE_S: Final = 0.05
 """Left out at either end of a part: fades, and what an echo leaves."""
 _HUM_HARMONICS: Final = 6
@@ -40,14 +39,14 @@ class Quiet:
 class Measured:
     """Everything that one take tells. shift: samples by which what came back is later than what was played.
 
-    clock_ppm: how much faster the playing clock runs than the capturing one; None without the second chirp.
-    clipped: samples at the converter's stop.
+    slip: samples that came too much until the second chirp (negative: that were lost); None where it is not
+    heard. clipped: samples at the converter's stop.
     """
 
     shift: float
     sharpness: float
     inverted: bool
-    clock_ppm: float | None
+    slip: float | None
     tone: ToneMeasured
     played_dbfs: float
     quiet: Quiet
@@ -72,39 +71,37 @@ def analyse(signal: KnownSignal, heard: Samples) -> Measured | None:
     if first is None or not first.sure:
         return None
     shift = first.at - signal.first_chirp.start
-    last = _last_chirp(wave, piece, signal, shift)
-    apart = signal.last_chirp.start - signal.first_chirp.start
-    ppm = None if last is None else (1 - (last.at - first.at) / apart) * 1e6
-    stretch = 1.0 if ppm is None else 1 - ppm * 1e-6
 
     def part(start: int, end: int) -> Float:
-        where = [first.at + (at - signal.first_chirp.start) * stretch for at in (start, end)]
-        return wave[max(0, round(where[0])) : round(where[1])]
+        return wave[max(0, round(start + shift)) : max(0, round(end + shift))]
 
     edge = _samples(_EDGE_S)
     played = signal.samples[signal.tone.start + edge : signal.tone.end - edge].astype(np.float64) / FULL_SCALE
+    tone = measure_tone(part(signal.tone.start + edge, signal.tone.end - edge))
     return Measured(
         shift=shift,
         sharpness=first.sharpness,
         inverted=first.inverted,
-        clock_ppm=ppm,
-        tone=measure_tone(part(signal.tone.start + edge, signal.tone.end - edge), ppm or 0.0),
-        played_dbfs=power_dbfs(float(np.mean(played**2))),
+        slip=_slip(wave, piece, signal, first, tone.clock_ppm),
+        tone=tone,
+        played_dbfs=power_dbfs(float(np.mean(np.square(played)))),
         quiet=measure_quiet(part(signal.quiet.start + edge, signal.quiet.end - edge)),
         response=response(
             signal.samples[signal.sweep.start : signal.sweep.end].astype(np.float64) / FULL_SCALE,
-            part(signal.sweep.start, signal.sweep.end + _samples(0.3)),
+            # Some earlier, too: audio that was lost since the chirp brings it forward.
+            part(signal.sweep.start - 2 * edge, signal.sweep.end + _samples(_ECHO_S)),
         ),
         clipped=int(np.count_nonzero((heard >= CLIP_LEVEL) | (heard <= -CLIP_LEVEL))),
     )
 
 
-def _last_chirp(wave: Float, piece: Float, signal: KnownSignal, shift: float) -> Place | None:
-    due = signal.last_chirp.start + round(shift)
-    reach = 480 + round((signal.last_chirp.start - signal.first_chirp.start) * _MOST_PPM * 1e-6)
-    last = locate(wave, piece, due - reach, due + reach)
-    # In so short a stretch the chirp's own side lobes are the rest: a third of what is sure is sure.
-    return last if last is not None and last.sharpness >= 3.0 else None
+def _slip(wave: Float, piece: Float, signal: KnownSignal, first: Place, clock_ppm: float) -> float | None:
+    """Samples that came too much between the two chirps (lost ones: negative), the clocks apart."""
+    apart = signal.last_chirp.start - signal.first_chirp.start
+    last = locate(wave, piece, round(first.at + apart / 2))
+    if last is None or not last.sure:
+        return None
+    return (last.at - first.at) - apart * (1 - clock_ppm * 1e-6)
 
 
 def measure_quiet(wave: Float) -> Quiet:

@@ -9,7 +9,7 @@ from typing import Final
 
 from echostream.audio.format import RATE_HZ
 from echostream.selftest.analysis import Measured
-from echostream.selftest.items import Item, failed, judged, noted
+from echostream.selftest.items import Item, Verdict, failed, judged, noted
 from echostream.selftest.response import OCTAVES_HZ
 from echostream.selftest.take import Take
 
@@ -30,6 +30,8 @@ MAX_RIPPLE_DB: Final = 3.0
 """Around the level at 1 kHz, over the telephone band (ITU-T G.712)."""
 MAX_CLOCKS_PPM: Final = 100.0
 """A crystal that is sound; the drift servo and the resamplers follow 500."""
+MAX_SLIP_MS: Final = 0.5
+"""What the two chirps may be off; of lost audio a sound card loses a period of several milliseconds."""
 MAX_CARD_PPM: Final = 300.0
 MAX_DRIFT_DB: Final = 0.5
 _ABSENT_DBFS: Final = -60.0
@@ -150,26 +152,32 @@ def _band(measured: Measured) -> list[Item]:
 
 
 def _transport(taken: Take, measured: Measured | None) -> list[Item]:
-    items = []
-    lost = taken.overruns + taken.underruns + taken.gaps
-    if measured is not None:
-        jumps = measured.tone.jumps
-        items.append(
-            judged(
-                PART, "whole", float(max(jumps, lost)), "breaks", jumps == 0 and lost == 0, "none",
-                "audio was lost between card and gateway: is the machine busy, or the USB hub shared?",
-                digits=0,
-            )
-        )  # fmt: skip
-        if measured.clock_ppm is not None:
-            items.append(
-                judged(
-                    PART, "output's clock against input's", measured.clock_ppm, "ppm",
-                    abs(measured.clock_ppm) <= MAX_CLOCKS_PPM, f"±{MAX_CLOCKS_PPM:.0f} ppm",
-                    "the two directions run on different crystals, or something resamples between them",
-                )
-            )  # fmt: skip
-    return [*items, _card_clock(taken)]
+    if measured is None:
+        return [_card_clock(taken)]
+    clocks = measured.tone.clock_ppm
+    return [
+        _whole(taken, measured),
+        judged(
+            PART, "output's clock against input's", clocks, "ppm", abs(clocks) <= MAX_CLOCKS_PPM,
+            f"±{MAX_CLOCKS_PPM:.0f} ppm",
+            "the two directions run on different crystals, or something resamples between them",
+        ),
+        _card_clock(taken),
+    ]  # fmt: skip
+
+
+def _whole(taken: Take, measured: Measured) -> Item:
+    """Whether every sample came back, once."""
+    breaks = max(measured.tone.jumps, taken.overruns + taken.underruns + taken.gaps)
+    slip_ms = 0.0 if measured.slip is None else measured.slip * 1000 / RATE_HZ
+    remedy = "audio was lost between card and gateway: is the machine busy, or the USB hub shared?"
+    if measured.slip is None:
+        return failed(PART, "whole", "the end of the signal is not heard", remedy, "every sample")
+    good = breaks == 0 and abs(slip_ms) <= MAX_SLIP_MS
+    missing = f", {abs(slip_ms):.1f} ms {'missing' if slip_ms < 0 else 'too much'}"
+    shown = f"{breaks} breaks{'' if abs(slip_ms) <= MAX_SLIP_MS else missing}"
+    verdict: Verdict = "pass" if good else "fail"
+    return Item(PART, "whole", verdict, shown, breaks, "breaks", "every sample", "" if good else remedy)
 
 
 def _card_clock(taken: Take) -> Item:

@@ -25,13 +25,14 @@ class ToneMeasured:
     """level_dbfs: RMS of the tone alone. thd_percent: harmonics 2 to 10 over the tone.
 
     drift_db: from the first fifth to the last, what an automatic gain control does. jumps: places where
-    samples were lost or came twice.
+    samples were lost or came twice. clock_ppm: how much faster the playing clock runs than the capturing one.
     """
 
     level_dbfs: float
     thd_percent: float
     drift_db: float
     jumps: int
+    clock_ppm: float
 
 
 def power_dbfs(mean_square: float) -> float:
@@ -39,33 +40,35 @@ def power_dbfs(mean_square: float) -> float:
     return max(FLOOR_DBFS, 10 * math.log10(max(mean_square, _TINY)))
 
 
-def measure_tone(wave: Float, clock_ppm: float = 0.0) -> ToneMeasured:
-    """wave: shape (n,), of peak 1 at full scale. clock_ppm: how much too high its pitch is."""
+def measure_tone(wave: Float) -> ToneMeasured:
+    """wave: shape (n,), of peak 1 at full scale; at least 0.1 s of the tone, its fades left out."""
     count = len(wave) // _BLOCK
     if count < 10:
-        return ToneMeasured(FLOOR_DBFS, 0.0, 0.0, 0)
-    hz = TONE_HZ * (1 + clock_ppm * 1e-6)
-    vectors = _blocks(wave[: count * _BLOCK], hz)
+        return ToneMeasured(FLOOR_DBFS, 0.0, 0.0, 0, 0.0)
+    vectors = _blocks(wave[: count * _BLOCK])
     size = np.abs(vectors)
     fifth = max(1, count // 5)
     first, last = float(np.median(size[:fifth])), float(np.median(size[-fifth:]))
-    # Steps of the phase from block to block; their median is what is left of a difference between clocks.
+    # Steps of the phase from block to block: all the same, unless something is missing.
     steps = np.angle(vectors[1:] * np.conj(vectors[:-1]))
-    loud = np.minimum(size[1:], size[:-1]) > 0.1 * np.median(size)
-    jumps = np.flatnonzero((np.abs(steps - np.median(steps)) > _JUMP) | ~loud)
+    usual = float(np.median(steps))
+    broken = (np.abs(steps - usual) > _JUMP) | (np.minimum(size[1:], size[:-1]) < 0.1 * np.median(size))
+    jumps = np.flatnonzero(broken)
+    ppm = float(np.mean(steps[~broken])) / (2 * np.pi * TONE_HZ * _BLOCK / RATE_HZ) * 1e6
     return ToneMeasured(
         level_dbfs=power_dbfs(float(np.median(size)) ** 2 / 2),
-        thd_percent=100 * _harmonics(wave, hz),
+        thd_percent=100 * _harmonics(wave, TONE_HZ * (1 + ppm * 1e-6)),
         drift_db=20 * math.log10((last + _TINY) / (first + _TINY)),
         # A break inside a block bends two steps: neighbours are one place.
         jumps=0 if len(jumps) == 0 else 1 + int(np.count_nonzero(np.diff(jumps) > 2)),
+        clock_ppm=ppm,
     )
 
 
-def _blocks(wave: Float, hz: float) -> Float:
+def _blocks(wave: Float) -> Float:
     """Amplitude and phase of the tone in each block: shape (blocks,), complex."""
     t = np.arange(len(wave)) / RATE_HZ
-    turned = wave * np.exp(-2j * np.pi * hz * t)
+    turned = wave * np.exp(-2j * np.pi * TONE_HZ * t)
     result: Float = 2 * turned.reshape(-1, _BLOCK).mean(axis=1)
     return result
 
