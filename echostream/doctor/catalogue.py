@@ -9,13 +9,27 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Final
 
-from echostream.doctor import board, clock, configuration, cpu, disk, software
+from echostream.doctor import (
+    board,
+    cards,
+    clock,
+    configuration,
+    cpu,
+    disk,
+    gpio,
+    mixer,
+    permissions,
+    software,
+)
 from echostream.doctor.groups import GROUPS
 from echostream.doctor.model import Check, Kind
 from echostream.doctor.world import World
 
 _MODULES: Final[dict[str, tuple[ModuleType, ...]]] = {
     "software": (software,),
+    "permissions": (permissions,),
+    "cards": (cards, mixer),
+    "gpio": (gpio,),
     "clock": (clock,),
     "board": (board,),
     "cpu": (cpu,),

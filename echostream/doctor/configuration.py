@@ -117,8 +117,8 @@ def _readable(folder: Path) -> bool:
 
 
 def _running(world: World) -> list[Finding]:
-    running = world.health.get("config_sha256")
-    if world.config_path is None or not isinstance(running, str) or not running:
+    running = world.health.config_sha256 if world.health is not None and world.health.current else ""
+    if world.config_path is None or not running:
         return []
     try:
         now = hashlib.sha256(world.config_path.read_bytes()).hexdigest()

@@ -11,8 +11,9 @@ from echostream.config.load import LoadedConfig, load_config
 from echostream.config.secrets import CREDENTIALS_DIRECTORY
 from echostream.doctor.account import SERVICE_USER, Account, read_account
 from echostream.doctor.units import supplementary_groups
-from echostream.doctor.world import World, read_health
+from echostream.doctor.world import World
 from echostream.errors import EchoStreamError
+from echostream.service.health import Health, HealthError, find_health, read_health
 
 CREDENTIALS: Final = Path("/etc/echostream/credentials")
 INSTALLED: Final = Path("/etc/echostream")
@@ -39,7 +40,7 @@ def see(
                 raise
             refused = error
     _credentials_of_the_service(root)
-    health_path = find_health(instance, root)
+    health, unread = _health(instance, root)
     return World(
         root=root,
         config_path=path,
@@ -47,8 +48,8 @@ def see(
         refused=refused,
         account=account_of(path, root),
         instance=instance,
-        health=read_health(health_path) if health_path is not None else {},
-        health_path=health_path,
+        health=health,
+        unread_health=unread,
         quick=quick,
         udp_channel=udp_channel,
     )
@@ -64,20 +65,21 @@ def account_of(config: Path | None, root: Path) -> Account:
     return Account.current()
 
 
-def find_health(instance: str, root: Path) -> Path | None:
-    """The newest that a gateway of this name wrote on this machine."""
-    name = f"{instance}.health.json"
-    folders = [root / "run/echostream", root / "run/echostream" / instance]
-    own = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or os.environ.get("XDG_RUNTIME_DIR", "")
-    folders += [Path(own), Path(own) / "echostream"] if own else []
-    folders += [*root.glob("run/user/*/echostream"), *root.glob("tmp/echostream-*")]
-    dated = []
-    for folder in folders:
-        try:
-            dated.append(((folder / name).stat().st_mtime, folder / name))
-        except OSError:
-            continue
-    return max(dated)[1] if dated else None
+def _health(instance: str, root: Path) -> tuple[Health | None, str]:
+    """What the gateway of this name wrote last, a service's or one's own; and why it does not read."""
+    own = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    user = os.environ.get("XDG_RUNTIME_DIR", "")
+    places = [Path(own)] if own else []
+    places += [Path(user) / "echostream"] if user else []
+    places += [root / "tmp" / f"echostream-{os.geteuid()}"]
+    found = [find_health(instance, place, root / "run/echostream") for place in places]
+    paths = {path.stat().st_mtime_ns: path for path in found if path is not None and path.exists()}
+    if not paths:
+        return None, ""
+    try:
+        return read_health(paths[max(paths)]), ""
+    except HealthError as error:
+        return None, str(error)
 
 
 def _usual(instance: str, root: Path) -> Path | None:

@@ -5,14 +5,13 @@ Everything that is read of the machine is read below `root`, so that a test can 
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from echostream.config.load import LoadedConfig
 from echostream.config.models import Config
@@ -20,6 +19,7 @@ from echostream.doctor.account import Account
 from echostream.errors import EchoStreamError
 from echostream.hardware.gpio_chips import find_chip, list_chips
 from echostream.hardware.gpio_uapi import ChipInfo, LineInfo, read_line_info
+from echostream.service.health import Health
 
 COMMAND_S: Final = 8.0
 MAX_TEXT_BYTES: Final = 1_000_000
@@ -67,7 +67,8 @@ class GpioView:
 @dataclass(frozen=True, slots=True)
 class World:
     """What is looked at. loaded: None where the configuration is refused (`refused` says why) or not there.
-    account: the user that the gateway runs as. health: what the gateway last wrote, {} without one."""
+    account: the user that the gateway runs as. health: what the gateway wrote last; None where there
+    is nothing, and unread_health says why where it does not read."""
 
     root: Path = Path("/")
     config_path: Path | None = None
@@ -75,8 +76,8 @@ class World:
     refused: EchoStreamError | None = None
     account: Account = field(default_factory=Account.current)
     instance: str = "echostream"
-    health: Mapping[str, Any] = field(default_factory=dict)
-    health_path: Path | None = None
+    health: Health | None = None
+    unread_health: str = ""
     quick: bool = False
     udp_channel: str | None = None
     run: Callable[..., Ran] = run_program
@@ -111,12 +112,3 @@ class World:
     def glob(self, pattern: str) -> list[Path]:
         """Paths of the machine that match, below the root, in order."""
         return sorted(self.root.glob(pattern.lstrip("/")))
-
-
-def read_health(path: Path) -> Mapping[str, Any]:
-    """What a gateway wrote last; {} where there is nothing that can be read."""
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
