@@ -2,6 +2,7 @@
 
 Wiring: BCM 20 (header pin 38) to BCM 21 (pin 40) with a jumper; a USB sound card with its output cabled to
 its input; a CM108-type card. `make hwtest`, or `pytest hwtests`. Stop the gateway first: it holds the pins.
+docs/hardware.md lists every test with what it needs.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from echostream.errors import EchoStreamError, GpioError
+from echostream.errors import GpioError
 from echostream.hardware.gpio import ChipInfo, find_chip
+from hwtests.here import by_port, usb_cards
 from hwtests.jumper import HOW, IN_PIN, OUT_PIN, Wire, make_wire
 
 
@@ -58,18 +60,7 @@ def sound_card() -> str:
     named = os.environ.get("ECHOSTREAM_CARD")
     if named:
         return named
-    try:
-        from echostream.hardware.audio_hardware import AudioHardware  # its import needs PortAudio
-    except (ImportError, OSError) as error:
-        pytest.skip(str(error))
-    try:
-        hardware = AudioHardware()
-    except EchoStreamError as error:
-        pytest.skip(str(error))
-    try:
-        cards = [card.name for card in hardware.cards() if card.port and card.captures and card.plays]
-    finally:
-        hardware.close()
+    cards = usb_cards()
     if not cards:
         pytest.skip("no USB sound card with output and input is plugged in (ECHOSTREAM_CARD names another)")
-    return cards[0]
+    return by_port(cards[0])

@@ -12,6 +12,8 @@ import pytest
 from echostream.audio.format import RATE_HZ, Samples, samples_per_frame
 from echostream.audio.ports import CardSpec
 from echostream.errors import EchoStreamError
+from echostream.hardware.audio_hardware import AudioHardware
+from hwtests.here import open_cards
 
 FRAME_MS = 20
 TONE_HZ = 1000.0
@@ -33,12 +35,7 @@ class Loop:
 @pytest.fixture(scope="module")
 def loop(sound_card: str) -> Loop:
     """One pass: silence, then a tone; skips when nothing of it comes back."""
-    from echostream.hardware.audio_hardware import AudioHardware  # its import needs PortAudio
-
-    try:
-        hardware = AudioHardware([sound_card])
-    except EchoStreamError as error:
-        pytest.skip(str(error))
+    hardware = open_cards(sound_card)
     try:
         loop = _pass(hardware, CardSpec(sound_card, "mono", FRAME_MS))
     except EchoStreamError as error:
@@ -54,10 +51,7 @@ def loop(sound_card: str) -> Loop:
     return loop
 
 
-def _pass(hardware: object, spec: CardSpec) -> Loop:
-    from echostream.hardware.audio_hardware import AudioHardware
-
-    assert isinstance(hardware, AudioHardware)
+def _pass(hardware: AudioHardware, spec: CardSpec) -> Loop:
     count = samples_per_frame(FRAME_MS)
     phase = 2 * np.pi * TONE_HZ * np.arange(count * FRAMES) / RATE_HZ
     tone = (10 ** (TONE_DBFS / 20) * 32767 * np.sin(phase)).astype(np.int16)

@@ -12,14 +12,16 @@ from echostream.hardware.ptt_client import PttLines, PttLineSpec
 
 
 @pytest.fixture(scope="module")
-def lines_card(sound_card: str) -> str:
-    """A card whose HID lines can be opened."""
+def lines_card(request: pytest.FixtureRequest) -> str:
+    """A card whose HID lines can be opened: $ECHOSTREAM_CM108, else the sound card under test."""
+    named = os.environ.get("ECHOSTREAM_CM108")
+    sound_card: str = named or request.getfixturevalue("sound_card")
     try:
         path = find_hidraw(sound_card)
     except OSError as error:
         pytest.skip(f"{sound_card}: {error.strerror}")
     if not os.access(path, os.R_OK | os.W_OK):
-        pytest.skip(f"{path}: permission denied: install the udev rule of docs/keying.md")
+        pytest.skip(f"{path}: permission denied: `sudo make install` brings the udev rule for it")
     return sound_card
 
 

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from echostream.hardware.card_identity import Kernel
-from echostream.simulator.virtual_cards import STOCK_CONFIG, VirtualCard, VirtualCards
+from echostream.simulator.virtual_cards import HEARS, PLAYS, STOCK_CONFIG, VirtualCard, VirtualCards
 
 HW = """pcm.!hw {{
   @args [ CARD DEV SUBDEV ]
@@ -27,7 +27,7 @@ HW = """pcm.!hw {{
   @args.SUBDEV {{ type integer default -1 }}
   type asym
   capture.pcm {{ type pulse
-    server {{ @func concat strings [ "unix:{ids}/" $CARD "/socket" ] }} device "in.monitor" }}
+    server {{ @func concat strings [ "unix:{ids}/" $CARD "/socket" ] }} device "{heard}.monitor" }}
   playback.pcm {{ type pulse
     server {{ @func concat strings [ "unix:{ids}/" $CARD "/socket" ] }} device "out" }}
 }}
@@ -56,7 +56,8 @@ class Plugged:
 class UsbBus:
     """All cards are of one make ("Device") and unplugged. `names`: what they are called here."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, cabled: bool = False) -> None:
+        """`cabled`: each card's output is wired to its own input, and it hears nothing else."""
         self.folder = Path(tempfile.mkdtemp(prefix="es", dir="/tmp"))  # a socket's path is short
         self.kernel = Kernel(self.folder / "proc", self.folder / "sys/class/sound")
         self.plugged: dict[str, Plugged] = {}
@@ -72,7 +73,9 @@ class UsbBus:
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
-        (self.folder / "hw.conf").write_text(HW.format(ids=self._ids), "utf-8")
+        (self.folder / "hw.conf").write_text(
+            HW.format(ids=self._ids, heard=PLAYS if cabled else HEARS), "utf-8"
+        )
         self._list()
 
     def __enter__(self) -> Self:
