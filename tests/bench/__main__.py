@@ -31,6 +31,7 @@ BENCHES = {
     "publishers": "audio with publishers whose broker hangs, bucket resets and disk is full, beside without",
     "publishers_cost": "memory and CPU of a gateway with MQTT, S3 and alerts on, beside without",
     "idle": "the whole gateway with four channels: memory, CPU while nobody talks and while all do",
+    "start": "process start to READY=1 and to on the air, files in memory and not; where imports spend it",
     "soak": "four channels full duplex through real PortAudio (60 s; --long: 10 minutes)",
 }
 

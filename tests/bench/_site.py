@@ -1,4 +1,4 @@
-"""A whole gateway as the service runs it, on four virtual cards: a process of its own, its server, its people."""
+"""A whole gateway as the service runs it, on four virtual cards: a process of its own, and its server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def hiss(duration_s: float = 10.0) -> NDArray[np.int16]:
 
 
 def document(url: str, folder: Path, cards: tuple[str, ...] = CARDS) -> dict[str, Any]:
-    """Four half-duplex channels with voice-operated valves, each with ten two-tone pages to hear, recorded."""
+    """Half-duplex channels with voice-operated valves, recorded, each with ten two-tone pages to hear."""
     pairs = [(a, b) for a in TONES_HZ[:5] for b in TONES_HZ[5:7]]
     pages = [
         {"tone_id": f"page-{n}", "tone_a_hz": a, "tone_b_hz": b, "record_length_s": 30}
@@ -52,7 +52,7 @@ def document(url: str, folder: Path, cards: tuple[str, ...] = CARDS) -> dict[str
 
 
 class Site:
-    """Cards, a control server and the microphones before the cards; the gateway is started by whoever looks."""
+    """Cards, a control server, microphones before the cards. The gateway is started by whoever looks."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         """AudioError, LibraryMissing where there can be no virtual cards."""

@@ -1,6 +1,6 @@
-"""A whole gateway, four channels, as the service runs it: memory, and CPU while nobody talks and while all do.
+"""A whole gateway, four channels, as the service runs it: memory, and CPU while nobody talks or all do.
 
-It captures, plays, hears tones, meters, records and writes the event log; beside it, in turns, GStreamer moves
+It captures, plays, hears tones, meters, records and writes the event log; in turns with it GStreamer moves
 the same cards and does no more than meter them (and, talking, encode and send).
 """
 
@@ -178,5 +178,5 @@ def _meter(server: str, port: int) -> str:
 
 
 def _encoder(server: str, port: int) -> str:
-    opus = "opusenc bitrate=24000 frame-size=20 complexity=5 audio-type=voice inband-fec=true packet-loss-percentage=10"
+    opus = "opusenc bitrate=24000 frame-size=20 complexity=5 audio-type=voice inband-fec=true"
     return f"{_source(server)} ! audioconvert ! {opus} ! rtpopuspay ! udpsink host=127.0.0.1 port={port}"
