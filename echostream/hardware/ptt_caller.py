@@ -23,6 +23,8 @@ ASK_AGAIN_S: Final = 0.5
 """A line that is another gateway's is asked for again this often."""
 ATTACH_S: Final = 2.0
 """Who connects and does not say who it is, is hung up on."""
+CHILD: Final = "child"
+"""The name of the one gateway that a guard has which is its child."""
 
 _SO_PEERPIDFD: Final = 77
 _CREDENTIALS: Final = struct.Struct("=iII")
@@ -44,7 +46,7 @@ class Caller:
         self.link = link
         self.pid = pid
         self.process = process
-        self.instance: str | None = "" if attached is None else None
+        self.instance: str | None = CHILD if attached is None else None
         self._attached = attached
         self._held = lines
         self._lines: dict[int, HeldLine] = {}

@@ -2,8 +2,8 @@
 
 `ptt_guard` says how lines are kept safe from this process. This module keeps them safe from the guard: one
 that died or hangs is noticed at once, its lines are driven inactive from here where that is permitted, and a
-new one takes them over. Where $ECHOSTREAM_PTT_GUARD names the socket of a guard that is a service, that one
-is called, and called again until it answers; else the guard is a child of ours.
+new one takes them over. Where there is a guard that is a service, that one is called, and called again until
+it answers; else the guard is a child of ours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from echostream.errors import GpioError, StateError, WireError
 from echostream.hardware import ptt_protocol as protocol
 from echostream.hardware.gpio_chips import explain, find_chip
 from echostream.hardware.ptt_lines import PttLineSpec, PttOutput
-from echostream.hardware.ptt_link import GUARD_VARIABLE, GuardLink, connect, instance_name
+from echostream.hardware.ptt_link import GuardLink, connect, guard_socket, instance_name
 from echostream.hardware.ptt_mock import MockPttLines
 from echostream.hardware.ptt_outputs import drop
 from echostream.hardware.ptt_process import GuardProcess
@@ -46,7 +46,8 @@ class PttLines:
 
     lines: one per channel. chip: "auto", a driver label, or a /dev path.
     lines_file: where a child lists its lines for `ptt_guard --drop`; None: in $RUNTIME_DIRECTORY, if any.
-    guard: socket of a guard that is a service; None: what $ECHOSTREAM_PTT_GUARD names, if anything.
+    guard: socket of a guard that is a service; None: what $ECHOSTREAM_PTT_GUARD names; where that is not set,
+    the service's usual place; where nothing is there, or it is empty, the guard is a child.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class PttLines:
         lines_file: str | None = None,
         guard: str | None = None,
     ) -> None:
-        self._socket_path = guard or os.environ.get(GUARD_VARIABLE) or None
+        self._socket_path = guard or guard_socket()
         self._chip = chip
         self._chip_path: str | None = None
         self._lines_file = lines_file or _default_lines_file()

@@ -96,7 +96,6 @@ class Guard:
         assert self._listener is not None
         self._take_signals()
         self._lines.restore()
-        self._lines.apply(time.monotonic(), False)
         self._listener.setblocking(False)
         self._poll.register(self._listener, select.POLLIN)
         self._unit.ready(self._status())

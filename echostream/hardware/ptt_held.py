@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -21,8 +22,8 @@ _PHASES: Final = {
 
 
 class HeldLine:
-    """One output with its lease. caller: who keys it, None while nobody does; instance: whom it is held for.
-    told: the state that the caller last heard."""
+    """One output with its lease. caller: who keys it, None while nobody does; instance: the gateway that it
+    is held for, "" for none. told: the state that the caller last heard."""
 
     def __init__(
         self,
@@ -46,8 +47,9 @@ class HeldLine:
             self.output = GpioOutput(place.path, place.pin, active_low, label)
 
     def give(self, caller: object, instance: str, max_key_s: float) -> None:
-        """It is this gateway's from now on, unkeyed."""
-        self.caller, self.instance, self.told = caller, instance, None
+        """It is this gateway's from now on, unkeyed. One without a name only borrows it."""
+        self.caller, self.told = caller, None
+        self.instance = instance or self.instance
         self.lease = Lease(max_key_s)
 
     def take_back(self) -> None:
@@ -109,6 +111,8 @@ class HeldLines:
             line = HeldLine(one.place, one.active_low, one.label, self._wake)
             line.instance = one.instance
             self._lines[one.place] = line
+        self.apply(time.monotonic(), False)
+        self._let_go_nameless()
 
     def take(
         self, caller: object, instance: str, place: Place, active_low: bool, max_key_s: float
@@ -145,10 +149,12 @@ class HeldLines:
                 self.let_go(line)
 
     def take_back(self, caller: object) -> None:
-        """A gateway is gone: hold its lines inactive."""
+        """A gateway is gone: hold its lines inactive for when it comes again. Those of one without a name (a
+        test by hand) go, unless they were only borrowed."""
         for line in self._lines.values():
             if line.caller is caller:
                 line.take_back()
+        self._let_go_nameless()
 
     def apply(self, now: float, stopping: bool) -> None:
         """Bring every line to where it must be at `now`."""
@@ -168,6 +174,11 @@ class HeldLines:
         for line in self._lines.values():
             line.output.close()
         self._lines.clear()
+
+    def _let_go_nameless(self) -> None:
+        for line in list(self._lines.values()):
+            if line.caller is None and not line.instance:
+                self.let_go(line)
 
     def _write(self) -> None:
         if self._list_file is None:

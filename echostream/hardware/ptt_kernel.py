@@ -71,14 +71,13 @@ class DeadMan:
 def run_first() -> bool:
     """Real-time scheduling for this process, where RLIMIT_RTPRIO or a capability permits it."""
     allowed = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
-    priority = PRIORITY if allowed == resource.RLIM_INFINITY else min(PRIORITY, allowed)
-    if priority < 1:
-        return False
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
-    except OSError:  # RT_GROUP_SCHED without a budget, a container
-        return False
-    return True
+    for priority in (PRIORITY, min(PRIORITY, allowed)):  # by the capability, then by the limit
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+        except OSError:  # not permitted, or RT_GROUP_SCHED without a budget
+            continue
+        return True
+    return False
 
 
 def stay_in_memory() -> bool:

@@ -14,7 +14,9 @@ from echostream.hardware import ptt_protocol as protocol
 log = logging.getLogger(__name__)
 
 GUARD_VARIABLE: Final = "ECHOSTREAM_PTT_GUARD"
-"""Path of the socket of a guard that is a service."""
+"""Path of the socket of a guard that is a service; empty: there is none, whatever is installed."""
+GUARD_SOCKET: Final = "/run/echostream-ptt/guard"
+"""Where systemd/echostream-ptt-guard.socket has it."""
 CONNECT_S: Final = 1.0
 
 
@@ -86,6 +88,16 @@ def connect(path: str, instance: str) -> GuardLink:
     return GuardLink(sock)
 
 
+def guard_socket() -> str | None:
+    """Where a guard that is a service is to be reached; None where there is none that we may talk to. Whoever
+    keys by hand on a machine with a guard must find it too, because it holds the lines."""
+    named = os.environ.get(GUARD_VARIABLE)
+    if named is not None:
+        return named or None
+    return GUARD_SOCKET if os.access(GUARD_SOCKET, os.W_OK) else None
+
+
 def instance_name() -> str:
-    """By which this gateway is known to the guard: its runtime directory, which no two instances share."""
+    """By which this gateway is known to the guard: its runtime directory, which no two instances share. ""
+    for one that was started by hand: no line is held for it when it is gone."""
     return os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0][-protocol.MAX_TEXT :]

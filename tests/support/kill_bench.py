@@ -1,4 +1,4 @@
-"""Kills a gateway that keys radios, and measures how long its lines stay up."""
+"""Kills a gateway that keys radios, its guard, or both, and measures how long its lines stay up."""
 
 from __future__ import annotations
 
@@ -11,30 +11,78 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from gpio_simulator import GpioSimulator, build_forwarder
+from guard_service import GuardService
 
 REPOSITORY = Path(__file__).parents[2]
 PIN = 17
 LOW_PIN = 27
 ARGUMENTS = (str(PIN), f"{LOW_PIN}-")
 IDLE = {PIN: 0, LOW_PIN: 1}
+WAIT_S = 3.0
+"""A line that is still up after this long stays up."""
+KINDS = ("child", "unit")
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """What is done to whom."""
+
+    number: signal.Signals
+    gateway: bool = False
+    guard: bool = False
+
+
+BLOWS = {
+    "kill -9 of the gateway": Blow(signal.SIGKILL, gateway=True),
+    "SIGSTOP of the gateway": Blow(signal.SIGSTOP, gateway=True),
+    "SIGSEGV of the gateway": Blow(signal.SIGSEGV, gateway=True),
+    "kill -9 of the guard": Blow(signal.SIGKILL, guard=True),
+    "SIGSTOP of the guard": Blow(signal.SIGSTOP, guard=True),
+    "SIGSEGV of the guard": Blow(signal.SIGSEGV, guard=True),
+    "kill -9 of both": Blow(signal.SIGKILL, gateway=True, guard=True),
+}
+
+
+class Site:
+    """A simulated chip, and what a service manager does. kind: the guard is a "child" or a "unit"."""
+
+    def __init__(self, kind: str, simulator: GpioSimulator, library: Path, directory: Path) -> None:
+        self.kind = kind
+        self.simulator = simulator
+        self.environment = simulator.environment(library) | {"PYTHONPATH": str(REPOSITORY)}
+        self.service = GuardService(directory, self.environment) if kind == "unit" else None
+        self.lines_file = directory / "ptt-lines"
+        mine = {"RUNTIME_DIRECTORY": str(directory), "ECHOSTREAM_PTT_GUARD": ""}
+        if self.service is not None:
+            mine["ECHOSTREAM_PTT_GUARD"] = self.service.path
+        self.gateway_environment = os.environ | self.environment | mine
+
+    def gateway_ended(self) -> None:
+        """ExecStopPost of echostream.service."""
+        command = [sys.executable, "-m", "echostream.hardware.ptt_guard", "--drop", str(self.lines_file)]
+        subprocess.run(command, env=self.gateway_environment, timeout=10, check=False)
+
+    def close(self) -> None:
+        if self.service is not None:
+            self.service.close()
 
 
 class Gateway:
-    """One run of keyed_gateway.py over a simulated chip."""
+    """One run of keyed_gateway.py."""
 
-    def __init__(self, simulator: GpioSimulator, library: Path) -> None:
-        environment = os.environ | simulator.environment(library) | {"PYTHONPATH": str(REPOSITORY)}
-        self.simulator = simulator
+    def __init__(self, site: Site) -> None:
+        self.simulator = site.simulator
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("keyed_gateway.py")), *ARGUMENTS],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
-            env=environment,
+            env=site.gateway_environment,
         )
         assert self.process.stdout is not None
         word, pid = self.process.stdout.readline().split()
@@ -63,108 +111,79 @@ class Gateway:
         """End it, whatever state it is in."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        assert self.process.stderr is not None
         self.process.kill()
         self.process.wait()
         self._drain.join(5)
-        for file in (self.process.stdin, self.process.stdout, self.process.stderr):
+        for file in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 file.close()
 
 
 @contextlib.contextmanager
-def gateway(simulator: GpioSimulator, library: Path) -> Iterator[Gateway]:
-    """A gateway, ended at the end, and its lines free again."""
-    running = Gateway(simulator, library)
+def gateway(site: Site) -> Iterator[Gateway]:
+    """A gateway, ended at the end, and its lines idle; free again where the guard was its child."""
+    running = Gateway(site)
     try:
         yield running
     finally:
         running.close()
-        assert simulator.wait_held(PIN, False)
-        assert simulator.wait_held(LOW_PIN, False)
-
-
-def time_to_idle(simulator: GpioSimulator, since: float, timeout_s: float = 2.0) -> float:
-    """Seconds from `since` until both lines were idle; infinite when they were not within the time."""
-    for pin, level in IDLE.items():
-        if simulator.wait_level(pin, level, timeout_s) is None:
-            return float("inf")
-    last = [change.at_s for change in simulator.history if change.pin in IDLE][-1]
-    return max(0.0, last - since)
-
-
-def kill_gateway(simulator: GpioSimulator, library: Path, chance: random.Random) -> float:
-    """kill -9 at a random moment of an over. Returns the seconds until both lines were down, and stayed."""
-    with gateway(simulator, library) as running:
-        time.sleep(chance.uniform(0, 0.3))
-        running.wait_keyed()
-        since = time.monotonic()
-        running.process.send_signal(signal.SIGKILL)
-        seconds = time_to_idle(simulator, since)
-    return max(seconds, stayed_idle(simulator, since))
-
-
-def hang_gateway(simulator: GpioSimulator, library: Path, chance: random.Random) -> float:
-    """SIGSTOP. As above."""
-    with gateway(simulator, library) as running:
-        time.sleep(chance.uniform(0, 0.3))
-        running.wait_keyed()
-        since = time.monotonic()
-        running.process.send_signal(signal.SIGSTOP)
-        seconds = time_to_idle(simulator, since)
-        time.sleep(0.05)
-        return max(seconds, stayed_idle(simulator, since))
-
-
-def kill_guard(simulator: GpioSimulator, library: Path, chance: random.Random) -> float:
-    """kill -9 of the guard: its lines must drop, and the gateway keys through a new one."""
-    with gateway(simulator, library) as running:
-        time.sleep(chance.uniform(0, 0.3))
-        running.wait_keyed()
-        since = time.monotonic()
-        os.kill(running.guard_pid, signal.SIGKILL)
-        worst = 0.0
         for pin, idle in IDLE.items():
-            seen = first_change(simulator, pin, idle, since)
-            worst = max(worst, seen - since)
+            assert site.simulator.wait_level(pin, idle) is not None
+            assert site.kind == "unit" or site.simulator.wait_held(pin, False)
+
+
+def strike(site: Site, blow: Blow, chance: random.Random) -> float:
+    """One blow at a random moment of an over. Seconds until both lines were down; infinite where one was not,
+    or came up again although its gateway was gone. Where only the guard was hit, the gateway keys again."""
+    with gateway(site) as running:
+        time.sleep(chance.uniform(0, 0.3))
         running.wait_keyed()
-    return worst
+        already = len(site.simulator.history)
+        up = [pin for pin, idle in IDLE.items() if site.simulator.level(pin) != idle]
+        since = time.monotonic()
+        if blow.guard:
+            os.kill(running.guard_pid, blow.number)
+        if blow.gateway:
+            running.process.send_signal(blow.number)
+            if blow.number != signal.SIGSTOP:
+                running.process.wait()
+                site.gateway_ended()
+        seconds = max((first_idle(site.simulator, pin, already, since) for pin in up), default=0.0)
+        if not blow.gateway:
+            running.wait_keyed()
+            return seconds
+        time.sleep(0.05)
+        return max(seconds, stayed_idle(site.simulator, already, since))
 
 
-def first_change(simulator: GpioSimulator, pin: int, level: int, since: float) -> float:
-    """When a pin first took a level after `since`; infinite when it did not within 2 s."""
-    deadline = time.monotonic() + 2
+def first_idle(simulator: GpioSimulator, pin: int, already: int, since: float) -> float:
+    """How long after `since` a pin first went idle; infinite when it did not."""
+    deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        for change in list(simulator.history):
-            if change.at_s >= since and (change.pin, change.level) == (pin, level):
-                return change.at_s
+        for change in simulator.history[already:]:
+            if (change.pin, change.level) == (pin, IDLE[pin]):
+                return max(0.0, change.at_s - since)
         time.sleep(0.002)
     return float("inf")
 
 
-def stayed_idle(simulator: GpioSimulator, since: float) -> float:
-    """0 when both lines are idle now and neither was keyed later than 250 ms after `since`, else infinite."""
-    for pin, idle in IDLE.items():
-        late = [
-            change
-            for change in simulator.history
-            if change.pin == pin and change.level != idle and change.at_s > since + 0.25
-        ]
-        if late or simulator.level(pin) != idle:
-            return float("inf")
-    return 0.0
+def stayed_idle(simulator: GpioSimulator, already: int, since: float) -> float:
+    """When the last line went idle for good; infinite when one is up now."""
+    if any(simulator.level(pin) != idle for pin, idle in IDLE.items()):
+        return float("inf")
+    last = [change.at_s for change in simulator.history[already:] if change.pin in IDLE]
+    return max(0.0, last[-1] - since) if last else 0.0
 
 
-TRIALS = {
-    "kill -9 of the gateway": kill_gateway,
-    "SIGSTOP of the gateway": hang_gateway,
-    "kill -9 of the guard": kill_guard,
-}
-
-
-def run(name: str, rounds: int, directory: Path, persist_outputs: bool, seed: int = 1) -> list[float]:
-    """So many rounds of a trial, on a chip that keeps or frees released outputs. Seconds to idle of each."""
+def run(
+    name: str, rounds: int, directory: Path, persist_outputs: bool, seed: int = 1, kind: str = "child"
+) -> list[float]:
+    """So many rounds of a blow, on a chip that keeps or frees released outputs. Seconds to idle of each."""
     chance = random.Random(seed)
     library = build_forwarder(directory)
     with GpioSimulator(directory / "kill.sock", persist_outputs=persist_outputs) as simulator:
-        return [TRIALS[name](simulator, library, chance) for _ in range(rounds)]
+        site = Site(kind, simulator, library, directory)
+        try:
+            return [strike(site, BLOWS[name], chance) for _ in range(rounds)]
+        finally:
+            site.close()
