@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "instance": {"errors"},
     "service": {"errors"},
     "realtime": {"errors"},
-    "deploy": {"errors", "config", "service", "instance"},
+    "deploy": {"errors", "config", "service", "instance", "event_log"},
     "gateway_health": PURE
     | {
         "config",
