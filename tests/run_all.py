@@ -22,7 +22,7 @@ COMPUTE: Final = frozenset(
         *("archive", "archive_cli", "index", "tones_cli", "event_log", "event_tools", "reports"),
     }
 )
-WAIT: Final = frozenset({"alerts", "channels", "mqtt", "network", "simulator", "uploads"})
+WAIT: Final = frozenset({"alerts", "channels", "mqtt", "network", "simulator", "uploads", "hwtests_played"})
 WAIT_TOO: Final = tuple(
     f"tests/gateway/test_{name}.py"
     for name in ("event_log_of_a_gateway", "ordered_over_mqtt", "publishers_end_to_end", "what_is_loaded")

@@ -34,8 +34,8 @@ def test_jumper_of_a_board_passes(tmp_path: Path) -> None:
     with GpioSimulator(tmp_path / "chip.sock", persist_outputs=True) as board:
         board.wire(20, 21)
         said = run(board.environment(library))
-    assert "9 passed" in said
-    assert "skipped" not in said
+    assert "9 passed, 4 skipped" in said
+    assert "echostream-ptt-guard.service" in said, "what is held by a service is only where one is installed"
 
 
 def test_board_without_the_jumper_says_what_to_connect(tmp_path: Path) -> None:
