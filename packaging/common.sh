@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts of this folder share. To be read by them: . "$(dirname "$0")/common.sh"
 set -euo pipefail
 
@@ -64,3 +65,17 @@ source_hash() {
 distribution() { (. /etc/os-release && echo "${VERSION_CODENAME:-unknown}"); }
 debian_release() { (. /etc/os-release && echo "${VERSION_ID:-0}"); }
 architecture() { dpkg --print-architecture; }
+
+# A version that grows with time, for apt: VERSION, VERSION+gitDATE.gCOMMIT, or VERSION+nowDATE.sHASH.
+package_version() {
+    local stamp
+    [[ $ID == *+* ]] || { echo "$ID"; return; }
+    stamp=$(TZ=UTC git -c "safe.directory=$REPOSITORY" -C "$REPOSITORY" log -1 --format=%cd --date=format-local:%Y%m%d%H%M%S 2>/dev/null || true)
+    [[ ${ID#*+} == g* && -n $stamp ]] || stamp=$(date -u +%Y%m%d%H%M%S)
+    echo "${ID%%+*}+git$stamp.${ID#*+}"
+}
+
+# What root made in a person's clone is that person's.
+own_dist() {
+    [[ $(id -u) -ne 0 ]] || chown -R --reference="$REPOSITORY" "$REPOSITORY/dist" "$REPOSITORY/build"
+}

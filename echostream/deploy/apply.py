@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, get_args
 
-from echostream.deploy.files import point, write_file
+from echostream.deploy import versions
+from echostream.deploy.files import write_file
 from echostream.deploy.layout import (
     PACKAGE,
     SOURCE,
@@ -27,14 +29,20 @@ from echostream.deploy.layout import (
     Tree,
     record_text,
 )
+from echostream.deploy.services import ServiceManager, Services
 from echostream.deploy.system_files import place_system_files, starts_at_boot, unit_names
-from echostream.deploy.systemd import Systemctl, Systemd
+from echostream.deploy.trial import begin, start_judge
 from echostream.deploy.users import GATEWAY, Sysusers, Users, group_id, make_users, user_id
 
 RECORDS: Final[dict[Method, InstallRecord]] = {"source": SOURCE, "package": PACKAGE}
 Say = Callable[[str], None]
 
-_WRAPPER: Final = """\
+
+class NotStarted(DeployError):
+    """Everything is in its place, but a unit did not start."""
+
+
+WRAPPER: Final = """\
 #!/bin/sh
 # EchoStream's command line: of the version that is in force.
 PYTHONSAFEPATH=1 exec /opt/echostream/current/bin/python -m echostream "$@"
@@ -42,7 +50,7 @@ PYTHONSAFEPATH=1 exec /opt/echostream/current/bin/python -m echostream "$@"
 
 
 def apply(
-    layout: Layout, tree: Tree, record: InstallRecord, systemd: Systemd, users: Users, say: Say
+    layout: Layout, tree: Tree, record: InstallRecord, services: Services, users: Users, say: Say
 ) -> list[str]:
     """Install `tree`, which lies in its place below versions/; returns each change, in words, none the second
     time. Where another version runs, the new one is put on trial. Raises DeployError."""
@@ -62,10 +70,7 @@ def apply(
     note(_make_config(layout, tree))
     note(_make_wrapper(layout, record))
     note(_make_record(layout, record))
-    if layout.current.is_symlink():
-        note(_switch(layout, tree, record, systemd))
-    else:
-        note(_begin(layout, tree, record, systemd))
+    note(_switch(layout, tree, record, services))
     return changes
 
 
@@ -120,7 +125,7 @@ def _make_config(layout: Layout, tree: Tree) -> list[str]:
 
 def _make_wrapper(layout: Layout, record: InstallRecord) -> list[str]:
     path = layout.below(record.bin_dir) / "echostream"
-    content = _WRAPPER.encode("ascii")
+    content = WRAPPER.encode("ascii")
     if path.is_file() and path.read_bytes() == content and path.stat().st_mode & 0o111:
         return []
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,30 +140,35 @@ def _make_record(layout: Layout, record: InstallRecord) -> list[str]:
     return [f"made {_seen(layout.install_file, layout)}"]
 
 
-def _begin(layout: Layout, tree: Tree, record: InstallRecord, systemd: Systemd) -> list[str]:
-    """The first version of this machine: there is nothing to go back to."""
-    point(layout.current, f"versions/{tree.path.name}")
-    changes = [f"version {tree.path.name} is in force", *place_system_files(layout, tree, record, systemd)]
-    if systemd.booted:
-        units = [name for name in unit_names(tree) if starts_at_boot(tree.units / name)]
-        # Sockets and paths before the services that they belong to.
-        units.sort(key=lambda name: (name.endswith(".service"), name))
-        systemd.start(units)
-        changes.append(f"started {', '.join(units)}")
-    return changes
+def _switch(layout: Layout, tree: Tree, record: InstallRecord, services: Services) -> list[str]:
+    """Put the version in force: at once where there is none to go back to, else on trial."""
+    new, old = tree.path.name, versions.current(layout)
+    with versions.alone(layout):
+        if old == new:
+            return place_system_files(layout, tree, record, services)
+        trial = begin(layout, services, new)
+    if trial is None:
+        return [f"version {new} is in force", *_first_start(layout, tree, record, services)]
+    start_judge(layout, services, threading.Event())
+    if trial.units:
+        return [f"version {new} is on trial; {old} comes back by itself if it is not as good"]
+    return [f"version {new} is in force; {old} is kept for `echostream rollback`"]
 
 
-def _switch(layout: Layout, tree: Tree, record: InstallRecord, systemd: Systemd) -> list[str]:
-    target = f"versions/{tree.path.name}"
-    if os.readlink(layout.current) == target:
-        return place_system_files(layout, tree, record, systemd)
-    point(layout.previous, os.readlink(layout.current))
-    point(layout.current, target)
-    changes = [f"version {tree.path.name} is in force", *place_system_files(layout, tree, record, systemd)]
-    if systemd.is_active("echostream.service"):
-        systemd.restart(["echostream.service"])
-        changes.append("restarted echostream.service")
-    return changes
+def _first_start(layout: Layout, tree: Tree, record: InstallRecord, services: Services) -> list[str]:
+    changes = place_system_files(layout, tree, record, services)
+    if not services.booted:
+        return changes
+    units = [name for name in unit_names(tree) if starts_at_boot(tree.units / name)]
+    # Sockets, paths and timers before the services that they belong to.
+    units.sort(key=lambda name: (name.endswith(".service"), name))
+    try:
+        services.start(units)
+    except DeployError as error:
+        raise NotStarted(
+            f"installed, but it did not start: {error}; `journalctl -u echostream` has more"
+        ) from error
+    return [*changes, f"started {', '.join(units)}"]
 
 
 def _is_root() -> bool:
@@ -184,7 +194,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
 
     try:
-        changes = apply(layout, tree, RECORDS[args.method], Systemctl(args.root), Sysusers(args.root), say)
+        changes = apply(
+            layout, tree, RECORDS[args.method], ServiceManager(args.root), Sysusers(args.root), say
+        )
+    except NotStarted as error:
+        sys.stderr.write(f"echostream: {error}\n")
+        return 0 if args.method == "package" else 1  # a package is installed, whatever its service does
     except DeployError as error:
         sys.stderr.write(f"echostream: {error}\n")
         return 1

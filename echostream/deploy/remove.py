@@ -71,7 +71,7 @@ def remove(
         if record.method == "source":
             note(_unlinked(layout, layout.below(record.bin_dir) / "echostream"))
     if keep_tree:
-        for path in (layout.trial_file, layout.current, layout.previous, layout.install_file):
+        for path in sorted(set(layout.home.glob("*")) - {layout.versions}):
             note(_unlinked(layout, path))
     else:
         note(_removed(layout, layout.home))
