@@ -56,9 +56,15 @@ class WakeupSnapshot:
         return sum(self.counts[first + 1 :]) / total
 
     def since(self, earlier: WakeupSnapshot) -> WakeupSnapshot:
-        """Those between two looks; `max_us` is still that of all."""
+        """Those between two looks; `max_us` is then the upper edge of the last bucket that has any."""
         pairs = zip(self.counts, earlier.counts, strict=True)
-        return WakeupSnapshot(tuple(max(0, now - then) for now, then in pairs), self.max_us)
+        counts = tuple(max(0, now - then) for now, then in pairs)
+        if self.max_us > earlier.max_us:
+            return WakeupSnapshot(counts, self.max_us)
+        last = max((number for number, count in enumerate(counts) if count), default=None)
+        if last is None:
+            return WakeupSnapshot(counts, 0.0)
+        return WakeupSnapshot(counts, min(self.max_us, float((*EDGES_US, self.max_us)[last])))
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""

@@ -32,6 +32,7 @@ BENCHES = {
     "publishers_cost": "memory and CPU of a gateway with MQTT, S3 and alerts on, beside without",
     "idle": "the whole gateway with four channels: memory, CPU while nobody talks and while all do",
     "start": "process start to READY=1 and to on the air, files in memory and not; where imports spend it",
+    "wakeups": "how late audio threads are woken: SCHED_FIFO beside ordinary, idle and under load",
     "soak": "four channels full duplex through real PortAudio (60 s; --long: 10 minutes)",
 }
 
