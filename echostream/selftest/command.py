@@ -75,12 +75,20 @@ def _selftest(args: argparse.Namespace) -> int:
 
     logging.basicConfig(level=logging.CRITICAL)  # what goes wrong stands in the report
     asked = Asked(args.channel, args.config, args.card, args.out_pin, args.in_pin, args.simulate, args.quick)
+    if args.plot is not None:
+        from echostream.selftest import plot
+
+        plot.check(args.plot)
     setup = setup_of(asked)
     simulation = Simulation(asked.simulate, setup)
     if not args.yes and not _consented(setup, simulation, sys.stdin, sys.stderr):
         return 2
-    report, _heard = run(asked, setup, simulation)
+    report, heard = run(asked, setup, simulation)
     (write_json if args.json else write_report)(report, sys.stdout)
+    if args.plot is not None and heard is not None:
+        verdict = "passed" if report.passed else "FAILED"
+        plot.draw(args.plot, f"self-test of {report.name}: {verdict}", heard)
+        sys.stderr.write(f"picture: {args.plot}\n")
     return 0 if report.passed else 1
 
 

@@ -80,7 +80,7 @@ def _mixer_step(levels: InputLevels, gain_db: float, fader: Fader) -> float:
 
 def _vox(levels: InputLevels, gain_db: float) -> float | None:
     """Half way between what noise reaches and where speech is, but never nearer to either than 6 dB."""
-    if not levels.spoken:
+    if not (levels.spoken and levels.paused):
         return None
     noise, speech = levels.noise_top_dbfs + gain_db, levels.speech.active_dbfs + gain_db
     if speech - noise < 12.0:
@@ -102,8 +102,8 @@ def _loudness(levels: InputLevels, gain_db: float) -> list[Advice]:
     found = []
     if levels.clipped:
         words = (
-            f"{levels.clipped} samples are clipped at the card's converter: lower the card's capture level or "
-            "the radio's output; no setting of the gateway undoes it"
+            f"{levels.clipped} samples are clipped at the card's converter: lower the card's capture level "
+            "or the radio's output; no setting of the gateway undoes it"
         )
         found.append(Advice("change", "clipping", words))
     if not levels.spoken:
@@ -127,6 +127,9 @@ def _loudness(levels: InputLevels, gain_db: float) -> list[Advice]:
 
 
 def _background(levels: InputLevels) -> list[Advice]:
+    if not levels.paused:
+        words = f"noise is not known: nobody paused for half a second (at most {levels.noise_dbfs:.0f} dBFS)"
+        return [Advice("note", "noise", words)]
     found = []
     snr = levels.speech.active_dbfs - levels.noise_dbfs
     if levels.spoken and snr < MIN_SNR_DB:
@@ -150,7 +153,7 @@ def _background(levels: InputLevels) -> list[Advice]:
 
 
 def _voice_valve(levels: InputLevels, suggestion: Suggestion) -> list[Advice]:
-    if not levels.spoken:
+    if not (levels.spoken and levels.paused):
         return []
     if suggestion.vox_dbfs is None:
         words = "speech does not stand out enough for a voice valve (vox): use the radio's squelch line (cos)"

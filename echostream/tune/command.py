@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 _HELP: Final = """\
-On a terminal it asks for silence first and then for speech, shows a meter meanwhile, says what to do, and does
-it where you agree: the card's own fader, or input_gain_db in the configuration. Into a pipe, or with --seconds
-or --json, it only listens and reports.
+On a terminal it asks for silence first and then for speech, shows a meter meanwhile, says what to do, and
+does it where you agree: the card's own fader, or input_gain_db in the configuration. Into a pipe, or with
+--seconds or --json, it only listens and reports.
 
   echostream tune fire-dispatch                     listen, advise, set
   echostream tune fire-dispatch --seconds 20        20 s, and a report

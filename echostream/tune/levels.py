@@ -17,6 +17,8 @@ from echostream.tune.active_level import ActiveLevel, active_level
 _WINDOW: Final = RATE_HZ // 50
 """20 ms: what the voice valve looks at."""
 _QUIET_WINDOWS: Final = 25
+_PAUSE_BELOW_SPEECH_DB: Final = 15.9
+"""P.56's margin: what is nearer to the active level may be speech."""
 _SPEECH_OVER_NOISE_DB: Final = 6.0
 """Less than this above the noise nobody is heard to speak."""
 _LOUDEST: Final = 0.98
@@ -26,6 +28,7 @@ _LOUDEST: Final = 0.98
 class InputLevels:
     """dBFS as in audio.levels. speech: of what was heard at all; spoken: whether that stood out of the noise.
 
+    paused: the noise is known, because it was asked for or somebody made a pause.
     noise_dbfs: of the quietest half second. noise_top_dbfs: what 20 ms of noise reach now and then, at which
     a voice valve must stay shut. clipped: samples at the converter's stop. dc_dbfs: a constant offset.
     """
@@ -35,6 +38,7 @@ class InputLevels:
     spoken: bool
     peak_dbfs: float
     clipped: int
+    paused: bool
     noise_dbfs: float
     noise_top_dbfs: float
     hum_dbfs: float
@@ -55,6 +59,7 @@ def measure_input(heard: Samples, quiet: Samples | None = None) -> InputLevels:
         spoken=level.active_dbfs > max(background.noise_dbfs + _SPEECH_OVER_NOISE_DB, -75.0),
         peak_dbfs=power_dbfs((peak / FULL_SCALE) ** 2),
         clipped=int(np.count_nonzero((heard >= CLIP_LEVEL) | (heard <= -CLIP_LEVEL))),
+        paused=quiet is not None or background.noise_dbfs < level.active_dbfs - _PAUSE_BELOW_SPEECH_DB,
         noise_dbfs=background.noise_dbfs,
         noise_top_dbfs=float(np.quantile(tops, _LOUDEST)) if len(tops) else FLOOR_DBFS,
         hum_dbfs=background.hum_dbfs,

@@ -21,7 +21,7 @@ def write_report(name: str, levels: InputLevels, advice: Sequence[Advice], out: 
     rows = [
         ("speech", spoken if levels.spoken else "none"),
         ("peak", f"{levels.peak_dbfs:.1f} dBFS, {levels.clipped} samples clipped"),
-        ("noise", f"{levels.noise_dbfs:.1f} dBFS"),
+        ("noise", f"{'' if levels.paused else 'at most '}{levels.noise_dbfs:.1f} dBFS"),
         ("hum", f"{levels.hum_dbfs:.1f} dBFS at {levels.hum_hz:.0f} Hz and above"),
     ]
     for label, words in rows:
