@@ -36,6 +36,7 @@ def add_recordings(commands: Actions, open_card: OpenCard) -> None:
     _add_play(actions, open_card)
     _add_verify(actions)
     _add_repair(actions)
+    _add_tidy(actions)
     _add_protect(actions)
     _add_delete(actions)
     _add_url(actions)
@@ -121,6 +122,13 @@ def _add_repair(actions: Actions) -> None:
     repair.add_argument("--index", action="store_true", help="make the whole index again of the files")
     add_place(repair)
     repair.set_defaults(action=_repair)
+
+
+def _add_tidy(actions: Actions) -> None:
+    words = "keep recordings and event log within their bounds"
+    tidy = add_command(actions, "tidy", words, help_texts.TIDY, "[--config FILE]")
+    tidy.add_argument("--config", type=Path, metavar="FILE", help="the configuration that says the bounds")
+    tidy.set_defaults(action=_tidy)
 
 
 def _add_protect(actions: Actions) -> None:
@@ -229,6 +237,15 @@ def _repair(args: argparse.Namespace) -> int:
     options = RepairOptions(args.dry_run, args.index, args.json, place.gateway)
     with told_as_ours(), as_owner(place.directory), place.acts(sys.stderr) as acts:
         return repair_archive(place.directory, place.database_url, options, sys.stdout, sys.stderr, acts)
+
+
+def _tidy(args: argparse.Namespace) -> int:
+    from echostream.archive_tools.place import as_owner, configured, told_as_ours
+    from echostream.archive_tools.tidying import tidy
+
+    config, found = configured(args.config)
+    with told_as_ours(), as_owner(found.directory), found.acts(sys.stderr) as acts:
+        return tidy(config, found.database_url, sys.stdout, sys.stderr, acts)
 
 
 def _protect(args: argparse.Namespace) -> int:

@@ -101,6 +101,20 @@ examples:
   echostream recordings repair --index                          make the whole index again of the files
 """
 
+TIDY: Final = """\
+Repairs what a crash left half-written, then deletes what is older than recording.keep_days, more than
+recording.keep_gb, or in the way of recording.min_free_percent, and days of the event log beyond
+events.keep_days and events.keep_mb. What is protected, being written or not uploaded yet stays, as a gateway
+has it.
+
+A gateway that runs does all of this by itself. The service's timer calls this for the time in which none
+runs; both at once do no harm.
+
+examples:
+  echostream recordings tidy
+  sudo systemctl start echostream-retention           the same, as the service
+"""
+
 PROTECT: Final = f"""\
 {WHICH}
 A protected recording is kept whatever its age, and whatever the disk says.

@@ -7,12 +7,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from echostream.archive_tools.index_store import open_store
 from echostream.archive_tools.store import Store
 from echostream.errors import ArchiveError
 from echostream.event_log.acts import ActLog
+
+if TYPE_CHECKING:
+    from echostream.config.models import Config
 
 CONFIGURATIONS: Final = (Path("config.json"), Path("/etc/echostream/config.json"))
 """Where the gateway's own is, if none is named: as `echostream run` reads it, and as the service does."""
@@ -56,9 +59,22 @@ def resolve(place: Place) -> Found:
         return Found(place.directory or DEFAULT)
     # Reading one takes longer than all else that `list` does.
     from echostream.config.load import load_config
+
+    return _found(load_config(path).config, place)
+
+
+def configured(path: Path | None) -> tuple[Config, Found]:
+    """The configuration, for what a directory alone does not say, and its recordings. ConfigError."""
+    from echostream.config.load import load_config
+
+    path = path or next((one for one in CONFIGURATIONS if one.exists()), CONFIGURATIONS[-1])
+    config = load_config(path).config
+    return config, _found(config, Place(config=path))
+
+
+def _found(config: Config, place: Place) -> Found:
     from echostream.config.secrets import read_secret
 
-    config = load_config(path).config
     url = None
     if config.recording.database is not None and not place.by_files:
         url = read_secret(config.recording.database, "recording.database").strip()

@@ -68,7 +68,7 @@ def repair_archive(
     if not directory.is_dir():
         raise ArchiveError(f"{directory}: no recordings there; name the place with --directory or --config")
     done = Done()
-    _half_written(directory, options, done)
+    mend_half_written(directory, options, done)
     _one_by_one(directory, options, done)
     _unknown(directory, options, done)
     _index(directory, database_url, options, done)
@@ -77,7 +77,7 @@ def repair_archive(
     return _report(done, options, out, err)
 
 
-def _half_written(directory: Path, options: RepairOptions, done: Done) -> None:
+def mend_half_written(directory: Path, options: RepairOptions, done: Done) -> None:
     """As the gateway does at its start."""
     if options.dry_run:
         for half in half_written(directory):

@@ -13,6 +13,7 @@ from echostream.archive_tools.place import CONFIGURATIONS
 from echostream.errors import EventLogError
 
 if TYPE_CHECKING:
+    from echostream.config.models import Config
     from echostream.reports.model import DayReport
     from echostream.reports.sources import Place
 
@@ -24,6 +25,7 @@ examples:
   echostream report today                          up to now
   echostream report 2026-11-21 --html -o day.html  a page with plots
   echostream report --csv | column -ts,            for a spreadsheet
+  echostream report --if-missing                   what a gateway that was stopped has not written
 
 A day is that of the machine's clock, of UTC with --utc. The report is made of the event log and of the index
 of recordings, also while the gateway runs. It writes one by itself each morning (events.report_at), into
@@ -56,6 +58,11 @@ def add_report(commands: Actions) -> None:
     )
     report.add_argument("--directory", type=Path, metavar="D", help="events.directory, where log/ is")
     report.add_argument("--config", type=Path, metavar="FILE", help="the configuration that says where")
+    report.add_argument(
+        "--if-missing",
+        action="store_true",
+        help="write the daily reports that are due and not there into their folder, as the gateway does",
+    )
     report.add_argument("--utc", action="store_true", help="the day and its times are those of UTC")
     report.set_defaults(action=_report, form="text")
 
@@ -67,6 +74,8 @@ def _report(args: argparse.Namespace) -> int:
     zone = UTC if args.utc else None
     now_us = time.time_ns() // 1000
     day = parse_day(args.day, now_us, zone)
+    if args.if_missing:
+        return _catch_up(args.config)
     place = _place(args.directory, args.config)
     try:
         if not day_files(log_directory(place.events)):
@@ -86,6 +95,19 @@ def _report(args: argparse.Namespace) -> int:
     except OSError as error:
         raise EventLogError(f"{args.output}: cannot be written: {error.strerror or error}") from None
     return 0
+
+
+def _catch_up(named: Path | None) -> int:
+    """As events.report_at of the configuration says."""
+    from echostream.archive_tools.place import as_owner
+    from echostream.reports.catching_up import catch_up
+
+    config, place = _configured(named or next((one for one in CONFIGURATIONS if one.exists()), None))
+    try:
+        with as_owner(place.events):
+            return catch_up(place, config.events.report_at, sys.stdout)
+    except OSError as error:
+        raise EventLogError(f"{error.filename or place.events}: {error.strerror}") from None
 
 
 def parse_day(text: str, now_us: int, zone: tzinfo | None) -> date:
@@ -128,17 +150,23 @@ def write(report: DayReport, form: str, zone: tzinfo | None, out: TextIO) -> Non
 def _place(directory: Path | None, named: Path | None) -> Place:
     """As typed, and as the configuration says. ConfigError."""
     from echostream.config.event_models import Events
-    from echostream.reports.sources import Place, place_of
+    from echostream.reports.sources import Place
 
     path = named
     if path is None and directory is None:
         path = next((one for one in CONFIGURATIONS if one.exists()), None)
     if path is None:
         return Place(directory or Path(Events().directory))
+    return _configured(path, directory)[1]
+
+
+def _configured(path: Path | None, directory: Path | None = None) -> tuple[Config, Place]:
+    """ConfigError."""
     from echostream.config.load import load_config
     from echostream.config.secrets import read_secret
+    from echostream.reports.sources import place_of
 
-    config = load_config(path).config
+    config = load_config(path or CONFIGURATIONS[-1]).config
     secret = config.recording.database
     url = None if secret is None else read_secret(secret, "recording.database").strip()
-    return place_of(config, url, directory)
+    return config, place_of(config, url, directory)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import UTC, date
+from datetime import UTC, date, tzinfo
+from pathlib import Path
 from typing import Final
 
 from echostream.errors import LibraryMissing
-from echostream.reports.folder import put, reports_directory
+from echostream.reports.folder import alone, days_there, put, reports_directory
 from echostream.reports.job import Job, unpacked
 from echostream.reports.sources import report_of
 from echostream.reports.table import write_csv, write_json
@@ -26,6 +27,12 @@ def make(job: Job) -> str:
     for nothing. OSError."""
     zone = UTC if job.utc else None
     folder = reports_directory(job.place.events)
+    with alone(folder):
+        # Whoever was first, the gateway or a command, has written it.
+        return "" if date.fromisoformat(job.day) in days_there(folder) else _make(job, folder, zone)
+
+
+def _make(job: Job, folder: Path, zone: tzinfo | None) -> str:
     report = report_of(job.place, date.fromisoformat(job.day), zone, job.now_us)
     put(folder, f"{job.day}.txt", lambda out: write_text(report, zone, out))
     put(folder, f"{job.day}.csv", lambda out: write_csv(report, out))

@@ -3,9 +3,10 @@ has one is whole."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Final, TextIO
@@ -34,6 +35,18 @@ def days_there(folder: Path) -> list[date]:
             with suppress(ValueError):
                 found.append(date.fromisoformat(name.removesuffix(".json")))
     return sorted(found)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time makes reports there: two would write the same file. OSError."""
+    make_folder(folder)
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def put(folder: Path, name: str, write: Callable[[TextIO], object]) -> None:
