@@ -10,15 +10,22 @@ from types import ModuleType
 from typing import Final
 
 from echostream.doctor import (
+    audio_way,
     board,
+    broker,
+    bucket,
     cards,
+    certificates,
     clock,
     configuration,
     cpu,
     disk,
     gpio,
     mixer,
+    network,
     permissions,
+    realtime,
+    service,
     software,
 )
 from echostream.doctor.groups import GROUPS
@@ -34,9 +41,15 @@ _MODULES: Final[dict[str, tuple[ModuleType, ...]]] = {
     "board": (board,),
     "cpu": (cpu,),
     "disk": (disk,),
+    "network": (network, audio_way),
+    "mqtt": (broker,),
+    "s3": (bucket,),
+    "certificates": (certificates,),
     "configuration": (configuration,),
+    "service": (service,),
+    "realtime": (realtime,),
 }
-"""Those of each group; the first one has its checks."""
+"""Those of each group: what has `checks` looks, all of them say what can be found."""
 
 
 def checks(world: World, only: Sequence[str] = ()) -> list[Check]:
@@ -44,7 +57,9 @@ def checks(world: World, only: Sequence[str] = ()) -> list[Check]:
     found: list[Check] = []
     for group in GROUPS:
         if group in _MODULES and (not only or group in only):
-            found += _MODULES[group][0].checks(world)
+            for module in _MODULES[group]:
+                if hasattr(module, "checks"):
+                    found += module.checks(world)
     return [check for check in found if not (world.quick and check.slow)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -113,6 +114,15 @@ class Bucket:
         """All of it in one request. Its ETag, and which encryption it has."""
         done = self._call("put_object", Key=key, Body=body, ContentMD5=_base64(md5), **_labelled(label))
         return _etag(done)
+
+    def put_bytes(self, key: str, data: bytes, label: Label) -> None:
+        """A small object, as put() would store it."""
+        md5 = hashlib.md5(data, usedforsecurity=False).digest()
+        self._call("put_object", Key=key, Body=data, ContentMD5=_base64(md5), **_labelled(label))
+
+    def delete(self, key: str) -> None:
+        """Nothing is there under that name any more."""
+        self._call("delete_object", Key=key)
 
     def begin(self, key: str, label: Label) -> str:
         """An upload in parts: its id."""

@@ -1,0 +1,239 @@
+"""Group `service`: whether the gateway runs, by systemd and by what it writes of itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from echostream.deploy.layout import DeployError, Layout
+from echostream.deploy.trial_file import history, read_trial
+from echostream.deploy.versions import current, previous
+from echostream.doctor.model import Check, Finding, Kind, Level
+from echostream.doctor.world import World
+
+NO_SYSTEMD: Final = Kind(
+    "service.no_systemd", Level.NOTE, "systemd does not run here: whether the service runs is not looked at"
+)
+NOT_INSTALLED: Final = Kind(
+    "service.not_installed",
+    Level.NOTE,
+    "{unit} is not installed",
+    "sudo make install, or sudo apt install ./echostream_*.deb",
+)
+RUNS: Final = Kind("service.runs", Level.OK, "{unit} runs: {status}")
+STOPPED: Final = Kind(
+    "service.stopped",
+    Level.FAILURE,
+    "{unit} does not run ({state}{result})",
+    "sudo systemctl start {unit}; `journalctl -u {unit} -n 50` says why it ended",
+)
+NOT_ENABLED: Final = Kind(
+    "service.not_enabled",
+    Level.WARNING,
+    "{unit} does not start with the machine ({state})",
+    "sudo systemctl enable {unit}",
+)
+RESTARTED: Final = Kind(
+    "service.restarted",
+    Level.WARNING,
+    "{unit} was started again {count} times by itself since it was started by hand or at boot",
+    "`journalctl -u {unit} -g 'watchdog|exited|Failed'` says why",
+)
+NO_WATCHDOG: Final = Kind(
+    "service.no_watchdog",
+    Level.WARNING,
+    "{unit} runs without a watchdog: one that hangs stays so",
+    "look for a drop-in that takes WatchdogSec away: systemctl cat {unit}",
+)
+FAILED: Final = Kind(
+    "service.failed",
+    Level.WARNING,
+    "{unit} ended with an error the last time ({result})",
+    "`journalctl -u {unit} -n 50` says why; then: sudo systemctl reset-failed {unit}",
+)
+TIMER_OFF: Final = Kind(
+    "service.timer_off", Level.WARNING, "{unit} is off", "sudo systemctl enable --now {unit}"
+)
+HEALTHY: Final = Kind("service.healthy", Level.OK, "the gateway {version} says: {status}")
+UNHEALTHY: Final = Kind(
+    "service.unhealthy",
+    Level.FAILURE,
+    "the gateway says that it is not healthy: {why}",
+    "see the findings of the other groups; `journalctl -u echostream -n 50` says more",
+)
+TOLD: Final = Kind(
+    "service.told",
+    Level.WARNING,
+    "the gateway says: {why}",
+    "see the findings of the other groups; its log says since when: journalctl -u echostream",
+)
+STALE: Final = Kind(
+    "service.stale",
+    Level.FAILURE,
+    "the gateway (process {pid}) has not said how it is for {age:.0f} s: it hangs",
+    "systemd's watchdog restarts it; by hand: sudo systemctl restart echostream",
+)
+GONE: Final = Kind("service.gone", Level.NOTE, "no gateway runs now; the last one (process {pid}) has ended")
+SILENT: Final = Kind("service.silent", Level.NOTE, "no gateway runs now")
+UNREADABLE: Final = Kind(
+    "service.unreadable", Level.WARNING, "what the gateway says of itself does not read: {why}", "restart it"
+)
+OFFLINE: Final = Kind(
+    "service.offline",
+    Level.WARNING,
+    "channel {channel} is not on the control server",
+    "see the group network, and whether the server has a channel of this id",
+)
+LINK_DOWN: Final = Kind(
+    "service.link_down",
+    Level.WARNING,
+    "{link} is not connected: {why}",
+    "see the groups network, mqtt and s3",
+)
+NO_GUARD: Final = Kind(
+    "service.no_guard",
+    Level.WARNING,
+    "the guard of the keyed lines is a child of the gateway, not a service of its own",
+    "sudo systemctl enable --now echostream-ptt-guard.socket; then restart echostream",
+)
+GUARD_RESTARTED: Final = Kind(
+    "service.guard_restarted",
+    Level.WARNING,
+    "the guard of the keyed lines was started again {count} times",
+    "`journalctl -u echostream-ptt-guard -n 50` says why",
+)
+VERSION: Final = Kind("service.version", Level.OK, "version {current} is installed{previous}")
+ON_TRIAL: Final = Kind(
+    "service.on_trial",
+    Level.NOTE,
+    "version {new} is on trial ({phase}); if it is not well, {old} comes back by itself",
+)
+WENT_BACK: Final = Kind(
+    "service.went_back",
+    Level.WARNING,
+    "the last upgrade, to {new}, was undone: {why}",
+    "`echostream versions` and `journalctl -u echostream-trial` say more; then try the upgrade again",
+)
+TRIAL_BROKEN: Final = Kind(
+    "service.trial_broken", Level.WARNING, "{why}", "remove the file, restart the service"
+)
+TIMERS: Final = ("echostream-retention.timer", "echostream-report.timer")
+GUARD: Final = "echostream-ptt-guard.service"
+_SHOWN: Final = (
+    *("LoadState", "ActiveState", "SubState", "Result", "NRestarts", "StatusText", "WatchdogUSec"),
+    "UnitFileState",
+)
+STALE_S: Final = 15.0
+_MONTH_US: Final = 30 * 86_400 * 1_000_000
+
+
+def checks(world: World) -> list[Check]:
+    """Of this group."""
+    return [
+        Check("service", "units", _units, within_s=20.0),
+        Check("service", "health", _health),
+        Check("service", "versions", _versions),
+    ]
+
+
+def unit_of(world: World) -> str:
+    """The service of this instance."""
+    return "echostream.service" if world.instance == "echostream" else f"echostream@{world.instance}.service"
+
+
+def _show(unit: str, world: World) -> dict[str, str] | None:
+    """None: systemd does not run here. Without a unit of that name LoadState is not-found."""
+    ran = world.run("systemctl", "show", unit, f"--property={','.join(_SHOWN)}")
+    if ran.code != 0:
+        return None
+    return dict(line.split("=", 1) for line in ran.out.splitlines() if "=" in line)
+
+
+def _units(world: World) -> list[Finding]:
+    unit = unit_of(world)
+    if not world.path("/run/systemd/system").exists():
+        return [NO_SYSTEMD.at()]
+    told = _show(unit, world)
+    if told is None:
+        return [NO_SYSTEMD.at()]
+    if told.get("LoadState") == "not-found":
+        return [NOT_INSTALLED.at(unit=unit)]
+    return [*_main_unit(unit, told), *_beside(world)]
+
+
+def _main_unit(unit: str, told: dict[str, str]) -> list[Finding]:
+    findings = []
+    result = told.get("Result", "success")
+    if told.get("ActiveState") in ("active", "reloading"):
+        findings.append(RUNS.at(unit, unit=unit, status=told.get("StatusText") or told.get("SubState")))
+        if told.get("WatchdogUSec", "0") in ("0", "infinity"):
+            findings.append(NO_WATCHDOG.at(unit, unit=unit))
+    else:
+        reason = f", {result}" if result != "success" else ""
+        findings.append(STOPPED.at(unit, unit=unit, state=told.get("ActiveState"), result=reason))
+    if told.get("UnitFileState") not in ("enabled", "enabled-runtime", "static", "generated", "indirect"):
+        findings.append(NOT_ENABLED.at(unit, unit=unit, state=told.get("UnitFileState") or "unknown"))
+    restarts = told.get("NRestarts", "0")
+    if restarts.isdigit() and int(restarts):
+        findings.append(RESTARTED.at(unit, unit=unit, count=int(restarts)))
+    return findings
+
+
+def _beside(world: World) -> list[Finding]:
+    """The guard, the timers, and what they start."""
+    findings = []
+    for unit in (GUARD, *TIMERS, *(timer.replace(".timer", ".service") for timer in TIMERS)):
+        told = _show(unit, world)
+        if told is None or told.get("LoadState") == "not-found":
+            continue
+        if told.get("ActiveState") == "failed":
+            findings.append(FAILED.at(unit, unit=unit, result=told.get("Result")))
+        elif unit.endswith(".timer") and told.get("ActiveState") != "active":
+            findings.append(TIMER_OFF.at(unit, unit=unit))
+    return findings
+
+
+def _health(world: World) -> list[Finding]:
+    health = world.health
+    if health is None:
+        return [UNREADABLE.at(why=world.unread_health) if world.unread_health else SILENT.at()]
+    if not health.current:
+        lives = health.age_s() != float("inf") and world.path(f"/proc/{health.pid}").exists()
+        if lives and health.age_s() > STALE_S:
+            return [STALE.at(pid=health.pid, age=health.age_s())]
+        return [GONE.at(pid=health.pid)]
+    findings = []
+    if health.healthy:
+        findings.append(HEALTHY.at(version=health.version, status=health.status or "healthy"))
+        findings += [TOLD.at(why=why) for why in health.why]
+    else:
+        findings.append(UNHEALTHY.at(why="; ".join(health.why) or "it does not say why"))
+    findings += [OFFLINE.at(name, channel=name) for name, one in health.channels.items() if not one.online]
+    findings += [
+        LINK_DOWN.at(name, link=name, why=one.detail or "no reason is told")
+        for name, one in health.links.items()
+        if not one.up
+    ]
+    if health.guard.kind == "child" and world.path("/run/systemd/system").exists():
+        findings.append(NO_GUARD.at())
+    if health.guard.restarts:
+        findings.append(GUARD_RESTARTED.at(count=health.guard.restarts))
+    return findings
+
+
+def _versions(world: World) -> list[Finding]:
+    layout = Layout(world.root)
+    now = current(layout)
+    if now is None:
+        return []
+    before = previous(layout)
+    findings = [VERSION.at(current=now, previous=f", {before} before it" if before else "")]
+    try:
+        trial = read_trial(layout)
+    except DeployError as error:
+        return [*findings, TRIAL_BROKEN.at(why=error)]
+    if trial is not None:
+        return [*findings, ON_TRIAL.at(new=trial.new, phase=trial.phase, old=trial.old)]
+    ended = history(layout)
+    if ended and ended[-1].outcome == "went back" and ended[-1].ended_us > world.now_us() - _MONTH_US:
+        findings.append(WENT_BACK.at(new=ended[-1].new, why=ended[-1].why or "it was not healthy"))
+    return findings
