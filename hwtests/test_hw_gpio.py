@@ -80,7 +80,7 @@ def test_resistor_decides_an_open_line(chip: ChipInfo, jumper: None, pull: str, 
 def guard_at(kind: str, folder: Path) -> dict[str, str]:
     """Environment of a gateway whose lines are held by a child of its own, or by the service."""
     if kind == "child":
-        return {}
+        return {"ECHOSTREAM_PTT_GUARD": ""}
     if not GUARD_SOCKET.exists():
         pytest.skip(f"{GUARD_SOCKET} is not there: no echostream-ptt-guard.service runs (sudo make install)")
     if os.geteuid() != 0:
@@ -132,7 +132,7 @@ def one_blow(chip: ChipInfo, blow: str, environment: dict[str, str]) -> float:
             time.sleep(0.1)
             struck = time.monotonic()
             strike(blow, gateway, guard)
-            time.sleep(SERVICE_DROPS_S + 0.1 if environment else CHILD_DROPS_S + 0.1)
+            time.sleep(SERVICE_DROPS_S + 0.1 if environment["ECHOSTREAM_PTT_GUARD"] else CHILD_DROPS_S + 0.1)
             downs = [at_s for active, at_s in changes if not active and at_s >= struck - 0.001]
             return max(0.0, downs[0] - struck) if downs else float("inf")
         finally:
