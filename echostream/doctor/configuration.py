@@ -37,7 +37,7 @@ SECRETS: Final = Kind("configuration.secrets", Level.OK, "{count} secrets can be
 SECRET: Final = Kind(
     "configuration.secret",
     Level.FAILURE,
-    "{why}",
+    "this secret cannot be read: {why}",
     "write it, then restart the gateway (credentials are read at its start)",
 )
 SECRET_HIDDEN: Final = Kind(

@@ -8,16 +8,15 @@ from typing import Final
 
 from echostream.doctor.model import Check, Finding, Kind, Level
 from echostream.doctor.world import World
+from echostream.realtime.governor import governors
 
-GOVERNOR: Final = Kind(
-    "cpu.governor", Level.OK, "clocked by the governor {governor}, {mhz} MHz of {most_mhz}"
-)
+GOVERNOR: Final = Kind("cpu.governor", Level.OK, "clocked by the governor {governor}, {now} of {most}")
 GOVERNOR_SLOW: Final = Kind(
     "cpu.governor_slow",
     Level.WARNING,
-    "the governor powersave keeps the processor at its lowest clock ({mhz} MHz of {most_mhz})",
+    "the governor powersave keeps the processor at its lowest clock ({now} of {most})",
     "echo schedutil | sudo tee /sys/devices/system/cpu/cpufreq/policy*/scaling_governor; for good: "
-    "apt install linux-cpupower and `cpupower frequency-set -g performance` in a unit of your own",
+    "cpufreq.default_governor=schedutil in /boot/firmware/cmdline.txt",
 )
 GOVERNOR_LATE: Final = Kind(
     "cpu.governor_late",
@@ -58,24 +57,21 @@ def checks(world: World) -> list[Check]:
 
 
 def _governor(world: World) -> list[Finding]:
-    policies = [path.name for path in world.glob("/sys/devices/system/cpu/cpufreq/policy*")]
-    if not policies:
+    found = governors(world.root)
+    if not found:
         return [NO_GOVERNOR.at()]
     findings: dict[str, Finding] = {}
-    for policy in policies:
-        folder = f"/sys/devices/system/cpu/cpufreq/{policy}"
-        governor = world.text(f"{folder}/scaling_governor") or "unknown"
-        mhz = (world.number(f"{folder}/scaling_cur_freq") or 0) // 1000
-        most_mhz = (world.number(f"{folder}/cpuinfo_max_freq") or 0) // 1000
-        driver = world.text(f"{folder}/scaling_driver")
-        # Of intel_pstate and amd-pstate-epp "powersave" is the usual, adaptive one.
-        if governor == "powersave" and "pstate" not in driver:
+    for one in found:
+        driver = world.text(f"/sys/devices/system/cpu/cpufreq/{one.policy}/scaling_driver")
+        # Of intel_pstate and amd-pstate "powersave" is the usual, adaptive one.
+        if one.name == "powersave" and "pstate" not in driver:
             kind = GOVERNOR_SLOW
-        elif governor in ("ondemand", "conservative"):
+        elif one.name in ("ondemand", "conservative"):
             kind = GOVERNOR_LATE
         else:
             kind = GOVERNOR
-        findings.setdefault(governor, kind.at(governor=governor, mhz=mhz, most_mhz=most_mhz))
+        now, most = (f"{mhz:.0f} MHz" if mhz else "a clock not told" for mhz in (one.now_mhz, one.most_mhz))
+        findings.setdefault(one.name, kind.at(governor=one.name, now=now, most=most))
     return list(findings.values())
 
 

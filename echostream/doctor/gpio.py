@@ -21,7 +21,7 @@ CHIP: Final = Kind("gpio.chip", Level.OK, "{path} ({label}), {lines} lines")
 NO_CHIP: Final = Kind(
     "gpio.no_chip",
     Level.FAILURE,
-    "{why}",
+    "the header's chip cannot be used: {why}",
     "`echostream devices` lists the chips; elsewhere leave out the pins, or run with --simulate missing",
 )
 UNUSED: Final = Kind("gpio.unused", Level.NOTE, "the configuration names no pin")

@@ -45,7 +45,7 @@ SIDETONE: Final = Kind(
 UNREADABLE: Final = Kind(
     "cards.no_mixer",
     Level.NOTE,
-    "{why}",
+    "its mixer does not open: {why}",
     "its levels are fixed: set them at the radio, and with input_gain_db and output_gain_db",
 )
 LOW_DB: Final = -40.0

@@ -114,7 +114,10 @@ WENT_BACK: Final = Kind(
     "`echostream versions` and `journalctl -u echostream-trial` say more; then try the upgrade again",
 )
 TRIAL_BROKEN: Final = Kind(
-    "service.trial_broken", Level.WARNING, "{why}", "remove the file, restart the service"
+    "service.trial_broken",
+    Level.WARNING,
+    "the trial of a version: {why}",
+    "remove the file, restart the service",
 )
 TIMERS: Final = ("echostream-retention.timer", "echostream-report.timer")
 GUARD: Final = "echostream-ptt-guard.service"

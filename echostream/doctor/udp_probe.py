@@ -2,8 +2,8 @@
 
 Protocol version 1 has no echo: a server copies a datagram to the channel's other members, never to its sender
 (docs/protocol.md, section 2). So two members are needed, and both are made here, on a channel of their own:
-one sends packets as long as speech in the rhythm of speech, the other receives what the server copies. Nobody's
-key opens what they carry. What is timed is from one socket to the other: to the server and back.
+one sends packets as long as speech in the rhythm of speech, the other receives what the server copies. No key
+opens what they carry. What is timed is from one socket to the other: to the server and back.
 """
 
 from __future__ import annotations
