@@ -28,14 +28,11 @@ class Notifier:
         self.failures = 0
         """Datagrams that could not be sent."""
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._socket: socket.socket | None = None
-        if self._address.startswith(("/", "\0")):
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
 
     @property
     def managed(self) -> bool:
         """Somebody listens."""
-        return self._socket is not None
+        return self._address.startswith(("/", "\0"))
 
     def ready(self, status: str = "") -> bool:
         """The start, or a reload, is complete."""
@@ -61,20 +58,14 @@ class Notifier:
         """Start, reload or stop needs so much longer, counted from now."""
         return self._send(f"EXTEND_TIMEOUT_USEC={round(by_s * 1e6)}")
 
-    def close(self) -> None:
-        """Nothing more is said."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
     def _send(self, *lines: str) -> bool:
         """False: nobody listens, or the datagram was not taken."""
-        if self._socket is None:
+        if not lines or not self.managed:
             return False
+        said = "\n".join(lines).encode(errors="replace")
         try:
-            self._socket.sendto(
-                "\n".join(lines).encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL, self._address
-            )
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as speaking:
+                speaking.sendto(said, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL, self._address)
         except OSError:
             self.failures += 1
             return False
