@@ -216,7 +216,9 @@ class PttLines:
         if self._guard is None:
             return
         outputs = list(self._outputs.values())
-        if not self._told.wait_for(lambda: all(output.claimed for output in outputs), CLAIM_S):
+        if not self._told.wait_for(
+            lambda: self._refused_by is not None or all(output.claimed for output in outputs), CLAIM_S
+        ):
             log.error("the PTT guard did not answer for every line within %.0f s", CLAIM_S)
 
     def _run(self) -> None:
@@ -305,7 +307,9 @@ class PttLines:
         elif message.kind == protocol.REFUSED:
             if message.value != self._said_other:
                 log.error("process %d is a gateway of this name: this one keys nothing", message.value)
-            self._refused_by = self._said_other = message.value
+            with self._told:
+                self._refused_by = self._said_other = message.value
+                self._told.notify_all()
         if message.kind != protocol.STATE:
             return
         with self._told:

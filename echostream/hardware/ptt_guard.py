@@ -154,7 +154,7 @@ class Guard:
         """The process that has this name already, if it is another one. The same one knows what it does: it
         gave its old conversation up."""
         for other in list(self._callers):
-            if other is caller or other.instance != instance:
+            if other is caller or other.instance != instance or not instance:
                 continue
             if other.pid != caller.pid:
                 complain(
@@ -217,7 +217,8 @@ class Guard:
 
     def _status(self) -> str:
         served = [f"process {one.pid}" for one in self._callers if one.instance is not None]
-        return f"holds {len(self._lines)} lines, serves {', '.join(served) or 'no gateway now'}"
+        held = len(self._lines)
+        return f"holds {held} line{'s' * (held != 1)}, serves {', '.join(served) or 'no gateway now'}"
 
 
 def drop_listed(path: str) -> int:

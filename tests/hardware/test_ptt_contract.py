@@ -1,9 +1,12 @@
-"""What keyed lines promise, kept by the mock and by the guard over a simulated chip alike."""
+"""What keyed lines promise, kept by the mock and by the guard over a simulated chip alike, be it a child of
+the gateway or a service."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from gpio_simulator import GpioSimulator, build_forwarder
+from guard_service import GuardService
 
 from echostream.errors import GpioError, StateError
 from echostream.hardware.ptt_client import MockPttLines, PttLines, PttLineSpec
 
-BENCHES = ["mock", pytest.param("guard", marks=pytest.mark.real_gpio)]
+BENCHES = ["mock", *(pytest.param(kind, marks=pytest.mark.real_gpio) for kind in ("child", "unit"))]
 NORTH = PttLineSpec("north", pin=17)
 SOUTH = PttLineSpec("south", pin=27, active_low=True, max_key_s=0.4)
 Make = Callable[..., PttLines | MockPttLines]
@@ -35,15 +39,27 @@ def chip(tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield simulator
 
 
+@pytest.fixture
+def service(chip: GpioSimulator, tmp_path: Path) -> Iterator[GuardService]:
+    service = GuardService(tmp_path, {})
+    yield service
+    service.close()
+
+
 @pytest.fixture(params=BENCHES)
 def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     made: list[PttLines | MockPttLines] = []
-    if request.param == "guard":
+    guard = None
+    if request.param == "child":
         request.getfixturevalue("chip")
+    elif request.param == "unit":
+        guard = request.getfixturevalue("service").path
 
     def build(*specs: PttLineSpec) -> PttLines | MockPttLines:
         lines: PttLines | MockPttLines
-        lines = MockPttLines(specs) if request.param == "mock" else PttLines(specs, chip="/dev/gpiochip0")
+        lines = MockPttLines(specs)
+        if request.param != "mock":
+            lines = PttLines(specs, chip="/dev/gpiochip0", guard=guard)
         made.append(lines)
         lines.start()
         return lines
@@ -279,5 +295,106 @@ def test_card_that_is_not_there_is_a_fault_only_of_its_line() -> None:
     lines.start()
     try:
         assert "the card is not plugged in" in str(lines.output("card").fault)
+    finally:
+        lines.close()
+
+
+@pytest.mark.real_gpio
+def test_service_that_restarts_is_called_again(
+    chip: GpioSimulator, service: GuardService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/echostream")
+    lines = PttLines([NORTH], chip="/dev/gpiochip0", guard=service.path)
+    lines.start()
+    output = lines.output("north")
+    try:
+        output.key()
+        assert eventually(lambda: output.keyed)
+        assert (lines.guard_pid, lines.guard_kind) == (service.pid, "unit")
+        os.kill(service.pid, signal.SIGTERM)
+        assert eventually(lambda: lines.restarts >= 1 and output.state == "unkeyed")
+        assert chip.level(17) == 0
+        assert eventually(lambda: lines.guard_pid == service.pid)
+        output.key()
+        assert eventually(lambda: output.keyed)
+    finally:
+        lines.close()
+    assert chip.wait_level(17, 0) is not None
+    assert chip.consumer(17) == "echostream-ptt"
+
+
+@pytest.mark.real_gpio
+def test_service_that_is_not_there_is_a_fault_until_it_comes(
+    chip: GpioSimulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = str(tmp_path / "guard.sock")
+    lines = PttLines([NORTH], chip="/dev/gpiochip0", guard=path)
+    lines.start()
+    try:
+        fault = str(lines.output("north").fault)
+        assert f"the PTT guard at {path} cannot be reached: No such file" in fault
+        assert (lines.guard_pid, lines.guard_kind) == (None, None)
+        assert not eventually(lambda: False, 0.5)
+        service = GuardService(tmp_path, {})
+        try:
+            assert eventually(lambda: lines.output("north").fault is None, 6)
+        finally:
+            lines.close()
+            service.close()
+        assert caplog.text.count("cannot be reached") == 1, "said once, not with every try"
+    finally:
+        lines.close()
+
+
+@pytest.mark.real_gpio
+def test_second_gateway_says_which_process_keys(
+    chip: GpioSimulator, service: GuardService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/echostream")
+    code = (
+        "import sys\n"
+        "from echostream.hardware.ptt_client import PttLines, PttLineSpec\n"
+        f"lines = PttLines([PttLineSpec('north', pin=17)], chip='/dev/gpiochip0', guard={service.path!r})\n"
+        "lines.start()\n"
+        "print('up', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert first.stdin is not None
+    assert first.stdout is not None
+    assert first.stdout.readline() == b"up\n"
+    lines = PttLines([NORTH], chip="/dev/gpiochip0", guard=service.path)
+    lines.start()
+    try:
+        output = lines.output("north")
+        assert eventually(lambda: f"process {first.pid} is a gateway of this name" in str(output.fault))
+        first.stdin.close()
+        first.wait(10)
+        assert eventually(lambda: output.fault is None, 8)
+    finally:
+        first.kill()
+        first.wait()
+        first.stdout.close()
+        lines.close()
+
+
+@pytest.mark.real_gpio
+def test_line_that_a_reload_brings_is_the_first(chip: GpioSimulator) -> None:
+    """Without lines no guard is started; with the first one it is."""
+    lines = PttLines([], chip="/dev/gpiochip0")
+    lines.start()
+    try:
+        assert lines.guard_kind is None
+        lines.reconfigure([NORTH])
+        output = lines.output("north")
+        assert output.fault is None
+        assert lines.guard_pid is not None
+        output.key()
+        assert eventually(lambda: output.keyed)
     finally:
         lines.close()

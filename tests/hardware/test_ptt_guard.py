@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -15,49 +14,18 @@ from pathlib import Path
 import pytest
 from gpio_bench import REPOSITORY
 from gpio_simulator import GpioSimulator, build_forwarder
+from guard_caller import CHIP, PIN, Caller
 
 from echostream.hardware import gpio_uapi as uapi
 from echostream.hardware import ptt_protocol as protocol
 from echostream.hardware.ptt_process import GuardProcess
-from echostream.hardware.ptt_protocol import Message
 
 pytestmark = pytest.mark.real_gpio
-CHIP = "/dev/gpiochip0"
-PIN = 17
 
 
-class Caller:
-    """Stands in for the gateway."""
-
-    def __init__(self, lines_file: str | None = None) -> None:
-        self.guard = GuardProcess(lines_file)
-        self.heard: list[Message] = []
-
-    def send(self, kind: int, line: int = 0) -> None:
-        assert self.guard.send(Message(kind, line))
-
-    def add(self, line: int = 0, pin: int = PIN, active_low: bool = False, max_key_ms: int = 60_000) -> None:
-        assert self.guard.send(Message(protocol.ADD, line, int(active_low), pin, max_key_ms, CHIP))
-
-    def hear(self, *wanted: int, line: int = 0, timeout_s: float = 5.0) -> Message:
-        """The next state of a line; if states are given, the next of these."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            states = [m for m in self.heard if m.kind == protocol.STATE and m.line == line]
-            for message in states:
-                self.heard.remove(message)
-                if not wanted or message.flag in wanted:
-                    return message
-            if select.select([self.guard.sock], [], [], 0.05)[0]:
-                heard = self.guard.receive()
-                assert heard is not None, "the guard is gone"
-                self.heard += heard
-        raise TimeoutError(f"no state {wanted} of line {line}: {self.heard}")
-
-    def close(self) -> int | None:
-        status = self.guard.reap()
-        self.guard.close()
-        return status
+def started(lines_file: str | None = None) -> Caller:
+    """A guard that is our child."""
+    return Caller(GuardProcess(lines_file))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +46,7 @@ def chip(
 
 @pytest.fixture
 def caller(chip: GpioSimulator) -> Iterator[Caller]:
-    caller = Caller()
+    caller = started()
     yield caller
     caller.close()
 
@@ -160,7 +128,7 @@ def test_stop_signal_drops_and_refuses_but_holds(chip: GpioSimulator, caller: Ca
     caller.add()
     caller.send(protocol.KEY)
     caller.hear(protocol.KEYED)
-    os.kill(caller.guard.pid, number)
+    os.kill(caller.pid, number)
     caller.hear(protocol.STOPPING)
     assert chip.level(PIN) == 0
     caller.send(protocol.KEY)
@@ -175,7 +143,7 @@ def test_other_signals_do_nothing(chip: GpioSimulator, caller: Caller) -> None:
     caller.add()
     caller.hear(protocol.UNKEYED)
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        os.kill(caller.guard.pid, number)
+        os.kill(caller.pid, number)
     caller.send(protocol.KEY)
     caller.hear(protocol.KEYED)
 
@@ -250,7 +218,7 @@ def test_gateway_that_leaked_its_socket_and_died_drops_all(
 
 def test_list_of_lines_drops_them_after_both_were_killed(chip: GpioSimulator, tmp_path: Path) -> None:
     lines_file = tmp_path / "ptt-lines"
-    caller = Caller(str(lines_file))
+    caller = started(str(lines_file))
     caller.add(0)
     caller.add(1, pin=27, active_low=True)
     caller.send(protocol.KEY, 0)
@@ -276,7 +244,7 @@ def test_chip_that_vanishes_is_a_fault(
     simulator = GpioSimulator(tmp_path / "chip.sock")
     for name, value in simulator.environment(library).items():
         monkeypatch.setenv(name, value)
-    caller = Caller()
+    caller = started()
     try:
         caller.add()
         caller.hear(protocol.UNKEYED)
