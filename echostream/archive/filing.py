@@ -40,7 +40,6 @@ TELL_S: Final = 1.0
 STOP_S: Final = 0.7
 """After it was asked to stop: for what the recorder closed last."""
 _MOST_TOLD: Final = 500
-_NICE: Final = 15
 _CHANGED_BY_REPAIR: Final = (
     *("samples", "bytes", "sha256", "state", "peak_dbfs", "rms_dbfs", "gaps", "tones"),
 )
@@ -115,8 +114,8 @@ class Filing(Worker):
         return self._stopping.is_set() and time.monotonic() > self._until_s
 
     def _work(self) -> None:
-        with contextlib.suppress(OSError):  # a thread has a priority of its own on Linux only
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        # Not at a lower priority: whenever it holds the interpreter, all audio would wait for a thread that
+        # the kernel lets run last (42 ms on two busy cores).
         sweep(self._directory)
         while True:
             self._wake.clear()

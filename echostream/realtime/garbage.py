@@ -48,10 +48,14 @@ class CollectionPlan:
 
 
 class Housekeeper:
-    """Thread `housekeeper`. busy(): whether somebody talks; asked on that thread."""
+    """Thread `housekeeper`. busy(): whether somebody talks; also(): what else is to be seen to each time.
+    Both are called on that thread."""
 
-    def __init__(self, busy: Callable[[], bool], period_s: float = PERIOD_S) -> None:
+    def __init__(
+        self, busy: Callable[[], bool], also: Callable[[], None], period_s: float = PERIOD_S
+    ) -> None:
         self._busy = busy
+        self._also = also
         self._period_s = period_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper")
@@ -76,6 +80,7 @@ class Housekeeper:
     def _run(self) -> None:
         plan = CollectionPlan(time.monotonic())
         while not self._stopping.wait(self._period_s):
+            self._also()
             generation = plan.generation(time.monotonic(), gc.get_count()[0], self._busy())
             if generation is not None:
                 self._collect(generation)

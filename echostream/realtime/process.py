@@ -7,12 +7,31 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from echostream.realtime.garbage import Housekeeper
 from echostream.realtime.memory import Locked, few_heaps, give_back, lock_memory
-from echostream.realtime.scheduling import AUDIO_PRIORITY, Policy, Scheduling, take_priority
+from echostream.realtime.scheduling import (
+    AUDIO_PRIORITY,
+    SERVICE_PRIORITY,
+    Policy,
+    Scheduling,
+    take_priority,
+)
 
 log = logging.getLogger(__name__)
+
+QUICK: Final = frozenset(
+    {
+        *("MainThread", "coordinator", "udp", "ws-rx", "ws-tx", "tones", "stall-watch", "health", "vitals"),
+        *("ptt-guard", "gpio-reread", "lgpio-notify", "esp32", "recorder", "page-recorder", "event-log"),
+        *("mqtt", "mqtt-link", "alerts", "housekeeper"),
+    }
+)
+"""Threads that run for a moment many times a second. One thread at a time holds the interpreter, and who
+holds it while the kernel gives its core to another program keeps all audio waiting: 40 ms, where all cores are
+busy. What works for seconds at a time (filing, index, uploads, reports) is not among them: it would take the core
+from everything else on the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +53,7 @@ class RealTime:
     def __init__(
         self,
         asked: bool = True,
-        take: Callable[[int], Scheduling] = take_priority,
+        take: Callable[..., Scheduling] = take_priority,
         lock: Callable[[], Locked] = lock_memory,
     ) -> None:
         few_heaps()
@@ -46,6 +65,7 @@ class RealTime:
         self._memory = Locked(False, "not locked yet" if asked else "")
         self._housekeeper: Housekeeper | None = None
         self._told = False
+        self._lifted: set[int] = set()
 
     def enter(self, name: str) -> None:
         """Called first thing on a thread that moves audio."""
@@ -69,8 +89,22 @@ class RealTime:
         if self._asked:
             self._memory = self._lock_memory()
             log.info("real time: %s", self._memory.why or "memory is locked")
-        self._housekeeper = Housekeeper(busy)
+        self.lift()
+        self._housekeeper = Housekeeper(busy, self.lift)
         self._housekeeper.start()
+
+    def lift(self) -> None:
+        """Let the threads that audio may have to wait for come next after the audio. One thread at a time."""
+        if not self._asked or self.status.scheduling != "fifo":
+            return
+        running = {
+            thread.native_id
+            for thread in threading.enumerate()
+            if thread.name in QUICK and thread.native_id is not None
+        }
+        for thread_id in running - self._lifted:
+            self._take(SERVICE_PRIORITY, thread_id)  # one that ended meanwhile is refused, which is well
+        self._lifted = running
 
     def stop(self) -> None:
         """As every process is. Idempotent."""

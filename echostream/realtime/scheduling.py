@@ -21,6 +21,9 @@ AUDIO_PRIORITY: Final = 20
 GUARD_PRIORITY: Final = 30
 """Above the audio: who takes a radio off the air must not wait for those who talk on it."""
 
+SERVICE_PRIORITY: Final = 10
+"""Of the threads that audio may have to wait for, because they hold the interpreter."""
+
 Policy = Literal["fifo", "other"]
 SetScheduler = Callable[[int, int, os.sched_param], None]
 
@@ -34,10 +37,13 @@ class Scheduling:
     why: str = ""
 
 
-def take_priority(priority: int, set_scheduler: SetScheduler = os.sched_setscheduler) -> Scheduling:
-    """Put the calling thread under SCHED_FIFO. Never raises: where it is refused, the answer says why."""
+def take_priority(
+    priority: int, thread_id: int = 0, set_scheduler: SetScheduler = os.sched_setscheduler
+) -> Scheduling:
+    """Put a thread of this process (0: the calling one) under SCHED_FIFO. Never raises: where it is refused,
+    the answer says why."""
     try:
-        set_scheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+        set_scheduler(thread_id, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     except OSError as error:
         return Scheduling("other", 0, refusal(error, priority))
     return Scheduling("fifo", priority)

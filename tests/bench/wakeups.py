@@ -1,8 +1,8 @@
 """How late the gateway's audio threads are woken: under SCHED_FIFO and as ordinary threads, idle and loaded.
 
 Four channels on virtual cards, all talking. The load is twice as many busy processes as there are cores, of
-the same priority as an ordinary gateway, as an upgrade of the system or a backup would be. The figures are the
-gateway's own (its health file): from the end of each wait for a card to the thread's next line of Python, so
+the same priority as an ordinary gateway, as an upgrade of the system or a backup would be. The figures are
+the gateway's own (its health file): from the end of each wait for a card to the next line of Python, so
 with the wait for the interpreter. Beside it a thread that does nothing else, as the doctor measures.
 """
 
