@@ -74,7 +74,6 @@ chmod -R u+rwX,go+rX,go-w "$package"
 chmod 755 "$package/usr/bin/echostream"
 (cd "$package" && find opt usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
 
-mkdir -p "$DIST"
-quietly dpkg-deb --root-owner-group -Zxz -z3 --build "$package" "$file" || die "dpkg-deb failed: see above"
-own_dist
+quietly dpkg-deb --root-owner-group -Zxz -z3 --build "$package" "$WORK/made.deb" || die "dpkg-deb failed: see above"
+put_into_dist "$WORK/made.deb" "$file"
 say "made ${file#"$REPOSITORY"/}: $(du -m "$file" | cut -f1) MB; install it with: apt install ./${file##*/}"

@@ -34,6 +34,8 @@ make_wheels() {
     local builders
     mapfile -t builders < <(grep -E '^(setuptools|swig)==' "$REPOSITORY/requirements.txt" | sed 's/ *#.*//')
     grep -vE '^(setuptools|swig)==' "$REPOSITORY/requirements.txt" >"$work/pins.txt"
+    # What pip has kept of other interpreters' builds is not taken: its libraries may lead elsewhere.
+    export PIP_CACHE_DIR=$wheels/.pip
     quietly "${pip[@]}" install wheel "${builders[@]}" || die "pip could not install what builds: see above"
     say "fetching and building the packages pinned in requirements.txt"
     PATH="$work/builder/bin:$PATH" PYPI=1 quietly "${pip[@]}" wheel --no-deps --no-build-isolation --use-pep517 \
@@ -66,6 +68,8 @@ strip_tree() {
         # Amazon's description of each of its services; ours is S3.
         find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -rf {} +
     )
+    # Libraries are loaded, never run; and scripts of packages are called by nobody.
+    find "$packages" -type f -perm /111 -exec chmod a-x {} +
     if command -v strip >/dev/null; then
         find "$packages" -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded -p {} + 2>/dev/null || true
     fi

@@ -75,7 +75,10 @@ package_version() {
     echo "${ID%%+*}+git$stamp.${ID#*+}"
 }
 
-# What root made in a person's clone is that person's.
-own_dist() {
+# At once and whole; what root made in a person's clone is that person's.
+put_into_dist() {
+    mkdir -p "$REPOSITORY/dist"
+    cp "$1" "$REPOSITORY/dist/.${2##*/}.new"
+    mv "$REPOSITORY/dist/.${2##*/}.new" "$2"
     [[ $(id -u) -ne 0 ]] || chown -R --reference="$REPOSITORY" "$REPOSITORY/dist" "$REPOSITORY/build"
 }
