@@ -44,6 +44,8 @@ exit codes: 0 the version before runs, 1 it does not, 2 there is none
 
 def add_deploy(commands: Actions) -> None:
     """Add them to the command line."""
+    from echostream.deploy.backup_commands import add_backup
+
     upgrade = commands.add_parser(
         "upgrade",
         help="install a new version beside the one that runs, try it, switch, watch it",
@@ -68,6 +70,7 @@ def add_deploy(commands: Actions) -> None:
     )
     listing.add_argument("--json", action="store_true", help="for machines")
     listing.set_defaults(action=_versions)
+    add_backup(commands)
     for one in (upgrade, rollback, listing):
         one.add_argument("--root", type=Path, default=Path("/"), help=argparse.SUPPRESS)
 
