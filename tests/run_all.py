@@ -23,7 +23,7 @@ COMPUTE: Final = frozenset(
         "service",
     }
 )
-WAIT: Final = frozenset({"alerts", "channels", "mqtt", "network", "simulator", "uploads", "hwtests_played"})
+WAIT: Final = frozenset({"alerts", "channels", "doctor", "mqtt", "network", "simulator", "uploads", "hwtests_played"})
 WAIT_TOO: Final = tuple(
     f"tests/gateway/test_{name}.py"
     for name in ("event_log_of_a_gateway", "ordered_over_mqtt", "publishers_end_to_end", "what_is_loaded")

@@ -36,9 +36,9 @@ Each line is one of
 | FAILURE | it does not work | 1 |
 
 With 2 the call is wrong, or the file that `--config` names is not there. All checks run side by side, each
-within its time; one that breaks or gets no answer is a finding itself, and the others still hold. The
-machine is only read. Towards the network the doctor does what the gateway does, and says below what that
-is.
+within its time; one that breaks or gets no answer is a finding itself, and the others still hold. Nothing on
+this machine is changed; for a moment a small file is written where the gateway writes (`--quick` does not).
+Towards the network the doctor does what the gateway does, and says below what that is.
 
 Without `sudo` it cannot read the credentials, and says so; the rest holds. Which configuration is looked at
 stands on the first line: `--config`, else `./config.json`, else `/etc/echostream/config.json`; with
