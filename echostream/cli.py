@@ -268,12 +268,12 @@ def _reload(args: argparse.Namespace) -> int:
     import signal
 
     from echostream.config.commands import check
-    from echostream.instance import InstanceError, runtime_dir, signal_running
+    from echostream.instance import InstanceError, places, signal_running
 
     if args.config is not None and check(args.config, as_json=False, out=sys.stdout) == 2:
         return 2
     try:
-        pid = signal_running(args.instance, signal.SIGHUP, runtime_dir())
+        pid = signal_running(args.instance, signal.SIGHUP, *places(args.instance))
     except InstanceError as error:
         print(f"echostream reload: {error}", file=sys.stderr)
         return 3

@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from echostream.errors import EchoStreamError
 
@@ -15,21 +16,31 @@ class InstanceError(EchoStreamError, RuntimeError):
     """Another gateway runs already, or none does."""
 
 
+SERVICE: Final = Path("/run/echostream")
+"""Of the service; echostream@NAME has a folder of its name in it."""
+
+
 def runtime_dir() -> Path:
     """systemd's RuntimeDirectory, else the user's own; made when it is not there, for this user alone."""
-    configured = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    if configured:
-        path = Path(configured)
-    elif "XDG_RUNTIME_DIR" in os.environ:
-        path = Path(os.environ["XDG_RUNTIME_DIR"]) / "echostream"
-    elif os.geteuid() == 0:
-        path = Path("/run/echostream")
-    else:
-        path = Path("/tmp") / f"echostream-{os.geteuid()}"
+    path = _own_place()
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_uid != os.geteuid():
         raise InstanceError(f"{path}: belongs to another user; set RUNTIME_DIRECTORY to a folder of your own")
     return path
+
+
+def _own_place() -> Path:
+    configured = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if configured:
+        return Path(configured)
+    if "XDG_RUNTIME_DIR" in os.environ:
+        return Path(os.environ["XDG_RUNTIME_DIR"]) / "echostream"
+    return SERVICE if os.geteuid() == 0 else Path("/tmp") / f"echostream-{os.geteuid()}"
+
+
+def places(name: str, service: Path = SERVICE) -> tuple[Path, ...]:
+    """Where a gateway of that name may run: this user's folder, then those of the services."""
+    return _own_place(), service, service / name
 
 
 class Instance:
@@ -61,19 +72,38 @@ class Instance:
         os.close(self._fd)
 
 
-def signal_running(name: str, number: signal.Signals, directory: Path) -> int:
-    """Send a signal to the gateway that runs under `name`; returns its process id."""
-    path = directory / f"{name}.pid"
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise InstanceError(f"no gateway runs here ({path} is not there)") from error
+def signal_running(name: str, number: signal.Signals, *directories: Path) -> int:
+    """Send a signal to the gateway that runs under `name` in the first of these; returns its process id."""
+    why = ""
+    for directory in directories:
+        path = directory / f"{name}.pid"
+        try:
+            pid = _holder(path)
+        except FileNotFoundError:
+            why = why or f"{path} is not there"
+            continue
+        except PermissionError:
+            why = f"{path} is the service's: run this with sudo, or systemctl reload"
+            continue
+        if pid is not None:
+            try:
+                os.kill(pid, number)
+            except PermissionError:
+                raise InstanceError(f"process {pid} is another user's; run this with sudo") from None
+            return pid
+        why = f"{path} is left from one that ended"
+    raise InstanceError(f"no gateway runs here ({why})")
+
+
+def _holder(path: Path) -> int | None:
+    """Who holds the file locked; None: nobody, or one who is not whom the file belongs to. OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         pid = int(os.pread(fd, 32, 0).decode("ascii").strip())
-        os.kill(pid, number)
-        return pid
+        # Root asks in folders of others, and must not send signals to whom they please.
+        return pid if os.stat(f"/proc/{pid}").st_uid == os.fstat(fd).st_uid else None
     finally:
         os.close(fd)
-    raise InstanceError(f"no gateway runs here ({path} is left from one that ended)")
+    return None

@@ -102,13 +102,14 @@ SECRETS: Final = """\
 A secret never stands in the configuration, only the place where it is. Exactly one of the three:
 
 ```json
-"aes_key": { "credential": "echostream-aes-key" }
+"aes_key": { "credential": "aes-key" }
 "aes_key": { "file": "/etc/echostream/aes-key" }
 "aes_key": { "env": "ECHOSTREAM_AES_KEY" }
 ```
 
-- `credential` is for systemd: `LoadCredential=echostream-aes-key:/etc/echostream/aes-key` in the unit
-  gives the gateway, and nobody else, that file below `$CREDENTIALS_DIRECTORY`.
+- `credential` is for the service: each file in `/etc/echostream/credentials` is one of its name, which only
+  root can read; systemd hands it to the gateway, and to nobody else, at the start. So after a change:
+  `sudo systemctl restart echostream`. A unit of your own may name single ones (`LoadCredential=NAME:FILE`).
 - `file` should have mode 0600; one that everybody can read is used and warned about. A relative path
   starts at the directory in which the gateway was started.
 - One line break at the end is taken off. A key is the base64 of 32 bytes: `openssl rand -base64 32`.

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 MAX_SECRET_BYTES: Final = 65_536
 CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
+FOLDER: Final = "/etc/echostream/credentials"
+"""Of the service's secrets: each file there is a credential of its name."""
+_PREFIX: Final = "echostream_"
 
 
 def read_secret(ref: Secret, where: str) -> str:
@@ -110,14 +113,28 @@ def _path(ref: Secret, where: str) -> Path:
             return Path(ref.file or "").expanduser()
         except RuntimeError:
             raise SecretError(f"{where}: {shown(ref.file)} names a home that does not exist") from None
-    directory = os.environ.get(CREDENTIALS_DIRECTORY)
-    if not directory:
+    name, directory = ref.credential, os.environ.get(CREDENTIALS_DIRECTORY)
+    # Root sees what the service is handed over, and so do commands that it types.
+    for path in _places(name, directory):
+        if os.path.exists(path):  # False, too, where the folder is closed to us
+            return path
+    if directory:
         raise SecretError(
-            f"{where}: the credential {ref.credential!r} is not there: ${CREDENTIALS_DIRECTORY} is not set. "
-            f"Under systemd add LoadCredential={ref.credential}:/etc/echostream/{ref.credential}; "
-            "elsewhere set that variable to the folder of the file, or name a file or env instead"
+            f"{where}: the credential {name!r} is not there; write the secret into {FOLDER}/{name} "
+            "(sudo; mode 600), then restart the service: it is handed over at the start"
         )
-    return Path(directory) / ref.credential
+    raise SecretError(
+        f"{where}: the credential {name!r} is not there: ${CREDENTIALS_DIRECTORY} is not set. The service "
+        f"has it from {FOLDER}/{name}; elsewhere set that variable to the folder of the file, or name a file or "
+        "env instead"
+    )
+
+
+def _places(name: str, directory: str | None) -> tuple[Path, ...]:
+    """By itself, or of the folder that the service hands over: systemd puts that one's name first."""
+    if directory:
+        return Path(directory) / name, Path(directory) / f"{_PREFIX}{name}"
+    return (Path(FOLDER) / name,)
 
 
 def _from_file(path: Path, where: str) -> str:

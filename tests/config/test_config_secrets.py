@@ -46,10 +46,37 @@ def test_a_credential_comes_from_systemds_folder(tmp_path: Path, monkeypatch: py
     assert read_secret(Secret(credential="aes"), WHERE) == SECRET
 
 
-def test_a_credential_outside_systemd_says_what_to_add(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    with pytest.raises(SecretError, match=r"control_server\.aes_key: .*LoadCredential=aes:"):
+def test_a_credential_of_the_folder_that_the_service_hands_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd names each file of a folder after the folder; one that has the name itself goes first."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "echostream_aes").write_text(SECRET)
+    assert read_secret(Secret(credential="aes"), WHERE) == SECRET
+    (tmp_path / "aes").write_text("its own")
+    assert read_secret(Secret(credential="aes"), WHERE) == "its own"
+
+
+def test_a_credential_that_is_not_there_says_where_to_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    with pytest.raises(
+        SecretError, match=r"control_server\.aes_key: .*/etc/echostream/credentials/aes .*sudo"
+    ):
         read_secret(Secret(credential="aes"), WHERE)
+
+
+def test_a_credential_outside_systemd_is_that_of_the_service_for_root_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr("echostream.config.secrets.FOLDER", str(tmp_path / "credentials"))
+    with pytest.raises(SecretError, match=r"control_server\.aes_key: .*credentials/aes; elsewhere"):
+        read_secret(Secret(credential="aes"), WHERE)
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "aes").write_text(SECRET)
+    assert read_secret(Secret(credential="aes"), WHERE) == SECRET
 
 
 @pytest.mark.parametrize("name", ["../etc/passwd", "a/b", "", ".", "..", ".hidden", "a b"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from echostream.instance import Instance, InstanceError, runtime_dir, signal_running
+from echostream.instance import Instance, InstanceError, places, runtime_dir, signal_running
 from echostream.signals import Waker
 
 
@@ -45,6 +45,29 @@ def test_running_gateway_gets_the_signal(tmp_path: Path) -> None:
         assert signal_running("a", signal.SIGHUP, tmp_path) == os.getpid()
         assert waker.wait(2.0)
     assert seen == [signal.SIGHUP]
+
+
+def test_a_service_is_found_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who looks after it has a folder of his own, and no gateway in it."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "own"))
+    (tmp_path / "run" / "north").mkdir(parents=True)
+    seen: list[int] = []
+    with Waker((signal.SIGHUP,), seen.append) as waker, Instance("north", tmp_path / "run" / "north"):
+        assert signal_running("north", signal.SIGHUP, *places("north", tmp_path / "run")) == os.getpid()
+        assert waker.wait(2.0)
+    with pytest.raises(InstanceError, match="no gateway runs"):
+        signal_running("north", signal.SIGHUP, *places("north", tmp_path / "run"))
+    assert not (tmp_path / "own").exists(), "who only looks makes nothing"
+
+
+def test_nobody_makes_us_signal_another_users_process(tmp_path: Path) -> None:
+    """The file is that of whoever wrote it: root must not be sent after any process it names."""
+    with Instance("a", tmp_path):
+        (tmp_path / "a.pid").write_text("1\n")
+        if os.geteuid() == 0:
+            os.chown(tmp_path / "a.pid", 65_534, 65_534)
+        with pytest.raises(InstanceError, match="no gateway runs"):
+            signal_running("a", signal.SIGHUP, tmp_path)
 
 
 def test_runtime_directory_of_systemd_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
