@@ -29,9 +29,9 @@ QUICK: Final = frozenset(
     }
 )
 """Threads that run for a moment many times a second. One thread at a time holds the interpreter, and who
-holds it while the kernel gives its core to another program keeps all audio waiting: 40 ms, where all cores are
-busy. What works for seconds at a time (filing, index, uploads, reports) is not among them: it would take the core
-from everything else on the machine."""
+holds it while the kernel gives its core to another program keeps all audio waiting: 40 ms where all cores are
+busy. What works for seconds at a time (filing, index, uploads, reports) is not among them: it would take the
+core from everything else on the machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,106 @@
+"""What is asked of the kernel, and what is said where it refuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from echostream.realtime.scheduling import (
+    AUDIO_PRIORITY,
+    GUARD_PRIORITY,
+    SERVICE_PRIORITY,
+    Scheduling,
+    group_scheduling,
+    refusal,
+    take_priority,
+)
+
+
+def on_a_thread(work: Callable[[], object]) -> object:
+    """Whatever it does to its thread ends with it."""
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(work()), name="asked")
+    thread.start()
+    thread.join(5.0)
+    return found[0]
+
+
+def refuse(number: int) -> Callable[[int, int, os.sched_param], None]:
+    def set_scheduler(thread_id: int, policy: int, parameter: os.sched_param) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return set_scheduler
+
+
+def test_who_drops_a_radio_comes_before_the_audio_and_the_kernel_before_both() -> None:
+    assert 0 < SERVICE_PRIORITY < AUDIO_PRIORITY < GUARD_PRIORITY < 50
+
+
+def test_first_in_first_out_is_asked_for_and_not_inherited() -> None:
+    asked: list[tuple[int, int, int]] = []
+
+    def set_scheduler(thread_id: int, policy: int, parameter: os.sched_param) -> None:
+        asked.append((thread_id, policy, parameter.sched_priority))
+
+    assert take_priority(20, 77, set_scheduler) == Scheduling("fifo", 20)
+    assert asked == [(77, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, 20)]
+
+
+def test_a_refusal_is_an_answer_with_a_remedy_and_no_error() -> None:
+    got = take_priority(20, 0, refuse(errno.EPERM))
+    assert got.policy == "other"
+    assert got.priority == 0
+    assert "SCHED_FIFO" in got.why
+
+
+def test_too_low_a_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("resource.getrlimit", lambda which: (0, 0))
+    why = refusal(PermissionError(errno.EPERM, "no"), 20)
+    assert "RLIMIT_RTPRIO is 0" in why
+    assert "LimitRTPRIO=" in why
+
+
+def test_a_kernel_that_shares_real_time_out_is_told_from_a_missing_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    kernel = tmp_path / "proc/sys/kernel"
+    kernel.mkdir(parents=True)
+    (kernel / "sched_rt_runtime_us").write_text("950000\n")
+    error = PermissionError(errno.EPERM, "no")
+    assert not group_scheduling(tmp_path)
+    assert "container" in refusal(error, 20, tmp_path)
+    group = tmp_path / "sys/fs/cgroup/cpu"
+    group.mkdir(parents=True)
+    (group / "cpu.rt_runtime_us").write_text("0\n")
+    assert group_scheduling(tmp_path)
+    assert "rt_group_sched=0" in refusal(error, 20, tmp_path)
+
+
+def test_what_is_no_question_of_rights_is_said_as_it_is() -> None:
+    assert os.strerror(errno.EINVAL) in take_priority(20, 0, refuse(errno.EINVAL)).why
+
+
+def permitted() -> str:
+    found = on_a_thread(lambda: take_priority(1).why)
+    assert isinstance(found, str)
+    return found
+
+
+def test_a_thread_gets_it_where_the_system_permits_and_what_it_starts_is_ordinary() -> None:
+    if why := permitted():
+        pytest.skip(why)
+
+    def work() -> tuple[int, int, object]:
+        take_priority(AUDIO_PRIORITY)
+        policy = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+        return policy, os.sched_getparam(0).sched_priority, on_a_thread(lambda: os.sched_getscheduler(0))
+
+    assert on_a_thread(work) == (os.SCHED_FIFO, AUDIO_PRIORITY, os.SCHED_OTHER)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
