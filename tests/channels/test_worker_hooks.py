@@ -1,4 +1,4 @@
-"""What real time needs of the threads that move audio: to be asked first, and to tell how late they are woken."""
+"""What real time needs of the threads that move audio: to be asked first, and to tell how late they wake."""
 
 from __future__ import annotations
 
