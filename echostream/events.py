@@ -373,6 +373,13 @@ class ConfigurationChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LastGoodTaken:
+    """This gateway did not start with the configuration that was asked for, but with the last that worked."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReloadRequested:
     """Read the configuration again and apply what changed."""
 
@@ -421,6 +428,7 @@ Event = (
     | CommandAsked
     | CommandDone
     | ConfigurationChanged
+    | LastGoodTaken
     | ReloadRequested
     | ReloadEnded
     | ShutdownRequested

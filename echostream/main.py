@@ -30,7 +30,7 @@ from echostream.console.site_snapshot import SiteWatch
 from echostream.console.site_words import devices_words, recorder_words
 from echostream.console.snapshot import channel_snapshot, summary
 from echostream.errors import ConfigError, EchoStreamError, LibraryMissing
-from echostream.events import ConfigurationChanged, Event, ReloadEnded
+from echostream.events import ConfigurationChanged, Event, LastGoodTaken, ReloadEnded
 from echostream.gateway import Gateway
 from echostream.gateway_health import Asked, HealthWatch, guard_health, realtime_health, wake_ups
 from echostream.gateway_secrets import read_publisher_secrets, read_secrets
@@ -173,6 +173,8 @@ class GatewayProcess:
         try:
             publishers.start()
             gateway.start()
+            if self._keeper.why:
+                gateway.post(LastGoodTaken(self._keeper.why))
             self._health.start()
             realtime.settle(lambda: gateway.busy)
             log.info("EchoStream runs: %d channels", len(gateway.channels))

@@ -20,7 +20,7 @@ COMPUTE: Final = frozenset(
     {
         *("audio", "wire", "tones", "config", "console", "coordinator", "notices", "vitals", "spool"),
         *("archive", "archive_cli", "index", "tones_cli", "event_log", "event_tools", "reports"),
-        *("service", "realtime"),
+        *("deploy", "realtime", "service"),
     }
 )
 WAIT: Final = frozenset({"alerts", "channels", "doctor", "mqtt", "network", "simulator", "uploads", "hwtests_played"})

@@ -14,6 +14,7 @@ from echostream.events import (
     DeviceChange,
     DevicesChanged,
     Event,
+    LastGoodTaken,
     LinkChanged,
     PassthroughChanged,
     RecordingAtRisk,
@@ -125,6 +126,9 @@ class NoticeMaker:
                 return self._command(event)
             case ConfigurationChanged():
                 return self._configuration(event)
+            case LastGoodTaken(why):
+                done: dict[str, Json] = {"act": "last-good", "why": why}
+                return self._told("admin", why, done, subject="configuration")
         return None
 
     def _told(
