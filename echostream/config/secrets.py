@@ -125,8 +125,8 @@ def _path(ref: Secret, where: str) -> Path:
         )
     raise SecretError(
         f"{where}: the credential {name!r} is not there: ${CREDENTIALS_DIRECTORY} is not set. The service "
-        f"has it from {FOLDER}/{name}; elsewhere set that variable to the folder of the file, or name a file or "
-        "env instead"
+        f"has it from {FOLDER}/{name}; elsewhere set that variable to the folder of the file, or name a file "
+        "or env instead"
     )
 
 
