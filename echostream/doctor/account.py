@@ -32,13 +32,12 @@ class Account:
         """Who runs this."""
         return read_account(Path("/"), uid=os.geteuid(), gids=(os.getegid(), *os.getgroups()))
 
-    def may(self, path: Path, want: int) -> bool:
-        """Whether this user may do so with what is there, every folder above it included. False where it is
-        not there."""
-        real = Path(os.path.realpath(path))
-        return all(self._may_one(folder, ENTER) for folder in reversed(real.parents)) and self._may_one(
-            real, want
-        )
+    def may(self, path: Path, want: int, root: Path = Path("/")) -> bool:
+        """Whether this user may do so with what is there, every folder above it (below `root`) included. False
+        where it is not there."""
+        real, top = Path(os.path.realpath(path)), Path(os.path.realpath(root))
+        above = [folder for folder in real.parents if folder.is_relative_to(top)]
+        return all(self._may_one(folder, ENTER) for folder in above) and self._may_one(real, want)
 
     def _may_one(self, path: Path, want: int) -> bool:
         if self.uid == os.geteuid() and self.uid != 0:

@@ -10,7 +10,6 @@ from echostream.config.models import NO_CARD, Channel
 from echostream.doctor.mixer import MixerReader, mixer_findings
 from echostream.doctor.model import Check, Finding, Kind, Level
 from echostream.doctor.world import World
-from echostream.errors import ConfigError
 from echostream.hardware.card_identity import AlsaCard, Kernel, card_behind, may_be_pcm
 
 THERE: Final = Kind("cards.there", Level.OK, "{card}: {name}{port}, {rates}")
@@ -19,12 +18,6 @@ MISSING: Final = Kind(
     Level.FAILURE,
     "{card} is not plugged in; there is: {there}",
     "plug it in (`lsusb` shows what the bus sees); `echostream devices` lists the names to write here",
-)
-INDEX: Final = Kind(
-    "cards.index",
-    Level.FAILURE,
-    "{card} is a number, which changes with every start",
-    "`echostream devices` lists the names and ports that stay",
 )
 NO_CAPTURE: Final = Kind(
     "cards.no_capture",
@@ -110,11 +103,7 @@ def _channels(world: World) -> list[Finding]:
     wanted = _wanted(world)
     findings = []
     for place, channel in wanted:
-        try:
-            card = card_behind(channel.card, cards)
-        except ConfigError:
-            findings.append(INDEX.at(place, card=channel.card))
-            continue
+        card = card_behind(channel.card, cards)
         if card is not None:
             findings += _of_card(place, channel, card, world)
             findings += _twins(place, channel, card, cards)
@@ -203,10 +192,7 @@ def _mixers(world: World, read: MixerReader | None = None) -> list[Finding]:
     findings: list[Finding] = []
     seen: set[str] = set()
     for place, channel in _wanted(world):
-        try:
-            card = card_behind(channel.card, cards)
-        except ConfigError:
-            continue  # told above
+        card = card_behind(channel.card, cards)
         if card is not None and card.alsa_id not in seen:
             seen.add(card.alsa_id)
             findings += mixer_findings(place, card.alsa_id, read)
@@ -217,10 +203,7 @@ def _spare(world: World) -> list[Finding]:
     cards = kernel_of(world).cards()
     used = set()
     for _, channel in _wanted(world):
-        try:
-            card = card_behind(channel.card, cards)
-        except ConfigError:
-            continue
+        card = card_behind(channel.card, cards)
         if card is not None:
             used.add(card.index)
     return [

@@ -150,7 +150,7 @@ def _nodes(nodes: list[Path], what: str, group: str, world: World) -> list[Findi
     account = world.account
     if not account.exists:
         return []
-    refused = [node for node in nodes if node.exists() and not account.may(node, READ | WRITE)]
+    refused = [node for node in nodes if node.exists() and not world.may(node, READ | WRITE)]
     findings = [_refused(node, account, group, world) for node in refused]
     good = len(nodes) - len(refused)
     if good:
@@ -184,7 +184,7 @@ def _folders(world: World) -> list[Finding]:
         there = world.path(path)
         while not there.exists() and there != there.parent:
             there = there.parent  # the gateway makes it, where it may
-        if account.may(there, READ | WRITE | ENTER):
+        if world.may(there, READ | WRITE | ENTER):
             good.append(str(path))
         elif account.exists:
             findings.append(FOLDER.at(setting, user=account.name, path=path))
@@ -197,7 +197,7 @@ def _configuration(world: World) -> list[Finding]:
         return []
     mode = stat.S_IMODE(path.stat().st_mode)
     findings = []
-    if world.account.exists and not world.account.may(path, READ):
+    if world.account.exists and not world.may(path, READ):
         findings.append(CONFIG.at(str(path), user=world.account.name, path=path, mode=f"{mode:04o}"))
     if mode & stat.S_IWOTH:
         findings.append(CONFIG_OPEN.at(str(path), path=path, mode=f"{mode:04o}"))

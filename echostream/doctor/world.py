@@ -89,6 +89,10 @@ class World:
         """What is in force."""
         return self.loaded.config if self.loaded is not None else None
 
+    def may(self, path: Path, want: int) -> bool:
+        """Whether the gateway's user may do so (account.READ, WRITE, ENTER)."""
+        return self.account.may(path, want, self.root)
+
     def path(self, absolute: str | Path) -> Path:
         """A path of the machine, below the root."""
         return self.root / str(absolute).lstrip("/")
