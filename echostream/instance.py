@@ -103,7 +103,8 @@ def _holder(path: Path) -> int | None:
     except BlockingIOError:
         pid = int(os.pread(fd, 32, 0).decode("ascii").strip())
         # Root asks in folders of others, and must not send signals to whom they please.
-        return pid if os.stat(f"/proc/{pid}").st_uid == os.fstat(fd).st_uid else None
+        ours = os.geteuid() != 0 or os.stat(f"/proc/{pid}").st_uid == os.fstat(fd).st_uid
+        return pid if ours else None
     finally:
         os.close(fd)
     return None
