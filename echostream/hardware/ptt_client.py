@@ -36,6 +36,8 @@ PINGS_UNANSWERED: Final = 4
 CLAIM_S: Final = 3.0
 """How long start() waits for the guard to have every line."""
 BACK_OFF_S: Final = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+CALL_AGAIN_S: Final = 1.0
+"""To call a service again costs less than to start a child."""
 HEALTHY_S: Final = 10.0
 """A guard that lived for so long is replaced at once."""
 JOIN_S: Final = 4.0
@@ -230,7 +232,8 @@ class PttLines:
                 self._serve(guard)
                 self._retire(guard)
                 failures = 0 if time.monotonic() - began > HEALTHY_S else failures
-            if self._closing.wait(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]):
+            pause_s = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
+            if self._closing.wait(min(pause_s, CALL_AGAIN_S) if self._socket_path else pause_s):
                 return
             failures += 1
             with self._told:

@@ -41,6 +41,7 @@ from echostream.hardware.ptt_held import HeldLines, complain
 from echostream.hardware.ptt_kernel import DeadMan, run_first, stay_in_memory
 from echostream.hardware.ptt_list import read_list
 from echostream.hardware.ptt_outputs import drop
+from echostream.hardware.ptt_protocol import OtherVersion
 
 EXIT_USAGE: Final = 2
 EXIT_RUBBISH: Final = 3
@@ -190,6 +191,11 @@ class Guard:
             if self._listener is None:
                 raise
             complain(f"process {caller.pid}: {error}: dropping its lines, hanging up")
+            self._farewell(caller)
+            if isinstance(error, OtherVersion) and not any(one.instance for one in self._callers):
+                complain("serves no other gateway and ends, to be started again as the installed release")
+                self._stopping = True
+            return
         self._farewell(caller)
 
     def _drop_all(self) -> None:

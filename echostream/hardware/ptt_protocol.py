@@ -56,6 +56,10 @@ _FROM_GATEWAY: Final = (ADD, REMOVE, KEY, UNKEY, PING, ATTACH, COMPLETE)
 _FROM_GUARD: Final = (HELLO, STATE, PONG, REFUSED)
 
 
+class OtherVersion(WireError):
+    """Said by a gateway or guard of another release."""
+
+
 class Message(NamedTuple):
     """One message; what the fields mean depends on `kind`."""
 
@@ -77,12 +81,14 @@ def pack(message: Message) -> bytes:
 
 
 def unpack(data: bytes) -> Message:
-    """The message in a packet. WireError for anything that `pack` would not have made."""
+    """The message in a packet. WireError for anything that `pack` would not have made: OtherVersion where it
+    is of another release."""
     if len(data) < HEAD.size:
         raise WireError(f"PTT guard message: {len(data)} bytes, expected at least {HEAD.size}")
     magic, version, kind, line, flag, number, value, length = HEAD.unpack_from(data)
     if magic != MAGIC or version != VERSION:
-        raise WireError(f"PTT guard message: {magic!r} version {version}, expected {MAGIC!r} {VERSION}")
+        kind_of = OtherVersion if magic == MAGIC else WireError
+        raise kind_of(f"PTT guard message: {magic!r} version {version}, expected {MAGIC!r} {VERSION}")
     if len(data) != HEAD.size + length or length > MAX_TEXT:
         raise WireError(f"PTT guard message: {len(data)} bytes with a text of {length}")
     if kind not in _FROM_GATEWAY and kind not in _FROM_GUARD:

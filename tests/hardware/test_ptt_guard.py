@@ -89,6 +89,7 @@ def test_key_and_unkey(chip: GpioSimulator, caller: Caller) -> None:
 
 def test_hang_drops_after_the_lease(chip: GpioSimulator, caller: Caller) -> None:
     caller.add()
+    caller.hear(protocol.UNKEYED)
     began = time.monotonic()
     caller.send(protocol.KEY)
     caller.hear(protocol.EXPIRED)
@@ -98,6 +99,7 @@ def test_hang_drops_after_the_lease(chip: GpioSimulator, caller: Caller) -> None
 
 def test_over_without_end_drops_and_latches(chip: GpioSimulator, caller: Caller) -> None:
     caller.add(max_key_ms=300)
+    caller.hear(protocol.UNKEYED)
     began = time.monotonic()
     while time.monotonic() - began < 0.5:
         caller.send(protocol.KEY)

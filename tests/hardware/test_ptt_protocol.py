@@ -79,6 +79,14 @@ def test_refusal_says_what_is_wrong(data: bytes, says: str) -> None:
         unpack(data)
 
 
+def test_other_release_is_told_from_rubbish() -> None:
+    with pytest.raises(protocol.OtherVersion):
+        unpack(b"EG\xff" + pack(Message(protocol.KEY))[3:])
+    with pytest.raises(WireError) as refused:
+        unpack(b"XX\xff" + pack(Message(protocol.KEY))[3:])
+    assert not isinstance(refused.value, protocol.OtherVersion)
+
+
 def test_field_out_of_range_is_our_own_bug() -> None:
     with pytest.raises(ValueError, match="out of range"):
         pack(Message(protocol.KEY, line=64))

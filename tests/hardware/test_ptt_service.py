@@ -202,6 +202,25 @@ def test_rubbish_costs_only_its_own_lines(chip: GpioSimulator, service: GuardSer
     assert service.restarts == 0
 
 
+def test_gateway_of_another_release_gets_a_guard_of_its_own(
+    chip: GpioSimulator, service: GuardService, gateway: Call
+) -> None:
+    """After an upgrade that left the guard running: it ends, for its successor is of the installed release.
+    But not under a gateway that it serves."""
+    served = gateway("served")
+    served.add()
+    served.keyed()
+    for ends in (False, True):
+        if ends:
+            served.close()
+        newer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        newer.connect(service.path)
+        newer.send(b"EG\xff" + protocol.pack(Message(protocol.ATTACH, text="gateway"))[3:])
+        assert wait_until(lambda: service.restarts == 1, 1.5 if ends else 0.6) is ends
+        newer.close()
+    assert wait_until(lambda: chip.consumer(PIN) == "echostream-ptt")
+
+
 def test_who_does_not_say_its_name_is_hung_up_on(service: GuardService, gateway: Call) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
         silent.connect(service.path)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 MODULE = "echostream.hardware.ptt_guard"
-RESTART_S = 0.1
+RESTART_S = 0.25
 """RestartSec of the unit."""
 
 
