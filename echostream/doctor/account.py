@@ -33,8 +33,10 @@ class Account:
         return read_account(Path("/"), uid=os.geteuid(), gids=(os.getegid(), *os.getgroups()))
 
     def may(self, path: Path, want: int, root: Path = Path("/")) -> bool:
-        """Whether this user may do so with what is there, every folder above it (below `root`) included. False
-        where it is not there."""
+        """Whether this user may do so with what is there, every folder above it (below `root`) included.
+
+        False where it is not there.
+        """
         real, top = Path(os.path.realpath(path)), Path(os.path.realpath(root))
         above = [folder for folder in real.parents if folder.is_relative_to(top)]
         return all(self._may_one(folder, ENTER) for folder in above) and self._may_one(real, want)

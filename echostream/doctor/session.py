@@ -23,6 +23,7 @@ from echostream.wire.signalling_v1 import Ignored, parse_server_message
 
 OFFER_S: Final = 8.0
 PING_S: Final = 5.0
+GOODBYE_S: Final = 0.5
 T = TypeVar("T")
 
 
@@ -48,6 +49,9 @@ class Session:
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(ConnectionEnded):
             self._connection.goodbye()
+            until_s = time.monotonic() + GOODBYE_S
+            while time.monotonic() < until_s:  # closed with something unread, what we said last could be lost
+                self._connection.receive(until_s)
         self._connection.interrupt()
         self._connection.release()
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 from echostream.doctor.lookup import addresses
 from echostream.doctor.session import Session
 from echostream.errors import WireError
-from echostream.events import Event, PeersChanged, SessionOffered
+from echostream.events import Event, PeersChanged, ServerRefused, SessionOffered
 from echostream.network.ws_connection import Endpoint
 from echostream.wire import signalling_v1 as messages
 from echostream.wire.packet_v1 import KEEP_ALIVE, AudioDatagram, AudioEncoder, parse_datagram
@@ -91,7 +91,7 @@ class _Member:
         self.knock()
         joined = self.session.wait_for(self._joined, JOIN_S)
         self.knock()  # a server may make the port anew when somebody joins
-        if joined is None:
+        if not joined:
             why = "; ".join(self.session.refusals) or "it does not say that anybody joined"
             raise NotRelayed(why)
 
@@ -123,6 +123,9 @@ class _Member:
             self.session.__exit__()
 
     def _joined(self, event: Event) -> bool | None:
+        """None: that was about something else."""
+        if isinstance(event, ServerRefused):
+            return False
         if isinstance(event, PeersChanged) and event.channel_id in ("", self.channel):
             return any(one.affiliation_id == self._identity.affiliation_id for one in event.members) or None
         return None
