@@ -33,8 +33,8 @@ Maintainer: ${DEBFULLNAME:-EchoStream maintainers} <${DEBEMAIL:-maintainers@echo
 Section: comm
 Priority: optional
 Depends: python$python, libportaudio2, libopus0, libstdc++6, libgcc-s1, libc6 (>= 2.36), systemd (>= 252)
-Recommends: alsa-utils, udev
-Suggests: mosquitto
+Recommends: udev
+Suggests: alsa-utils, mosquitto
 Installed-Size: $(du -sk --exclude=DEBIAN "$package" | cut -f1)
 Description: gateway that puts radios and microphones on encrypted voice channels
  Push-to-talk, squelch or voice opens a channel; Opus and AES-256-GCM carry it;
