@@ -15,13 +15,13 @@ from echostream.audio.format import FULL_SCALE, RATE_HZ, Samples
 from echostream.audio.levels import CLIP_LEVEL
 from echostream.selftest.locate import Place, locate
 from echostream.selftest.response import Response, response
-from echostream.selftest.signal import Float, KnownSignal, chirp
+from echostream.selftest.signal import Float, KnownSignal, Part, chirp, sweep
 from echostream.selftest.tone_part import ToneMeasured, measure_tone, power_dbfs
 
 MAX_DELAY_S: Final = 2.0
-_ECHO_S: Final = 0.2
-_EDGE_S: Final = 0.05
-"""Left out at either end of a part: fades, and what an echo leaves."""
+_ECHO: Final = RATE_HZ // 5
+_EDGE: Final = RATE_HZ // 20
+_NEAR: Final = RATE_HZ // 100
 _HUM_HARMONICS: Final = 6
 _MAINS_HZ: Final = (50.0, 60.0)
 
@@ -66,42 +66,47 @@ class Measured:
 def analyse(signal: KnownSignal, heard: Samples) -> Measured | None:
     """heard: shape (n,), int16, 48 kHz, begun when the playing began. None: the signal is not in it."""
     wave = heard.astype(np.float64) / FULL_SCALE
-    piece = chirp()
-    first = locate(wave, piece, signal.first_chirp.start, signal.first_chirp.start + _samples(MAX_DELAY_S))
-    if first is None or not first.sure:
+    coarse = locate(wave, chirp(), signal.first_chirp.start, signal.first_chirp.start + _samples(MAX_DELAY_S))
+    if coarse is None or not coarse.sure:
         return None
+    tone = measure_tone(_part(wave, signal.tone, coarse.at - signal.first_chirp.start))
+    first, slip = _chirps(wave, signal, coarse, tone.clock_ppm)
     shift = first.at - signal.first_chirp.start
-
-    def part(start: int, end: int) -> Float:
-        return wave[max(0, round(start + shift)) : max(0, round(end + shift))]
-
-    edge = _samples(_EDGE_S)
-    played = signal.samples[signal.tone.start + edge : signal.tone.end - edge].astype(np.float64) / FULL_SCALE
-    tone = measure_tone(part(signal.tone.start + edge, signal.tone.end - edge))
+    played = _part(signal.samples.astype(np.float64) / FULL_SCALE, signal.tone, 0.0)
+    sweep_s = signal.sweep.length / RATE_HZ
+    # Some earlier, too: audio that was lost since the chirp brings the sweep forward.
+    begin, end = (round(at + shift) for at in (signal.sweep.start - 2 * _EDGE, signal.sweep.end + _ECHO))
     return Measured(
         shift=shift,
         sharpness=first.sharpness,
         inverted=first.inverted,
-        slip=_slip(wave, piece, signal, first, tone.clock_ppm),
+        slip=slip,
         tone=tone,
         played_dbfs=power_dbfs(float(np.mean(np.square(played)))),
-        quiet=measure_quiet(part(signal.quiet.start + edge, signal.quiet.end - edge)),
-        response=response(
-            signal.samples[signal.sweep.start : signal.sweep.end].astype(np.float64) / FULL_SCALE,
-            # Some earlier, too: audio that was lost since the chirp brings it forward.
-            part(signal.sweep.start - 2 * edge, signal.sweep.end + _samples(_ECHO_S)),
-        ),
+        quiet=measure_quiet(_part(wave, signal.quiet, shift)),
+        response=response(sweep(sweep_s, tone.clock_ppm), wave[max(0, begin) : max(0, end)]),
         clipped=int(np.count_nonzero((heard >= CLIP_LEVEL) | (heard <= -CLIP_LEVEL))),
     )
 
 
-def _slip(wave: Float, piece: Float, signal: KnownSignal, first: Place, clock_ppm: float) -> float | None:
-    """Samples that came too much between the two chirps (lost ones: negative), the clocks apart."""
+def _part(wave: Float, part: Part, shift: float) -> Float:
+    """What is heard of a part, without its edges: fades, and what an echo leaves."""
+    return wave[max(0, round(part.start + _EDGE + shift)) : max(0, round(part.end - _EDGE + shift))]
+
+
+def _chirps(wave: Float, signal: KnownSignal, coarse: Place, ppm: float) -> tuple[Place, float | None]:
+    """The first chirp exactly, and the samples that came too much until the second one (lost ones: negative).
+
+    Looked for as the other clock makes them: else it is the wave's next crest that fits best.
+    """
+    piece = chirp(ppm)
+    near = round(coarse.at)
+    first = locate(wave, piece, near - _NEAR, near + _NEAR) or coarse
     apart = signal.last_chirp.start - signal.first_chirp.start
     last = locate(wave, piece, round(first.at + apart / 2))
     if last is None or not last.sure:
-        return None
-    return (last.at - first.at) - apart * (1 - clock_ppm * 1e-6)
+        return first, None
+    return first, (last.at - first.at) - apart / (1 + ppm * 1e-6)
 
 
 def measure_quiet(wave: Float) -> Quiet:

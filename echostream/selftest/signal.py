@@ -4,8 +4,8 @@
 
 The exponential sweep and the way its response is taken apart are A. Farina's ("Simultaneous measurement of
 impulse response and distortion with a swept-sine technique", AES 108, 2000). Two equal chirps of the speech
-band, far apart, give the delay and how much faster one clock runs than the other. The tone of 1,000 Hz is the
-one at which levels of telephone circuits are stated (ITU-T G.712, O.132: 1,004 to 1,020 Hz or 1,000 Hz).
+band, far apart, give the delay and how much faster one clock runs than the other. The tone is, as in
+ITU-T O.132, beside 1,000 Hz: one that divides the sampling rate meets few of a converter's steps.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ Float = NDArray[np.float64]
 
 PEAK_DBFS: Final = -12.0
 """Of every part: what comes back up to 12 dB louder is still measured and not only clipped."""
-TONE_HZ: Final = 1000.0
+TONE_HZ: Final = 1013.0
+"""No whole number of periods is in 5, 10 or 20 ms: a block that is lost shows in the phase."""
 SWEEP_FROM_HZ: Final = 40.0
 SWEEP_TO_HZ: Final = 20_000.0
 _CHIRP_HZ: Final = (500.0, 3000.0)
@@ -92,16 +93,16 @@ def known_signal(quick: bool = False, tail_s: float = 0.5) -> KnownSignal:
     return KnownSignal(as_samples(np.concatenate(pieces)), *parts)
 
 
-def chirp() -> Float:
-    """A linear sweep over the speech band, peak 1."""
-    t = np.arange(round(_CHIRP_S * RATE_HZ)) / RATE_HZ
+def chirp(ppm: float = 0.0) -> Float:
+    """A linear sweep over the speech band, peak 1, as a clock hears it beside which ours is fast by `ppm`."""
+    t = _times(_CHIRP_S, ppm)
     low, high = _CHIRP_HZ
     return _faded(np.sin(2 * np.pi * (low * t + (high - low) / (2 * _CHIRP_S) * t**2)))
 
 
-def sweep(duration_s: float) -> Float:
-    """Farina's exponential sweep, SWEEP_FROM_HZ to SWEEP_TO_HZ, peak 1."""
-    t = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
+def sweep(duration_s: float, ppm: float = 0.0) -> Float:
+    """Farina's exponential sweep, SWEEP_FROM_HZ to SWEEP_TO_HZ, peak 1; ppm as for `chirp`."""
+    t = _times(duration_s, ppm)
     rate = np.log(SWEEP_TO_HZ / SWEEP_FROM_HZ)
     phase = 2 * np.pi * SWEEP_FROM_HZ * duration_s / rate * (np.exp(t * rate / duration_s) - 1)
     return _faded(np.sin(phase))
@@ -116,6 +117,10 @@ def tone(hz: float, duration_s: float) -> Float:
 def as_samples(wave: Float, peak_dbfs: float = PEAK_DBFS) -> Samples:
     """A wave of peak 1 at this peak level."""
     return np.rint(wave * (FULL_SCALE * 10 ** (peak_dbfs / 20))).astype(np.int16)
+
+
+def _times(duration_s: float, ppm: float) -> Float:
+    return np.arange(round(duration_s * RATE_HZ)) / RATE_HZ * (1 + ppm * 1e-6)
 
 
 def _faded(wave: Float) -> Float:

@@ -14,7 +14,8 @@ from echostream.selftest.signal import TONE_HZ, Float
 
 _HARMONICS: Final = range(2, 11)
 _BLOCK: Final = RATE_HZ // 100
-"""10 ms: ten whole periods."""
+"""10 ms."""
+_WINDOW: Final = np.hanning(_BLOCK + 2)[1:-1] / np.hanning(_BLOCK + 2).sum()
 _JUMP: Final = 0.13
 """Radians between two blocks: one sample of 48, lost or said twice."""
 _TINY: Final = 1e-30
@@ -54,7 +55,8 @@ def measure_tone(wave: Float) -> ToneMeasured:
     usual = float(np.median(steps))
     broken = (np.abs(steps - usual) > _JUMP) | (np.minimum(size[1:], size[:-1]) < 0.1 * np.median(size))
     jumps = np.flatnonzero(broken)
-    ppm = float(np.mean(steps[~broken])) / (2 * np.pi * TONE_HZ * _BLOCK / RATE_HZ) * 1e6
+    step = float(np.mean(steps[~broken])) if not broken.all() else 0.0
+    ppm = step / (2 * np.pi * TONE_HZ * _BLOCK / RATE_HZ) * 1e6
     return ToneMeasured(
         level_dbfs=power_dbfs(float(np.median(size)) ** 2 / 2),
         thd_percent=100 * _harmonics(wave, TONE_HZ * (1 + ppm * 1e-6)),
@@ -69,7 +71,7 @@ def _blocks(wave: Float) -> Float:
     """Amplitude and phase of the tone in each block: shape (blocks,), complex."""
     t = np.arange(len(wave)) / RATE_HZ
     turned = wave * np.exp(-2j * np.pi * TONE_HZ * t)
-    result: Float = 2 * turned.reshape(-1, _BLOCK).mean(axis=1)
+    result: Float = 2 * turned.reshape(-1, _BLOCK) @ _WINDOW
     return result
 
 
