@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 if TYPE_CHECKING:
     from echostream.deploy.layout import Layout
     from echostream.deploy.services import Services
-    from echostream.deploy.trial_file import Ended, Trial
+    from echostream.deploy.trial_file import Trial
 
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -107,6 +107,7 @@ def _rollback(args: argparse.Namespace) -> int:
 
 def _to_the_end(layout: Layout, services: Services, trial: Trial) -> str:
     """How the trial ended; "" where it goes on without us."""
+    from echostream.deploy.trial_file import in_words
     from echostream.deploy.upgrade import carry_out
 
     with _interrupted() as stop:
@@ -114,7 +115,7 @@ def _to_the_end(layout: Layout, services: Services, trial: Trial) -> str:
     if ended is None:
         _say("the trial goes on by itself: `echostream versions` says how it ends")
         return ""
-    _say(_words(ended))
+    _say(in_words(ended))
     return ended.outcome
 
 
@@ -130,25 +131,13 @@ def _interrupted() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _words(ended: Ended) -> str:
-    match ended.outcome:
-        case "confirmed":
-            return f"{ended.new} runs" + (f" ({ended.why})" if ended.why else "")
-        case "went back":
-            return f"{ended.new} was left, {ended.old} runs again: {ended.why}"
-        case "rolled back":
-            return f"{ended.old} runs again: {ended.why}"
-        case _:
-            return f"the trial of {ended.new} was given up: {ended.why}"
-
-
 # ---- versions
 
 
 def _versions(args: argparse.Namespace) -> int:
     from echostream.deploy import versions
     from echostream.deploy.layout import Layout
-    from echostream.deploy.trial_file import history, read_trial
+    from echostream.deploy.trial_file import history, in_words, read_trial
 
     layout = Layout(args.root)
     found, trial, ended = versions.versions(layout), read_trial(layout), history(layout)
@@ -181,7 +170,7 @@ def _versions(args: argparse.Namespace) -> int:
     if ended:
         _say("\nlast upgrades")
     for past in ended[-5:]:
-        _say(f"  {_local(past.ended_us)}  {_words(past)}")
+        _say(f"  {_local(past.ended_us)}  {in_words(past)}")
     return 0
 
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from echostream.config.load import load_config
 from echostream.deploy import files, versions
 from echostream.deploy.layout import SOURCE, DeployError, Layout
 from echostream.deploy.services import GUARD, PATTERNS, TRIAL, ServiceManager, Services, look
@@ -34,10 +35,13 @@ from echostream.deploy.trial_file import (
     asked_to_go_back,
     before_of,
     end_trial,
+    in_words,
     read_trial,
     worse,
     write_trial,
 )
+from echostream.errors import EchoStreamError
+from echostream.event_log.acts import append_act
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +229,19 @@ class Judge:
             log.info("%s was removed", gone)
         ended = Ended(trial.began_us, time.time_ns() // 1000, trial.new, trial.old, outcome, why)
         end_trial(self._layout, ended)
+        _put_into_event_log(self._layout, ended)
         return ended
+
+
+def _put_into_event_log(layout: Layout, ended: Ended) -> None:
+    """For whoever reads later what happened here. A configuration that does not hold names no log."""
+    try:
+        events = load_config(layout.config).config.events.directory
+    except EchoStreamError as error:
+        log.warning("not in the event log: %s", " ".join(str(error).split())[:200])
+        return
+    data = {"new": ended.new, "old": ended.old, "outcome": ended.outcome, "why": ended.why}
+    append_act(layout.below(events), "upgrade", in_words(ended), subject="version", data=data)
 
 
 def carry_on(layout: Layout, services: Services, stop: threading.Event) -> Ended | None:

@@ -77,6 +77,19 @@ class Ended:
     why: str = ""
 
 
+def in_words(ended: Ended) -> str:
+    """How it ended, in a line."""
+    match ended.outcome:
+        case "confirmed":
+            return f"{ended.new} runs" + (f" ({ended.why})" if ended.why else "")
+        case "went back":
+            return f"{ended.new} was left, {ended.old} runs again: {ended.why}"
+        case "rolled back":
+            return f"{ended.old} runs again: {ended.why}"
+        case _:
+            return f"the trial of {ended.new} was given up: {ended.why}"
+
+
 def before_of(health: Health | None) -> Before:
     """What has to be as good again."""
     if health is None:
