@@ -85,6 +85,7 @@ class HealthWatch(Worker):
         self._ending = False
         self.config_sha256 = ""
         self.ready = False
+        self._told_ready = False
 
     def saw(self, vitals: Vitals) -> None:
         """The levels of the last second."""
@@ -137,20 +138,24 @@ class HealthWatch(Worker):
         channels = {one.config.id: self._channel(one, now) for one in runtimes}
         links = self._links()
         up = any(one.online and one.capture_frames for one in channels.values())
-        first = not self.ready and (up or now - self._began_s >= READY_WITHIN_S)
-        self.ready = self.ready or first
+        self.ready = self.ready or up or now - self._began_s >= READY_WITHIN_S
         healthy = self.ready and verdict.feed and not verdict.stuck
         why = [*verdict.why, *_away(runtimes, channels, links), *self._asked.notes()]
         status = _status_line(self.ready, channels, why)
         self._write(channels, links, healthy, why, status)
-        if first:
-            log.info("ready: %s", status)
-            self._notifier.ready(status)
-        elif status != self._status:
-            self._notifier.status(status)
-        self._status = status
+        self._tell(status)
         for watcher in self._asked.watchers:
             watcher(healthy, now)
+
+    def _tell(self, status: str) -> None:
+        """The manager; again where it was too busy to take it."""
+        nobody = not self._notifier.managed
+        if self.ready and not self._told_ready:
+            log.info("ready: %s", status)
+            self._told_ready = self._notifier.ready(status) or nobody
+            self._status = status
+        elif status != self._status and (self._notifier.status(status) or nobody):
+            self._status = status
 
     def _write(
         self,
