@@ -64,6 +64,7 @@ docs: setup-run ## write docs/configuration.md from the models, draw the picture
 	@mv docs/configuration.md.new docs/configuration.md
 	@$(PY) docs/tones/make_pictures.py
 	@$(PY) docs/recordings/make_picture.py
+	@$(PY) docs/hardware/make_pictures.py
 
 clean: ## remove what make made: .venv, caches
 	@rm -rf .venv .venv-home-assistant .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info .lgd-nfy*

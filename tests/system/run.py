@@ -67,11 +67,9 @@ def _play(site: Site, only: list[str]) -> int:
         except Failed as error:
             failed += 1
             verdict = f"FAILED: {error}"
-            note(site.say("systemctl", "status", "--no-pager", "--lines=0", "echostream*"))
-            note(site.say("journalctl", "--no-pager", "-n", "40", "-o", "cat"))
+            note(site.say("systemctl", "list-units", "--all", "--no-pager", "--no-legend", "echostream*"))
+            note(site.say("journalctl", "--no-pager", "-n", "16", "-o", "cat"))
         sys.stdout.write(f"    {verdict} ({time.monotonic() - began_s:.1f} s)\n")
-        if failed and not at:
-            break
     return failed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -29,8 +29,11 @@ def apt_install_brings_the_service_up(site: Site) -> None:
     said = site.run("apt-get", "install", "-y", "--no-install-recommends", f"/srv/pins/{site.package.name}")
     note(f"apt install: {time.monotonic() - began_s:.1f} s; it said last:")
     note("\n".join(said.splitlines()[-12:]))
+    if "did not start" in said:
+        note(site.say("journalctl", "--no-pager", "-o", "cat", "-u", SERVICE))
     site.until_active()
     note(site.run("systemctl", "status", "--no-pager", "--lines=0", SERVICE))
+    check("did not start" not in said, "it started at once")
     check(bool(site.status()), "a status line in `systemctl status`")
     site.until_active(10, GUARD)
     for timer in TIMERS:
@@ -44,7 +47,9 @@ def every_unit_is_hardened(site: Site) -> None:
     for unit in units:
         name = unit.replace("@.", "@site.")
         said = site.run("systemd-analyze", "security", "--no-pager", name).splitlines()[-1]
-        score = float(said.split(":")[-1].split()[0])
+        found = re.search(r": ([0-9.]+) ", said)
+        check(found is not None, f"a score of {unit}: {said}")
+        score = float(found.group(1)) if found else 10.0
         note(f"{unit}: {score}")
         check(score <= MOST_EXPOSED, f"{unit}: at most {MOST_EXPOSED}")
 
@@ -64,7 +69,7 @@ def a_stopped_gateway_drops_its_lines_and_the_watchdog_restarts_it(site: Site) -
     before = site.main_pid()
     site.key_up()
     since_s = time.monotonic()
-    site.run("kill", "-STOP", str(before))
+    site.kill("STOP", before)
     down_s = site.dropped_s(since_s)
     note(f"line down {down_s * 1000:.0f} ms after SIGSTOP")
     check(down_s <= DROP_S, f"at most {DROP_S} s")
@@ -79,7 +84,7 @@ def a_killed_gateway_drops_its_lines(site: Site) -> None:
     before = site.main_pid()
     site.key_up()
     since_s = time.monotonic()
-    site.run("kill", f"-{int(signal.SIGKILL)}", str(before))
+    site.kill("KILL", before)
     down_s = site.dropped_s(since_s)
     check(down_s <= DROP_S, f"down after {down_s:.2f} s: at most {DROP_S} s")
     held = site.pins.wait_held(KEYED, True, 1.0)
@@ -96,7 +101,7 @@ def a_killed_guard_comes_back_with_its_lines_down(site: Site) -> None:
     gateway = site.main_pid()
     site.key_up()
     since_s = time.monotonic()
-    site.run("kill", "-9", str(before))
+    site.kill("KILL", before)
     down_s = site.dropped_s(since_s)
     note(f"line down {down_s * 1000:.0f} ms after the guard's SIGKILL")
     check(down_s <= DROP_S, f"at most {DROP_S} s")
@@ -109,13 +114,13 @@ def a_killed_guard_comes_back_with_its_lines_down(site: Site) -> None:
 
 def both_killed_at_once_leave_nothing_keyed(site: Site) -> None:
     site.key_up()
-    pids = [str(site.main_pid(unit)) for unit in UNITS]
+    pids = [site.main_pid(unit) for unit in UNITS]
     since_s = time.monotonic()
-    site.run("kill", "-9", *pids)
+    site.kill("KILL", *pids)
     down_s = site.dropped_s(since_s)
     note(f"line down {down_s * 1000:.0f} ms after both were killed")
     check(down_s <= DROP_S, f"at most {DROP_S} s")
-    site.container.until(lambda: all(str(site.main_pid(unit)) not in ("0", *pids) for unit in UNITS), 20)
+    site.container.until(lambda: all(site.main_pid(unit) not in (0, *pids) for unit in UNITS), 20)
     site.until_active()
 
 

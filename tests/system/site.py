@@ -25,7 +25,7 @@ PINS: Final = "/srv/pins"
 HELD_S: Final = 1.5
 
 CONFIG: Final[dict[str, Any]] = {
-    "gateway": {"id": "station-7"},
+    "gateway": {"id": "station-7", "affiliation_id": "station-7"},
     "control_server": {"url": "ws://127.0.0.1:8765"},
     "channels": [
         {"id": "fire", "card": "usb:1-1.1", "ptt": {"pin": BUTTON}, "key": {"pin": KEYED}},
@@ -61,6 +61,10 @@ class Site:
     def main_pid(self, unit: str = SERVICE) -> int:
         """Of a unit, as seen in the container; 0: none."""
         return int(self.container.property(unit, "MainPID") or 0)
+
+    def kill(self, name: str, *pids: int) -> None:
+        """Send a signal; a minimal Debian has no program for it."""
+        self.run("sh", "-c", f"kill -{name} {' '.join(map(str, pids))}")
 
     def status(self) -> str:
         """The status line of the gateway."""
