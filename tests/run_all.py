@@ -20,10 +20,15 @@ COMPUTE: Final = frozenset(
     {
         *("audio", "wire", "tones", "config", "console", "coordinator", "notices", "vitals", "spool"),
         *("archive", "archive_cli", "index", "tones_cli", "event_log", "event_tools", "reports"),
-        *("deploy", "realtime", "service"),
+        *("deploy", "realtime"),
     }
 )
-WAIT: Final = frozenset({"alerts", "channels", "doctor", "mqtt", "network", "simulator", "uploads", "hwtests_played"})
+WAIT: Final = frozenset(
+    {
+        *("alerts", "channels", "doctor", "mqtt", "network", "service", "simulator", "uploads"),
+        *("hwtests_played",),
+    }
+)
 WAIT_TOO: Final = tuple(
     f"tests/gateway/test_{name}.py"
     for name in ("event_log_of_a_gateway", "ordered_over_mqtt", "publishers_end_to_end", "what_is_loaded")
