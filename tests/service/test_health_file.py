@@ -119,7 +119,8 @@ def test_only_one_of_this_boot_that_was_just_written_by_a_living_process_is_curr
     health = made()
     assert health.current
     assert not dataclasses.replace(health, at_boot_s=since_boot_s() - 6).current
-    assert not dataclasses.replace(health, boot_id="another").current
+    assert not dataclasses.replace(health, at_boot_s=since_boot_s() + 60).current, "before this boot"
+    assert dataclasses.replace(health, boot_id="as a container's service sees it").current
     assert not dataclasses.replace(health, pid=2**22 + 1).current
 
 
