@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -81,10 +80,8 @@ class RealTime:
             )
 
     def settle(self, busy: Callable[[], bool]) -> None:
-        """Everything is built: what start-up made lives to the end, so no collection need walk it in the
-        middle of a frame. From now on garbage is collected when nobody talks (`busy`)."""
-        gc.collect()
-        gc.freeze()
+        """Everything is built: what start-up made lives to the end. From now on garbage is collected when
+        nobody talks (`busy`)."""
         give_back()
         if self._asked:
             self._memory = self._lock_memory()
@@ -111,7 +108,6 @@ class RealTime:
         housekeeper, self._housekeeper = self._housekeeper, None
         if housekeeper is not None:
             housekeeper.stop()
-            gc.unfreeze()
 
     @property
     def status(self) -> RealtimeStatus:

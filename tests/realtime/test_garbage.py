@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 
 from echostream.realtime.garbage import (
     ENOUGH,
+    LOADED,
     QUIET_EVERY_S,
     TOO_MANY,
     CollectionPlan,
@@ -89,6 +92,25 @@ def test_memory_stays_flat_while_cycles_are_made_for_ever() -> None:
         tracemalloc.stop()
     assert housekeeper.collections >= 50
     assert peak < 20e6
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_library_that_is_loaded_later_is_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hundred thousand objects are neither young nor garbage."""
+    seen = threading.Semaphore(0)
+    housekeeper = Housekeeper(lambda: False, seen.release, period_s=0.01)
+    gc.collect()
+    housekeeper.start()
+    try:
+        library = [[number] for number in range(20_000)]
+        before = gc.get_freeze_count()
+        for number in range(LOADED):
+            monkeypatch.setitem(sys.modules, f"a_library.part_{number}", ModuleType("part"))
+        assert all(seen.acquire(timeout=2.0) for _ in range(4))
+        assert gc.get_freeze_count() > before + len(library) - 1000
+    finally:
+        housekeeper.stop()
+    assert gc.get_freeze_count() == 0
 
 
 def test_what_comes_besides_is_done_each_time() -> None:
