@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from echostream.errors import WireError
 from echostream.hardware import ptt_protocol as protocol
@@ -27,6 +27,8 @@ CHILD: Final = "child"
 """The name of the one gateway that a guard has which is its child."""
 
 _SO_PEERPIDFD: Final = 77
+_SO_PEERGROUPS: Final = 59
+_MAX_GROUPS: Final = 256
 _CREDENTIALS: Final = struct.Struct("=iII")
 
 
@@ -177,12 +179,23 @@ def watch_process(pid: int) -> int | None:
         return None
 
 
-def peer_of(link: socket.socket) -> tuple[int, int, int | None]:
-    """Who is at the other end: process id, user id, and a descriptor of the process. OSError."""
+class Peer(NamedTuple):
+    """Who is at the other end of a socket. groups: all that the process was in. process: its descriptor."""
+
+    pid: int
+    user: int
+    groups: frozenset[int]
+    process: int | None
+
+
+def peer_of(link: socket.socket) -> Peer:
+    """As the kernel noted it when the peer connected. OSError."""
     data = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, user, _group = _CREDENTIALS.unpack(data)
+    pid, user, group = _CREDENTIALS.unpack(data)
+    more = link.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MAX_GROUPS)
+    groups = frozenset({group, *struct.unpack(f"={len(more) // 4}I", more)})
     try:
         process: int | None = link.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     except OSError:  # a kernel before 6.5
         process = watch_process(pid) if pid > 0 else None
-    return pid, user, process
+    return Peer(pid, user, groups, process)

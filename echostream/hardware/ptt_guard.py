@@ -46,6 +46,7 @@ from echostream.hardware.ptt_protocol import OtherVersion
 EXIT_USAGE: Final = 2
 EXIT_RUBBISH: Final = 3
 MAX_CALLERS: Final = 16
+NOBODY: Final = ptt_unit.Admitted(frozenset(), None)
 USAGE: Final = """\
 usage: ptt_guard [--lines-file FILE]    as a child, by a gateway
        ptt_guard --listen [PATH] [--user NAME] [--lines-file FILE]    as a service, at PATH or the unit's
@@ -56,17 +57,17 @@ usage: ptt_guard [--lines-file FILE]    as a child, by a gateway
 class Guard:
     """Serves gateways. listener: where they connect; None for a child, which is given its one by `serve`.
 
-    users: the user ids that may connect.
+    admitted: who may connect.
     """
 
     def __init__(
         self,
         listener: socket.socket | None = None,
         lines_file: str | None = None,
-        users: frozenset[int] = frozenset(),
+        admitted: ptt_unit.Admitted = NOBODY,
     ) -> None:
         self._listener = listener
-        self._users = users
+        self._admitted = admitted
         self._poll = select.poll()
         self._callers: list[Caller] = []
         self._stopping = False
@@ -138,18 +139,19 @@ class Guard:
         except OSError:  # gone again, or no descriptors: the next turn tries again
             return
         try:
-            pid, user, process = peer_of(link)
+            peer = peer_of(link)
         except OSError:
             link.close()
             return
-        if user in self._users and len(self._callers) < MAX_CALLERS:
-            self._welcome(Caller(link, pid, process, self._lines, self._attached))
+        may = peer.user in self._admitted.users or self._admitted.group in peer.groups
+        if may and len(self._callers) < MAX_CALLERS:
+            self._welcome(Caller(link, peer.pid, peer.process, self._lines, self._attached))
             return
-        why = "may not key" if user not in self._users else f"is one too many ({MAX_CALLERS} are served)"
-        complain(f"process {pid} of user {user} {why}: refused")
+        why = f"is one too many ({MAX_CALLERS} are served)" if may else "may not key"
+        complain(f"process {peer.pid} of user {peer.user} {why}: refused")
         link.close()
-        if process is not None:
-            os.close(process)
+        if peer.process is not None:
+            os.close(peer.process)
 
     def _attached(self, caller: Caller, instance: str) -> int | None:
         """The process that has this name already, if it is another one. The same one knows what it does: it
@@ -260,12 +262,12 @@ def as_service(path: str | None, user: str | None, lines_file: str | None) -> in
     """Serve whoever connects. Returns the exit status."""
     try:
         listener = ptt_unit.inherited_socket() if path is None else ptt_unit.own_socket(path)
-        users = ptt_unit.users(user)
+        admitted = ptt_unit.admitted(user)
     except (OSError, LookupError) as error:
         complain(str(error))
         return EXIT_USAGE
     with listener:
-        return Guard(listener, lines_file, users).listen()
+        return Guard(listener, lines_file, admitted).listen()
 
 
 def main(arguments: list[str]) -> int:

@@ -10,7 +10,7 @@ import os
 import pwd
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 FIRST_DESCRIPTOR: Final = 3
 BACKLOG: Final = 16
@@ -88,9 +88,16 @@ def own_socket(path: str) -> socket.socket:
     return sock
 
 
-def users(name: str | None) -> frozenset[int]:
-    """The user ids that may connect: our own, root, the named one. KeyError when there is no such user."""
-    ids = {0, os.geteuid()}
-    if name is not None:
-        ids.add(pwd.getpwnam(name).pw_uid)
-    return frozenset(ids)
+class Admitted(NamedTuple):
+    """Who may connect: these users, and members of this group."""
+
+    users: frozenset[int]
+    group: int | None
+
+
+def admitted(name: str | None) -> Admitted:
+    """Ourselves, root, the named user and the members of its group. KeyError when there is no such user."""
+    if name is None:
+        return Admitted(frozenset({0, os.geteuid()}), None)
+    named = pwd.getpwnam(name)
+    return Admitted(frozenset({0, os.geteuid(), named.pw_uid}), named.pw_gid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -237,22 +238,21 @@ def test_who_does_not_say_its_name_is_hung_up_on(service: GuardService, gateway:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
-def test_stranger_is_refused(chip: GpioSimulator, library: Path) -> None:
-    """Were the socket's mode ever wrong."""
+def test_who_is_in_the_group_may_key_and_a_stranger_may_not(chip: GpioSimulator, library: Path) -> None:
+    """Even were the socket's mode ever wrong."""
+    group = pwd.getpwnam("daemon").pw_gid
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
-        service = GuardService(Path(directory), chip.environment(library))
+        service = GuardService(Path(directory), chip.environment(library), user="daemon")
         try:
             os.chmod(service.path, 0o777)
-            code = "os.setuid(65534)\nimport socket\n"
-            code += "link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
-            code += "link.connect(PATH)\nprint(link.recv(500) == b'')\n"
-            said, _ = stands_for(service, code).communicate(timeout=10)
-            assert said == "True\n"
-            ours = call(service.path)
-            ours.add()
-            ours.hear(protocol.UNKEYED)
-            ours.close()
+            for groups, hears in (([group], protocol.HELLO), ([], None)):
+                code = f"os.setgroups({groups})\nos.setgid(65534)\nos.setuid(65534)\nimport socket\n"
+                code += "link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\nlink.connect(PATH)\n"
+                code += "data = link.recv(500)\nprint(protocol.unpack(data).kind if data else None)\n"
+                said, _ = stands_for(service, code).communicate(timeout=10)
+                assert said == f"{hears}\n"
+            assert call(service.path).close() is None
         finally:
             service.close()
 

@@ -19,16 +19,18 @@ RESTART_S = 0.25
 
 
 class GuardService:
-    """A guard that is a service. environment: what the guard runs in, beside our own.
+    """A guard that is a service. environment: what the guard runs in, beside our own. user: who may key, with
+    its group.
 
     post_ms: how long each ExecStopPost took.
     """
 
-    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+    def __init__(self, directory: Path, environment: dict[str, str], user: str | None = None) -> None:
         self.path = str(directory / "guard.sock")
         self.lines_file = directory / "ptt-lines-of-unit"
         self.restarts = 0
         self.post_ms: list[float] = []
+        self._options = ["--lines-file", str(self.lines_file), *(["--user", user] if user else [])]
         self._environment = os.environ | environment | {"PYTHONPATH": str(REPOSITORY)}
         for name in ("NOTIFY_SOCKET", "ECHOSTREAM_PTT_GUARD"):
             self._environment.pop(name, None)
@@ -59,7 +61,7 @@ class GuardService:
         return status
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-S", "-m", MODULE, "--listen", "--lines-file", str(self.lines_file)]
+        command = [sys.executable, "-S", "-m", MODULE, "--listen", *self._options]
         listening = self._socket.fileno()
 
         def take_socket() -> None:
