@@ -41,8 +41,14 @@ def write_report(results: Sequence[Result], world: World, out: TextIO, titles: d
     for group, of_group in groupby(results, lambda result: result.check.group):
         page.line("")
         page.line(titles[group], "1")
-        for finding in all_findings(list(of_group)):
-            page.finding(finding)
+        found = all_findings(list(of_group))
+        for finding, following in zip(found, [*found[1:], None], strict=True):
+            # Four cards that are away are four lines, and what helps stands below them once.
+            alike = following is not None and (following.code, following.remedy) == (
+                finding.code,
+                finding.remedy,
+            )
+            page.finding(finding, finding.remedy if not alike else "")
     page.line("")
     page.line(summary(all_findings(results)))
 
@@ -106,15 +112,15 @@ class _Page:
         plain = text.encode(self._encoding, "replace").decode(self._encoding)
         self._out.write(f"{self._in(colour, plain)}\n")
 
-    def finding(self, finding: Finding) -> None:
+    def finding(self, finding: Finding, remedy: str) -> None:
         sign = _SIGNS[finding.level]
         place = f"{finding.place}: " if finding.place else ""
         first, *more = self._wrapped(f"{place}{finding.found}", " " * (_HEAD + 2))
         self._out.write(f"  {self._in(_COLOURS[finding.level], sign.ljust(_HEAD))}{first.lstrip()}\n")
         for line in more:
             self.line(line)
-        if finding.remedy:
-            for line in self._wrapped(f"-> {finding.remedy}", " " * (_HEAD + 2), " " * (_HEAD + 5)):
+        if remedy:
+            for line in self._wrapped(f"-> {remedy}", " " * (_HEAD + 2), " " * (_HEAD + 5)):
                 self.line(line)
 
     def _wrapped(self, text: str, first: str, later: str | None = None) -> list[str]:

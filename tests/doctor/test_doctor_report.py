@@ -53,6 +53,15 @@ def test_a_remedy_stands_below_what_it_helps_against(machine: Machine) -> None:
     assert lines[-1] == "1 warning, 1 ok"
 
 
+def test_what_helps_several_stands_below_the_last_of_them(machine: Machine) -> None:
+    out = io.StringIO()
+    write_report(results(FAILURE, FAILURE, WARNING, FAILURE), machine.world(), out, TITLES)
+    page = out.getvalue()
+    assert page.count("no card") == 3
+    assert page.count("-> plug it in") == 2
+    assert page.count("-> make room") == 1
+
+
 def test_colours_are_for_terminals_that_want_them(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
