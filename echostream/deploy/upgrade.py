@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import pwd
@@ -28,6 +29,8 @@ SPARE_BYTES: Final = 100_000_000
 CHECK_S: Final = 60.0
 SELFTEST_S: Final = 120.0
 USER: Final = "echostream"
+_FAILED: Final = 1
+"""Exit code of `selftest` for something that was measured and is wrong."""
 _FINDINGS: Final = 1
 """Exit code of `config check` for a configuration that is in force, with findings."""
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}
@@ -126,6 +129,9 @@ def try_out(layout: Layout, version_id: str, options: Options, say: Say) -> None
         return
     say(f"{version_id} tests itself")
     done = _run(new, options.selftest, SELFTEST_S)
+    if done.returncode == _FAILED:  # it measures time, on a machine that has other things to do
+        say("once more, since the self-test failed")
+        done = _run(new, options.selftest, SELFTEST_S)
     if done.returncode != 0:
         raise DeployError(
             f"the self-test of {version_id} failed (exit code {done.returncode}); what runs stays in force\n"
@@ -213,7 +219,8 @@ def carry_out(
 ) -> Ended | None:
     """Let the trial be judged and say how it goes; None where `stop` comes first (it goes on by itself)."""
     if services.booted:
-        services.start([TRIAL_PATH])  # it may have given up on something long ago
+        with contextlib.suppress(DeployError):  # where it is not there this process judges
+            services.start([TRIAL_PATH])
     if start_judge(layout, services, stop):
         say(f"{TRIAL} watches {trial.new}; interrupting this command does not end the trial")
         return follow(layout, trial, say, stop)
