@@ -47,7 +47,7 @@ class CardWorker(Worker):
         self._closer: threading.Thread | None = None
         self._present: bool | None = None
         self.frames = 0
-        self.overruns = 0
+        self._slips_before = 0
         self.refusals = 0
         """Times that the card was looked for and could not be opened: who does that does not hang."""
         self.last_frame_at_s = time.monotonic()
@@ -57,6 +57,12 @@ class CardWorker(Worker):
     @property
     def present(self) -> bool:
         return bool(self._present)
+
+    @property
+    def slips(self) -> int:
+        """Times since the start that the card had to lose audio, or had none to play: nobody came in time."""
+        with self._device_lock:
+            return self._slips_before + _slips(self._device)
 
     def free_if_stalled(self, now: float) -> bool:
         """Close a device that has not moved a frame for STALL_S; its thread then opens it again."""
@@ -118,6 +124,7 @@ class CardWorker(Worker):
                 raise
             finally:
                 with self._device_lock:
+                    self._slips_before += _slips(device)
                     self._device = None
                 device.close()
                 self._lost()
@@ -147,6 +154,11 @@ class CardWorker(Worker):
 
     def _lost(self) -> None:
         raise NotImplementedError
+
+
+def _slips(device: AudioSource | AudioSink | None) -> int:
+    """Of a card that counts them; a simulated one, or none at all, never slips."""
+    return int(getattr(device, "overruns", 0)) + int(getattr(device, "underruns", 0))
 
 
 class CaptureWorker(CardWorker):

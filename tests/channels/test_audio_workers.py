@@ -22,6 +22,7 @@ class Card:
         self.index = -1
         self.fault: BaseException | None = None
         self.hang = False
+        self.overruns = 0
         self.closed = threading.Event()
         self.played: list[Samples] = []
 
@@ -146,7 +147,26 @@ def test_missing_card_is_said_once_and_not_at_every_try() -> None:
     worker.start()
     assert log.wait_for(lambda: bool(log.presence()))
     assert not log.wait_for(lambda: len(log.presence()) > 1, 1.2)
+    assert worker.refusals >= 2, "it is looked for all the time, which is a sign of life"
     assert stopped(worker)
+
+
+def test_what_a_card_lost_is_counted_over_its_returns() -> None:
+    slot, log = Slot(), Log()
+    worker = CaptureWorker("fire", "capture-fire", make_stream(), slot.open, log.post)
+    worker.start()
+    assert log.wait_for(lambda: log.presence() == [True])
+    first = slot.card
+    assert first is not None
+    first.overruns = 3
+    assert worker.slips == 3
+    slot.card = Card()
+    slot.card.overruns = 2
+    first.fault = DeviceLost("unplugged")
+    assert log.wait_for(lambda: log.presence() == [True, False, True], 2.0)
+    assert worker.slips == 5
+    assert stopped(worker)
+    assert worker.slips == 5
 
 
 def test_worker_that_dies_of_a_bug_is_restarted_and_counted() -> None:

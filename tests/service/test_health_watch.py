@@ -27,7 +27,7 @@ class Channel:
         self.config = SimpleNamespace(id=name, card=card)
         self.state = SimpleNamespace(online=True, phase="idle")
         self.capture, self.playback = (
-            SimpleNamespace(frames=0, refusals=0, overruns=0, present=True, last_frame_at_s=0.0)
+            SimpleNamespace(frames=0, refusals=0, slips=0, present=True, last_frame_at_s=0.0)
             for _ in range(2)
         )
 
