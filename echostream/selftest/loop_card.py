@@ -33,10 +33,12 @@ class _Wire(Voice):
         """Nothing but silence lies in the rings."""
         with self._changed:
             self._under_way: Samples = silence(self._delay)
-            self._used = False
+            self._used = self._read = False
 
     def put(self, samples: Samples) -> None:
         with self._changed:
+            if self._read:  # a ring that is full keeps its writer waiting
+                self._read = self._changed.wait_for(lambda: len(self._under_way) <= self._delay, _WAIT_S)
             self._used = True
             self._under_way = np.concatenate((self._under_way, samples))[-_MOST_S * RATE_HZ :]
             self._changed.notify_all()
@@ -45,8 +47,10 @@ class _Wire(Voice):
         with self._changed:
             if not self._used:
                 return silence(count)  # what lies in the rings begins to move with the first frame
+            self._read = True
             self._used = self._changed.wait_for(lambda: len(self._under_way) >= count, _WAIT_S)
             part, self._under_way = self._under_way[:count], self._under_way[count:]
+            self._changed.notify_all()
         return part if len(part) == count else np.concatenate((part, silence(count - len(part))))
 
 

@@ -35,7 +35,7 @@ def test_the_round_trip_of_a_loop_is_its_delay(delay_ms: int) -> None:
     taken = take(LoopCards(RATE_HZ * delay_ms // 1000), CARD, known.samples)
     found = analyse(known, taken.heard)
     assert found is not None
-    assert round_trip_ms(taken, found) == pytest.approx(delay_ms, abs=15.0)
+    assert round_trip_ms(taken, found) == pytest.approx(delay_ms, abs=30.0)  # a frame each way
     assert found.slip == pytest.approx(0.0, abs=0.1)
     assert ours() == []
 
