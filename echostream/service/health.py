@@ -108,7 +108,7 @@ class Health:
     wakeups: WakeUps = WakeUps()
 
     def age_s(self) -> float:
-        """Since it was written; infinite for one of an earlier boot, where it does not lie below /run. boot_id
+        """Since it was written; infinite for one of an earlier boot, if it does not lie below /run. boot_id
         is not asked: in a container a service may see another one than the shell beside it."""
         age_s = since_boot_s() - self.at_boot_s
         return age_s if age_s >= -_SLACK_S else float("inf")
