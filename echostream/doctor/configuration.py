@@ -15,12 +15,18 @@ from echostream.doctor.model import Check, Finding, Kind, Level
 from echostream.doctor.world import World
 from echostream.errors import SecretError
 
-IN_FORCE: Final = Kind("configuration.in_force", Level.OK, "in force, {channels} channels: {names}")
+IN_FORCE: Final = Kind("configuration.in_force", Level.OK, "in force, channels: {names}")
 NONE: Final = Kind(
     "configuration.none",
     Level.WARNING,
     "there is no configuration: neither ./config.json nor /etc/echostream/config.json",
     "name it with --config; `sudo make install` or the package puts one there",
+)
+HIDDEN: Final = Kind(
+    "configuration.hidden",
+    Level.WARNING,
+    "you may not read it, so nothing that it asks for was looked at",
+    "sudo echostream doctor",
 )
 REFUSED: Final = Kind("configuration.refused", Level.FAILURE, "{value}; expected {expected}", "{hint}")
 DROPPED: Final = Kind(
@@ -33,7 +39,7 @@ NO_CHANNEL: Final = Kind(
     "every channel is switched off",
     'set "enabled": true where a channel should run',
 )
-SECRETS: Final = Kind("configuration.secrets", Level.OK, "{count} secrets can be read")
+SECRETS: Final = Kind("configuration.secrets", Level.OK, "all secrets that are needed can be read ({count})")
 SECRET: Final = Kind(
     "configuration.secret",
     Level.FAILURE,
@@ -65,6 +71,8 @@ def checks(world: World) -> list[Check]:
 
 
 def _findings(world: World) -> list[Finding]:
+    if world.config_path is not None and not os.access(world.config_path, os.R_OK):
+        return [HIDDEN.at(str(world.config_path))]
     if isinstance(world.refused, InvalidConfig):
         return [_told(finding) for finding in world.refused.findings]
     if world.loaded is None:
@@ -72,7 +80,7 @@ def _findings(world: World) -> list[Finding]:
     config = world.loaded.config
     on = [channel.id for channel in config.channels if channel.enabled]
     found = [*world.loaded.dropped, *world.loaded.warnings, *secret_findings(config)]
-    first = IN_FORCE.at(channels=len(on), names=", ".join(on)) if on else NO_CHANNEL.at("channels")
+    first = IN_FORCE.at(names=", ".join(on)) if on else NO_CHANNEL.at("channels")
     return [first, *(_told(finding) for finding in found)]
 
 
@@ -101,7 +109,7 @@ def _secrets(world: World) -> list[Finding]:
             why = str(error).removeprefix(f"{where}: ")
             findings.append(SECRET.at(where, why=why))
     good = len(wanted) - len(findings)
-    return [*([SECRETS.at(count=good)] if good else []), *findings]
+    return [*([SECRETS.at(count=good)] if good and not findings else []), *findings]
 
 
 def _needed(config: Config, where: str) -> bool:

@@ -71,7 +71,7 @@ CREDENTIALS_OPEN: Final = Kind(
     "others than root may read credentials (mode {mode})",
     "sudo chmod {wanted} {path}",
 )
-CREDENTIALS: Final = Kind("permissions.credentials", Level.OK, "only root may read the {count} credentials")
+CREDENTIALS: Final = Kind("permissions.credentials", Level.OK, "only root may read the credentials ({count})")
 RULE_NAME: Final = "60-echostream.rules"
 RULE_FOLDERS: Final = ("/etc/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d")
 CREDENTIALS_FOLDER: Final = "/etc/echostream/credentials"

@@ -6,7 +6,7 @@ import json
 import os
 import textwrap
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Final, TextIO
 
 from echostream import __version__
@@ -39,10 +39,11 @@ def write_report(results: Sequence[Result], world: World, out: TextIO, titles: d
     where = f"configuration {world.config_path}" if world.config_path else "no configuration"
     page.line(f"EchoStream {__version__}, {where}, as seen for user {world.account.name}")
     for group, of_group in groupby(results, lambda result: result.check.group):
-        page.line("")
-        page.line(titles[group], "1")
         found = all_findings(list(of_group))
-        for finding, following in zip(found, [*found[1:], None], strict=True):
+        if found:
+            page.line("")
+            page.line(titles[group], "1")
+        for finding, following in zip_longest(found, found[1:]):
             # Four cards that are away are four lines, and what helps stands below them once.
             alike = following is not None and (following.code, following.remedy) == (
                 finding.code,

@@ -16,43 +16,41 @@ NO_SYSTEMD: Final = Kind(
 NOT_INSTALLED: Final = Kind(
     "service.not_installed",
     Level.NOTE,
-    "{unit} is not installed",
+    "is not installed",
     "sudo make install, or sudo apt install ./echostream_*.deb",
 )
-RUNS: Final = Kind("service.runs", Level.OK, "{unit} runs: {status}")
+RUNS: Final = Kind("service.runs", Level.OK, "runs: {status}")
 STOPPED: Final = Kind(
     "service.stopped",
     Level.FAILURE,
-    "{unit} does not run ({state}{result})",
+    "does not run ({state}{result})",
     "sudo systemctl start {unit}; `journalctl -u {unit} -n 50` says why it ended",
 )
 NOT_ENABLED: Final = Kind(
     "service.not_enabled",
     Level.WARNING,
-    "{unit} does not start with the machine ({state})",
+    "does not start with the machine ({state})",
     "sudo systemctl enable {unit}",
 )
 RESTARTED: Final = Kind(
     "service.restarted",
     Level.WARNING,
-    "{unit} was started again {count} times by itself since it was started by hand or at boot",
+    "was started again by itself, {count} times since the machine or somebody started it",
     "`journalctl -u {unit} -g 'watchdog|exited|Failed'` says why",
 )
 NO_WATCHDOG: Final = Kind(
     "service.no_watchdog",
     Level.WARNING,
-    "{unit} runs without a watchdog: one that hangs stays so",
+    "runs without a watchdog: one that hangs stays so",
     "look for a drop-in that takes WatchdogSec away: systemctl cat {unit}",
 )
 FAILED: Final = Kind(
     "service.failed",
     Level.WARNING,
-    "{unit} ended with an error the last time ({result})",
+    "ended with an error the last time ({result})",
     "`journalctl -u {unit} -n 50` says why; then: sudo systemctl reset-failed {unit}",
 )
-TIMER_OFF: Final = Kind(
-    "service.timer_off", Level.WARNING, "{unit} is off", "sudo systemctl enable --now {unit}"
-)
+TIMER_OFF: Final = Kind("service.timer_off", Level.WARNING, "is off", "sudo systemctl enable --now {unit}")
 HEALTHY: Final = Kind("service.healthy", Level.OK, "the gateway {version} says: {status}")
 UNHEALTHY: Final = Kind(
     "service.unhealthy",
@@ -159,7 +157,7 @@ def _units(world: World) -> list[Finding]:
     if told is None:
         return [NO_SYSTEMD.at()]
     if told.get("LoadState") == "not-found":
-        return [NOT_INSTALLED.at(unit=unit)]
+        return [NOT_INSTALLED.at(unit)]
     return [*_main_unit(unit, told), *_beside(world)]
 
 
@@ -167,7 +165,7 @@ def _main_unit(unit: str, told: dict[str, str]) -> list[Finding]:
     findings = []
     result = told.get("Result", "success")
     if told.get("ActiveState") in ("active", "reloading"):
-        findings.append(RUNS.at(unit, unit=unit, status=told.get("StatusText") or told.get("SubState")))
+        findings.append(RUNS.at(unit, status=told.get("StatusText") or told.get("SubState")))
         if told.get("WatchdogUSec", "0") in ("0", "infinity"):
             findings.append(NO_WATCHDOG.at(unit, unit=unit))
     else:

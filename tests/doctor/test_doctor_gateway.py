@@ -55,7 +55,7 @@ def test_a_machine_without_systemd_is_no_failure(machine: Machine) -> None:
 def test_a_service_that_runs_shows_its_status_line(machine: Machine) -> None:
     systemd(machine)
     [found] = serve(machine.world())["service.runs"]
-    assert found.found == "echostream.service runs: 1 of 1 channels up"
+    assert found.found == "runs: 1 of 1 channels up"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_service_that_runs_shows_its_status_line(machine: Machine) -> None:
         ({"ActiveState": "failed", "Result": "watchdog"}, "service.stopped", "(failed, watchdog)"),
         ({"ActiveState": "inactive"}, "service.stopped", "systemctl start echostream.service"),
         ({"UnitFileState": "disabled"}, "service.not_enabled", "systemctl enable echostream.service"),
-        ({"NRestarts": "7"}, "service.restarted", "started again 7 times"),
+        ({"NRestarts": "7"}, "service.restarted", "7 times"),
         ({"WatchdogUSec": "0"}, "service.no_watchdog", "systemctl cat echostream.service"),
         ({"LoadState": "not-found"}, "service.not_installed", "make install"),
     ],
@@ -87,7 +87,9 @@ def test_what_stands_beside_the_service(machine: Machine) -> None:
 def test_another_instance_is_asked_for_by_its_name(machine: Machine) -> None:
     systemd(machine, "echostream@north.service", StatusText="north is up")
     found = serve(machine.world(instance="north"))
-    assert found["service.runs"][0].found.startswith("echostream@north.service runs: north is up")
+    assert [(one.place, one.found) for one in found["service.runs"]] == [
+        ("echostream@north.service", "runs: north is up")
+    ]
 
 
 # ---- by what the gateway writes
@@ -166,7 +168,7 @@ def test_a_trial_that_does_not_read_is_told(machine: Machine) -> None:
 
 def test_a_configuration_in_force_names_its_channels(machine: Machine) -> None:
     machine.configure(document())
-    assert configured(machine.world())["configuration.in_force"][0].found == "in force, 1 channels: fire"
+    assert configured(machine.world())["configuration.in_force"][0].found == "in force, channels: fire"
 
 
 def test_everything_that_is_wrong_is_told_at_once(machine: Machine) -> None:
@@ -177,6 +179,14 @@ def test_everything_that_is_wrong_is_told_at_once(machine: Machine) -> None:
     machine.configure(document(channels=[channel(), bad]))
     [dropped] = configured(machine.world())["configuration.dropped"]
     assert (dropped.level, dropped.place) == (Level.FAILURE, "channels[1].ptt.pin")
+
+
+def test_a_configuration_that_only_root_may_read_wants_root(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.configure("{")
+    monkeypatch.setattr("echostream.doctor.configuration.os.access", lambda path, mode: False)
+    assert set(configured(machine.world())) == {"configuration.hidden"}
 
 
 def test_no_configuration_and_no_channel(machine: Machine) -> None:
@@ -198,7 +208,7 @@ def test_a_secret_that_is_missing_is_named_without_its_value(
     assert (found.level, found.place) == (Level.FAILURE, "control_server.aes_key")
     machine.configure(document(control_server=secret(env="ECHOSTREAM_TEST_KEY")))
     told = configured(machine.world())
-    assert told["configuration.secrets"][0].found == "1 secrets can be read"
+    assert told["configuration.secrets"][0].found == "all secrets that are needed can be read (1)"
     assert "hush" not in json.dumps([one.found for ones in told.values() for one in ones])
 
 

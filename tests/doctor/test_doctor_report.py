@@ -62,6 +62,15 @@ def test_what_helps_several_stands_below_the_last_of_them(machine: Machine) -> N
     assert page.count("-> make room") == 1
 
 
+def test_a_group_that_found_nothing_has_no_title(machine: Machine) -> None:
+    out = io.StringIO()
+    write_report(
+        [Result(Check("cards", "none", nothing), (), 0.0), *results(OK)], machine.world(), out, TITLES
+    )
+    assert "Sound cards" not in out.getvalue()
+    assert "Disk" in out.getvalue()
+
+
 def test_colours_are_for_terminals_that_want_them(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
