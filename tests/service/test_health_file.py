@@ -159,3 +159,10 @@ def test_why_the_watchdog_bit_is_known_to_the_next_run_for_an_hour(
 def test_a_torn_note_of_the_watchdog_is_not_minded(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.watchdog.json").write_text(text)
     assert last_blame(tmp_path, "x") is None
+
+
+def test_the_page_names_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "service.md").read_text()
+    kinds = (Health, ChannelHealth, LinkHealth, GuardHealth, RealtimeHealth, WakeUps)
+    keys = {field.name for kind in kinds for field in dataclasses.fields(kind)}
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
