@@ -22,7 +22,15 @@ from typing import Final
 from echostream.config.load import load_config
 from echostream.deploy import files, versions
 from echostream.deploy.layout import SOURCE, DeployError, Layout
-from echostream.deploy.services import GUARD, PATTERNS, TRIAL, ServiceManager, Services, look
+from echostream.deploy.services import (
+    GUARD,
+    PATTERNS,
+    TRIAL,
+    TRIAL_PATH,
+    ServiceManager,
+    Services,
+    look,
+)
 from echostream.deploy.system_files import place_system_files
 from echostream.deploy.trial_file import (
     HOLD_S,
@@ -138,6 +146,7 @@ class Judge:
             log.info("%s is on trial; %s is kept", trial.new, trial.old)
             try:
                 self._switch(trial.new, previous=trial.old)
+                self._keep_units_of_judge(trial.old)
                 self._restart(trial)
             except (OSError, DeployError) as error:
                 return f"switching to it failed: {error}"
@@ -184,6 +193,10 @@ class Judge:
     def _confirm(self, trial: Trial) -> Ended:
         why = "" if trial.units else "no gateway ran, so nothing was watched"
         log.info("%s is kept%s", trial.new, f" ({why})" if why else "")
+        try:
+            self._place_files(trial.new)
+        except (OSError, DeployError) as error:
+            log.error("%s runs, but not all of its units are in place: %s", trial.new, error)
         return self._end(trial, "confirmed", why)
 
     # ---- back
@@ -211,9 +224,22 @@ class Judge:
         ):
             versions.set_previous(layout, previous)
         versions.switch(layout, version_id)
+        self._place_files(version_id)
+
+    def _place_files(self, version_id: str) -> None:
+        layout = self._layout
         record = layout.install_record() or SOURCE
-        for path in place_system_files(layout, layout.tree(version_id), record, self._services):
-            log.info("%s is that of %s", path, version_id)
+        for words in place_system_files(layout, layout.tree(version_id), record, self._services):
+            log.info("%s (%s)", words, version_id)
+
+    def _keep_units_of_judge(self, old: str) -> None:
+        """Those of the version on trial come with the verdict: after a power cut they start the judge."""
+        record = self._layout.install_record() or SOURCE
+        for name in (TRIAL, TRIAL_PATH):
+            unit = self._layout.tree(old).units / name
+            if unit.is_file():
+                files.write_file(self._layout.below(record.unit_dir) / name, unit.read_bytes())
+        self._services.daemon_reload()
 
     def _restart(self, trial: Trial) -> None:
         if not trial.units:

@@ -53,7 +53,6 @@ SPOILED: dict[str, Spoil] = {
     "does not find the card": lambda one: replace(one, channels={"ops": ChannelHealth(True, False)}),
     "does not reach the server": lambda one: replace(one, links={"server": LinkHealth(False, "refused")}),
     "hangs": lambda one: replace(one, at_boot_s=one.at_boot_s - 60),
-    "is of another boot": lambda one: replace(one, boot_id="before"),
 }
 
 
@@ -233,6 +232,17 @@ def test_one_that_was_left_stays_until_the_next(machine: Machine) -> None:
 def test_the_version_that_works_judges(machine: Machine) -> None:
     trial.begin(machine.layout, machine.services, "2", *QUICK)
     assert (machine.layout.home / JUDGE).resolve() == machine.layout.tree("1").path.resolve()
+
+
+def test_the_units_that_judge_are_those_of_the_version_that_works(machine: Machine) -> None:
+    for version_id in ("1", "2"):
+        (machine.layout.tree(version_id).units / "echostream-trial.service").write_text(f"# {version_id}\n")
+    unit = machine.layout.below("/etc/systemd/system/echostream-trial.service")
+    seen = set[str]()
+    machine.services.behaviour["2"] = lambda one: seen.add(unit.read_text()) or one  # type: ignore[func-returns-value]
+    assert try_it(machine) == "confirmed"
+    assert seen == {"# 1\n"}, "while 2 is on trial"
+    assert unit.read_text() == "# 2\n"
 
 
 def test_two_at_a_time_are_refused(machine: Machine) -> None:
