@@ -14,8 +14,8 @@ import pytest
 
 from echostream.errors import GpioError
 from echostream.hardware.gpio import ChipInfo, find_chip
-from hwtests.here import by_port, usb_cards
-from hwtests.jumper import HOW, IN_PIN, OUT_PIN, Wire, make_wire
+from hwtests.jumper import Wire, make_wire
+from hwtests.machine import HOW, IN_PIN, OUT_PIN, by_port, usb_cards
 
 
 @pytest.fixture(scope="session")

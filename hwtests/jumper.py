@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import time
-from typing import Final
 
 import pytest
 
@@ -12,10 +11,7 @@ from echostream.errors import EchoStreamError, GpioError, LibraryMissing
 from echostream.hardware.gpio import ChipInfo, GpioInputs
 from echostream.hardware.gpio_chips import explain
 from echostream.hardware.gpio_uapi import OutputRequest
-
-OUT_PIN: Final = 20
-IN_PIN: Final = 21
-HOW: Final = f"connect BCM {OUT_PIN} (header pin 38) to BCM {IN_PIN} (pin 40) with a jumper"
+from hwtests.machine import IN_PIN, OUT_PIN
 
 
 class Wire:

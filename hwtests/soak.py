@@ -35,8 +35,7 @@ from echostream.hardware.gpio_uapi import OutputRequest
 from echostream.simulator.control_server import ControlServer
 from echostream.simulator.file_cards import FileCards, Voice, read_wav
 from echostream.simulator.member import Member, MemberIdentity
-from hwtests.here import by_port, usb_cards
-from hwtests.jumper import IN_PIN, OUT_PIN
+from hwtests.machine import IN_PIN, OUT_PIN, by_port, usb_cards
 from hwtests.soak_look import Watcher
 from hwtests.soak_report import HOUR_S, Look, as_json, judge, passed, render
 
@@ -71,7 +70,7 @@ def follow(watcher: Watcher, options: argparse.Namespace, stop: threading.Event,
     if not _until(lambda: watcher.health() is not None, UP_S, stop):
         print(f"soak: {what} says nothing of itself (no health file that is new)", file=sys.stderr)
         return 3
-    _until(lambda: _settled(watcher.look()), UP_S, stop)
+    _until(lambda: _settled(watcher.look()), options.settle, stop)
     looks: list[Look] = [watcher.look()]
     ends_s = time.monotonic() + options.hours * HOUR_S
     ok = True
@@ -211,7 +210,7 @@ def _thread(name: str, stop: threading.Event, turn: Callable[[], None]) -> Itera
 
 def _settled(look: Look) -> bool:
     """Everything is up. Whoever waits goes on in any case: what never comes up belongs into the report."""
-    return look.healthy and not look.away
+    return look.healthy and not look.away and look.channels == look.all_channels
 
 
 def _until(holds: Callable[[], bool], timeout_s: float, stop: threading.Event) -> bool:
@@ -243,6 +242,9 @@ def _parser() -> argparse.ArgumentParser:
     hours = float(os.environ.get("ECHOSTREAM_SOAK_H", "24"))
     parser.add_argument("--hours", type=float, default=hours, help="default: $ECHOSTREAM_SOAK_H, else 24")
     parser.add_argument("--every", type=float, default=60.0, metavar="SECONDS", help="between two looks")
+    parser.add_argument(
+        "--settle", type=float, default=UP_S, metavar="SECONDS", help="how long all may take to come up"
+    )
     parser.add_argument("--report", type=Path, default=Path("soak.md"), help="default: ./soak.md, soak.json")
     parser.add_argument("--watch", metavar="INSTANCE", help="look at the installed gateway of that name")
     parser.add_argument("--simulate", choices=("none", "missing", "all"), default="none")

@@ -21,6 +21,7 @@ class Watcher:
         self._folder = folder
         self._board = Board()
         self._began_s = time.monotonic()
+        self._had_card: set[str] = set()
 
     def health(self) -> Health | None:
         """What it wrote in the last seconds, or None."""
@@ -46,13 +47,17 @@ class Watcher:
                 throttled=supply.throttled,
             )
         channels = health.channels
+        self._had_card |= {name for name, one in channels.items() if one.card}
+        away = {name for name, one in channels.items() if not one.online}
+        away |= {name for name in self._had_card & channels.keys() if not channels[name].card}
         process = Path(f"/proc/{health.pid}")
         return Look(
             at_s=at_s,
             pid=health.pid,
             healthy=health.healthy,
-            away=tuple(sorted(name for name, one in channels.items() if not (one.online and one.card))),
+            away=tuple(sorted(away)),
             channels=sum(one.card for one in channels.values()),
+            all_channels=len(channels),
             frames=sum(one.capture_frames for one in channels.values()),
             overruns=sum(one.overruns for one in channels.values()),
             underruns=sum(one.underruns for one in channels.values()),

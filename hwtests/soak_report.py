@@ -25,7 +25,8 @@ MOST_TEMPERATURE_C: Final = 80.0
 class Look:
     """The gateway at one moment. at_s: since the beginning. pid: None when it was not there, or hung.
     Counters are of the process, so they begin anew with another pid. away: channels that are not online, or
-    lack their card.
+    whose card was there and is not. channels: those whose card is there, out of all_channels; a channel may
+    have none.
 
     frames: captured of all channels whose card is there. late_p99_us: of wake-ups of audio threads, since the
     start. Sensors are None where the machine has none."""
@@ -35,6 +36,7 @@ class Look:
     healthy: bool = False
     away: tuple[str, ...] = ()
     channels: int = 0
+    all_channels: int = 0
     frames: int = 0
     overruns: int = 0
     underruns: int = 0
@@ -115,7 +117,9 @@ def _life(looks: Sequence[Look]) -> list[Finding]:
     silent = sum(look.pid is None for look in looks)
     sick = sum(look.pid is not None and not look.healthy for look in looks)
     outages = sorted({channel for look in looks for channel in look.away})
+    cards = f"{min(look.channels for look in looks)} of {max(look.all_channels for look in looks)}"
     return [
+        Finding("channels whose card was there all the time", cards),
         Finding("restarts", str(restarts), "0", restarts == 0),
         Finding("looks at which it said nothing", f"{silent} of {len(looks)}", "0", silent == 0),
         Finding("looks at which it was not healthy", f"{sick} of {len(looks)}", "0", sick == 0),

@@ -14,7 +14,8 @@ import pytest
 
 from echostream.hardware.gpio import ChipInfo, GpioInputs
 from echostream.hardware.gpio_uapi import OutputRequest
-from hwtests.jumper import IN_PIN, OUT_PIN, Wire, make_wire
+from hwtests.jumper import Wire, make_wire
+from hwtests.machine import IN_PIN, OUT_PIN
 
 REPOSITORY = Path(__file__).parents[1]
 GATEWAY = REPOSITORY / "tests/support/keyed_gateway.py"

@@ -17,7 +17,8 @@ from echostream.errors import DeviceLost, DeviceMissing, EchoStreamError
 from echostream.hardware.audio_hardware import AudioHardware
 from echostream.hardware.card_identity import AlsaCard, find_card
 from hwtests.hands import Hands
-from hwtests.here import by_port, kernel, open_cards, usb_cards
+from hwtests.here import open_cards
+from hwtests.machine import by_port, kernel, usb_cards
 
 NOTICED_S = 1.0
 BACK_S = 5.0

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from hwtests.here import usb_cards
+from hwtests.machine import usb_cards
 
 
 def test_soak_stays_within_every_limit() -> None:

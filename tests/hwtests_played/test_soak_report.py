@@ -26,6 +26,7 @@ def good_run(hours: float = 24.0) -> list[Look]:
             pid=100,
             healthy=True,
             channels=2,
+            all_channels=2,
             frames=round(number * EVERY_S * 100),
             pss_mb=100 + number % 7 / 14,
             cpu_s=number * EVERY_S * 0.08,
@@ -60,6 +61,7 @@ def test_quiet_day_passes_and_says_its_figures() -> None:
     assert found(looks, "CPU of one core").found == "8.0 %, 4.0 % a channel"
     assert found(looks, "captured frames that are missing").found == "0.00% of 8640000"
     page = render(looks, judge(looks), "the service")
+    assert "| channels whose card was there all the time | 2 of 2 |" in page
     assert "passed: 24.00 h, 1441 looks." in page
     assert len([line for line in page.splitlines() if line.startswith("| ")]) < 45
 
