@@ -9,6 +9,7 @@ from echostream.deploy.trial_file import history, read_trial
 from echostream.deploy.versions import current, previous
 from echostream.doctor.model import Check, Finding, Kind, Level
 from echostream.doctor.world import World
+from echostream.service.health import Health
 
 NO_SYSTEMD: Final = Kind(
     "service.no_systemd", Level.NOTE, "systemd does not run here: whether the service runs is not looked at"
@@ -26,6 +27,7 @@ STOPPED: Final = Kind(
     "does not run ({state}{result})",
     "sudo systemctl start {unit}; `journalctl -u {unit} -n 50` says why it ended",
 )
+BEGINS: Final = Kind("service.begins", Level.NOTE, "is being started ({state})")
 NOT_ENABLED: Final = Kind(
     "service.not_enabled",
     Level.WARNING,
@@ -70,6 +72,7 @@ STALE: Final = Kind(
     "the gateway (process {pid}) has not said how it is for {age:.0f} s: it hangs",
     "systemd's watchdog restarts it; by hand: sudo systemctl restart echostream",
 )
+STARTING: Final = Kind("service.starting", Level.NOTE, "the gateway is starting{why}")
 GONE: Final = Kind("service.gone", Level.NOTE, "no gateway runs now; the last one (process {pid}) has ended")
 SILENT: Final = Kind("service.silent", Level.NOTE, "no gateway runs now")
 UNREADABLE: Final = Kind(
@@ -123,7 +126,6 @@ _SHOWN: Final = (
     *("LoadState", "ActiveState", "SubState", "Result", "NRestarts", "StatusText", "WatchdogUSec"),
     "UnitFileState",
 )
-STALE_S: Final = 15.0
 _MONTH_US: Final = 30 * 86_400 * 1_000_000
 
 
@@ -168,6 +170,8 @@ def _main_unit(unit: str, told: dict[str, str]) -> list[Finding]:
         findings.append(RUNS.at(unit, status=told.get("StatusText") or told.get("SubState")))
         if told.get("WatchdogUSec", "0") in ("0", "infinity"):
             findings.append(NO_WATCHDOG.at(unit, unit=unit))
+    elif told.get("ActiveState") == "activating":
+        findings.append(BEGINS.at(unit, state=told.get("SubState")))
     else:
         reason = f", {result}" if result != "success" else ""
         findings.append(STOPPED.at(unit, unit=unit, state=told.get("ActiveState"), result=reason))
@@ -198,22 +202,27 @@ def _health(world: World) -> list[Finding]:
     if health is None:
         return [UNREADABLE.at(why=world.unread_health) if world.unread_health else SILENT.at()]
     if not health.current:
-        lives = health.age_s() != float("inf") and world.path(f"/proc/{health.pid}").exists()
-        if lives and health.age_s() > STALE_S:
-            return [STALE.at(pid=health.pid, age=health.age_s())]
-        return [GONE.at(pid=health.pid)]
-    findings = []
-    if health.healthy:
-        findings.append(HEALTHY.at(version=health.version, status=health.status or "healthy"))
-        findings += [TOLD.at(why=why) for why in health.why]
-    else:
-        findings.append(UNHEALTHY.at(why="; ".join(health.why) or "it does not say why"))
-    findings += [OFFLINE.at(name, channel=name) for name, one in health.channels.items() if not one.online]
-    findings += [
-        LINK_DOWN.at(name, link=name, why=one.detail or "no reason is told")
+        lives = "echostream" in world.text(f"/proc/{health.pid}/cmdline")
+        return [STALE.at(pid=health.pid, age=health.age_s()) if lives else GONE.at(pid=health.pid)]
+    why = "; ".join(health.why)
+    if not health.ready:
+        return [STARTING.at(why=f" ({why})" if why else "")]
+    if not health.healthy:
+        return [UNHEALTHY.at(why=why or "it does not say why"), *_parts(health, world)]
+    healthy = HEALTHY.at(version=health.version, status=health.status or "healthy")
+    return [healthy, *(TOLD.at(why=one) for one in health.why), *_parts(health, world)]
+
+
+def _parts(health: Health, world: World) -> list[Finding]:
+    """What is away, as far as `why` does not say it, and the guard."""
+    server = health.links.get("server")
+    findings = [
+        LINK_DOWN.at(link=name, why=one.detail or "no reason is told")
         for name, one in health.links.items()
-        if not one.up
+        if not one.up and not any(why.startswith(name) for why in health.why)
     ]
+    if server is None or server.up:
+        findings += [OFFLINE.at(channel=name) for name, one in health.channels.items() if not one.online]
     if health.guard.kind == "child" and world.path("/run/systemd/system").exists():
         findings.append(NO_GUARD.at())
     if health.guard.restarts:

@@ -62,6 +62,7 @@ def test_a_service_that_runs_shows_its_status_line(machine: Machine) -> None:
     ("changes", "code", "words"),
     [
         ({"ActiveState": "failed", "Result": "watchdog"}, "service.stopped", "(failed, watchdog)"),
+        ({"ActiveState": "activating", "SubState": "auto-restart"}, "service.begins", "(auto-restart)"),
         ({"ActiveState": "inactive"}, "service.stopped", "systemctl start echostream.service"),
         ({"UnitFileState": "disabled"}, "service.not_enabled", "systemctl enable echostream.service"),
         ({"NRestarts": "7"}, "service.restarted", "7 times"),
@@ -106,7 +107,7 @@ def test_a_healthy_gateway_says_so_and_what_is_away(machine: Machine) -> None:
     found = serve(machine.world(health=told))
     assert "1 of 2 channels up" in found["service.healthy"][0].found
     assert "the last configuration that worked" in found["service.told"][0].found
-    assert [one.place for one in found["service.offline"]] == ["ems"]
+    assert [one.found for one in found["service.offline"]] == ["channel ems is not on the control server"]
     assert [one.found for one in found["service.link_down"]] == ["mqtt is not connected: timed out"]
     assert "2 times" in found["service.guard_restarted"][0].found
     assert "service.no_guard" not in found  # without systemd there is no other
@@ -121,11 +122,26 @@ def test_an_unhealthy_gateway_is_a_failure(machine: Machine) -> None:
 
 
 def test_a_gateway_that_stopped_writing_hangs_or_is_gone(machine: Machine) -> None:
-    machine.write(f"/proc/{os.getpid()}/comm", "echostream")
-    assert "service.stale" in serve(machine.world(health=health(age_s=60)))
+    assert "service.gone" in serve(machine.world(health=health(age_s=60)))
+    machine.write(f"/proc/{os.getpid()}/cmdline", "/opt/echostream/current/bin/python\0-m\0echostream\0run")
+    assert "service.stale" in serve(machine.world(health=health(age_s=8)))
+    assert "service.starting" in serve(machine.world(health=health(ready=False, healthy=False)))
     assert "service.gone" in serve(machine.world(health=health(age_s=60, pid=2**22 + 1)))
     assert "service.silent" in serve(machine.world())
     assert "service.unreadable" in serve(machine.world(unread_health="no health file"))
+
+
+def test_one_cause_is_told_once(machine: Machine) -> None:
+    told = health(
+        why=("server is away: Connection refused",),
+        channels={"fire": ChannelHealth(online=False)},
+        links={"server": LinkHealth(False, "Connection refused")},
+    )
+    assert set(serve(machine.world(health=told))) == {
+        "service.no_systemd",
+        "service.healthy",
+        "service.told",
+    }
 
 
 # ---- versions
