@@ -14,7 +14,14 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = ("kill_while_keyed", "kill_the_recorder", "power_cut", "kill_the_broker", "cut_the_uplink")
+NAMES = (
+    "kill_while_keyed",
+    "kill_the_recorder",
+    "power_cut",
+    "kill_the_broker",
+    "cut_the_uplink",
+    "kill_the_upgrade",
+)
 CANNOT = 77
 
 
