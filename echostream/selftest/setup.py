@@ -77,11 +77,16 @@ def read_config(path: Path | None) -> Config:
     """The configuration that is named, or else the gateway's own. ConfigError."""
     from echostream.config.load import load_config
 
+    return load_config(config_path(path)).config
+
+
+def config_path(path: Path | None) -> Path:
+    """The file that is named, or else the gateway's own. ConfigError."""
     chosen = path or next((one for one in CONFIGURATIONS if one.exists()), None)
     if chosen is None:
         places = " and ".join(str(one) for one in CONFIGURATIONS)
         raise ConfigError(f"no configuration at {places}: name one with --config")
-    return load_config(chosen).config
+    return chosen
 
 
 def channel_of(config: Config, channel_id: str | None) -> Channel:

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from echostream.config.models import Channel, Vox
 from echostream.tune.levels import InputLevels
 
 AIM_DBFS: Final = -26.0
@@ -18,6 +19,7 @@ MIN_SNR_DB: Final = 20.0
 HEADROOM_DBFS: Final = -3.0
 MAX_HUM_DBFS: Final = -55.0
 MAX_DC_DBFS: Final = -40.0
+VOX_OFF_DB: Final = 6.0
 MOST_GAIN_DB: Final = 60.0
 """What a configuration takes (input_gain_db)."""
 
@@ -89,12 +91,12 @@ def _vox(levels: InputLevels, gain_db: float) -> float | None:
     return float(max(-90, min(0, math.ceil(max(noise + 6.0, min(noise + 15.0, speech - 15.0))))))
 
 
-def advise(levels: InputLevels, gain_db: float, suggestion: Suggestion) -> list[Advice]:
+def advise(levels: InputLevels, channel: Channel, suggestion: Suggestion) -> list[Advice]:
     """Everything that there is to say, what matters most first."""
     return [
-        *_loudness(levels, gain_db),
+        *_loudness(levels, channel.input_gain_db),
         *_background(levels),
-        *_voice_valve(levels, suggestion),
+        *_voice_valve(levels, channel.vox, suggestion),
     ]
 
 
@@ -152,11 +154,15 @@ def _background(levels: InputLevels) -> list[Advice]:
     return found
 
 
-def _voice_valve(levels: InputLevels, suggestion: Suggestion) -> list[Advice]:
+def _voice_valve(levels: InputLevels, vox: Vox, suggestion: Suggestion) -> list[Advice]:
     if not (levels.spoken and levels.paused):
         return []
     if suggestion.vox_dbfs is None:
         words = "speech does not stand out enough for a voice valve (vox): use the radio's squelch line (cos)"
+        return [Advice("change" if vox.enabled else "note", "vox", words)]
+    if not vox.enabled:
+        words = f"a voice valve (vox.threshold_dbfs) would do at {suggestion.vox_dbfs:.0f} dBFS"
         return [Advice("note", "vox", words)]
-    words = f"a voice valve (vox.threshold_dbfs) would do at {suggestion.vox_dbfs:.0f} dBFS"
-    return [Advice("note", "vox", words)]
+    off = abs(vox.threshold_dbfs - suggestion.vox_dbfs)
+    words = f"the voice valve opens at {vox.threshold_dbfs:.0f} dBFS; {suggestion.vox_dbfs:.0f} would suit"
+    return [Advice("change" if off > VOX_OFF_DB else "good", "vox", words)]

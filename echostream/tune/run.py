@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TextIO
@@ -17,16 +17,21 @@ from echostream.audio.levels import FLOOR_DBFS, rms_dbfs
 from echostream.audio.ports import CardSpec
 from echostream.config.models import NO_CARD, Channel, Config
 from echostream.console.meter_view import MeterView
-from echostream.errors import AudioError, ConfigError, LibraryMissing
+from echostream.errors import AudioError, ConfigError, GpioError, LibraryMissing
 from echostream.hardware.audio_hardware import AudioHardware
 from echostream.selftest.parts import card_there
-from echostream.selftest.setup import channel_of, read_config
+from echostream.selftest.setup import channel_of, config_path, read_config
 from echostream.selftest.take import FRAME_MS, Cards
 from echostream.selftest.tone_part import power_dbfs
-from echostream.tune.advice import GOOD_DBFS, Fader, advise, suggest
+from echostream.service.health import ChannelHealth
+from echostream.tune.advice import GOOD_DBFS, advise, suggest
+from echostream.tune.beside_gateway import follow, holding, write_beside
+from echostream.tune.deviation_tone import DeviationTone, keyed_line, play_tone
 from echostream.tune.levels import measure_input
 from echostream.tune.listening import listen
+from echostream.tune.mixer import advise_mixer, mixer_name, read_mixer
 from echostream.tune.report import write_json, write_report
+from echostream.tune.setting import Place, set_levels
 
 SILENCE_S: Final = 4.0
 SPEECH_S: Final = 12.0
@@ -85,13 +90,16 @@ def tune(asked: Asked, terminal: Terminal) -> int:
     channel = channel_of(config, asked.channel)
     if channel.card == NO_CARD:
         raise ConfigError(f"channel {channel.id} has no card: there is nothing to tune")
+    health = None if asked.simulate == "all" else holding(asked.instance, channel.id)
     try:
-        with ExitStack() as closing:
-            cards = closing.enter_context(_cards(channel, asked))
-            return _listened(asked, config, channel, cards, terminal)
+        if health is not None and asked.tone_hz is None:
+            return _beside(health, asked, terminal)
+        if asked.tone_hz is not None:
+            return _tone(asked, asked.tone_hz, config, channel, terminal)
+        return _listened(asked, channel, terminal)
     except LibraryMissing:
         raise
-    except AudioError as error:
+    except (AudioError, GpioError) as error:
         terminal.err.write(
             f"echostream tune: {error}\n"
             "`echostream devices` lists the cards. Where the gateway holds it:\n"
@@ -100,9 +108,12 @@ def tune(asked: Asked, terminal: Terminal) -> int:
         return 3
 
 
+def _simulated(channel: Channel, asked: Asked) -> bool:
+    return asked.simulate == "all" or (asked.simulate == "missing" and not card_there(channel.card))
+
+
 @contextmanager
-def _cards(channel: Channel, asked: Asked) -> Iterator[Cards]:
-    simulated = asked.simulate == "all" or (asked.simulate == "missing" and not card_there(channel.card))
+def _cards(channel: Channel, simulated: bool) -> Iterator[Cards]:
     if simulated:
         # Here, because no real card needs it.
         from echostream.simulator.file_cards import FileCards, Voice, read_wav
@@ -116,16 +127,67 @@ def _cards(channel: Channel, asked: Asked) -> Iterator[Cards]:
         hardware.close()
 
 
-def _listened(asked: Asked, config: Config, channel: Channel, cards: Cards, terminal: Terminal) -> int:
-    quiet, heard = _takes(asked, channel, cards, terminal)
+def _beside(health: Path, asked: Asked, terminal: Terminal) -> int:
+    """The gateway runs: what it hears."""
+    duration_s = asked.seconds or _PLAIN_S
+    shown = terminal.err.isatty() and not asked.as_json
+    with MeterView(asked.channel, GOOD_DBFS) if shown else nullcontext() as view:
+
+        def show(heard: ChannelHealth) -> None:
+            if view is not None:
+                view.update(heard.level_dbfs, heard.peak_dbfs, f"gateway: {heard.phase}")
+
+        heard = follow(health, asked.channel, duration_s, show, threading.Event())
+    write_beside(asked.channel, heard, asked.as_json, terminal.out)
+    return 0
+
+
+def _tone(asked: Asked, hz: float, config: Config, channel: Channel, terminal: Terminal) -> int:
+    tone = DeviationTone(hz, asked.seconds or _PLAIN_S, asked.tone_dbfs)
+    simulated = _simulated(channel, asked)
+    if asked.key and not simulated and not asked.consent:
+        agreed = terminal.ask(
+            f"This keys the radio of {channel.id} and transmits for {tone.duration_s:.0f} s. Do it?"
+        )
+        if not agreed:
+            terminal.err.write("echostream tune: nothing was sent; --yes says that it may transmit\n")
+            return 2
+    terminal.out.write(tone.words() + "\n")
+    terminal.out.flush()
+    with ExitStack() as closing:
+        cards = closing.enter_context(_cards(channel, simulated))
+        line = None
+        if asked.key:
+            line = closing.enter_context(keyed_line(channel, config.gpio.chip, tone.duration_s, simulated))
+        play_tone(cards, channel, tone, line, threading.Event())
+    return 0
+
+
+def _listened(asked: Asked, channel: Channel, terminal: Terminal) -> int:
+    simulated = _simulated(channel, asked)
+    with _cards(channel, simulated) as cards:
+        quiet, heard = _takes(asked, channel, cards, terminal)
     levels = measure_input(heard, quiet)
-    suggestion = suggest(levels, channel.input_gain_db, Fader())
-    advice = advise(levels, channel.input_gain_db, suggestion)
+    name = None if simulated else mixer_name(channel.card)
+    found = read_mixer(name)
+    suggestion = suggest(levels, channel.input_gain_db, found.fader)
+    advice = [*advise(levels, channel, suggestion), *advise_mixer(found)]
     if asked.as_json:
         write_json(channel.id, levels, advice, suggestion, terminal.out)
     else:
         write_report(channel.id, levels, advice, terminal.out)
+    config = None if simulated and asked.config is None else config_path(asked.config)
+    place = Place(channel, name, config, asked.instance)
+    if asked.change or (terminal.attended and asked.seconds is None and not asked.as_json):
+        agree = (lambda _question: True) if asked.change else terminal.ask
+        changed = set_levels(suggestion, found, place, agree, lambda words: _say(terminal, words))
+        if changed:
+            _say(terminal, "measure again to see what became of it")
     return 1 if any(one.sort == "change" for one in advice) else 0
+
+
+def _say(terminal: Terminal, words: str) -> None:
+    terminal.err.write(words + "\n")
 
 
 def _takes(

@@ -29,7 +29,7 @@ def ours() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("selftest-")]
 
 
-@pytest.mark.parametrize("delay_ms", [20, 150])
+@pytest.mark.parametrize("delay_ms", [150])
 def test_the_round_trip_of_a_loop_is_its_delay(delay_ms: int) -> None:
     known = known_signal(quick=True)
     taken = take(LoopCards(RATE_HZ * delay_ms // 1000), CARD, known.samples)
