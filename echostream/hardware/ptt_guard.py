@@ -19,13 +19,12 @@ end of a socket pair as standard input. It ends when the gateway is gone; SIGTER
 refuse to key from then on, but it goes on holding the lines until then: whichever of the two a service
 manager stops first, no line comes up again.
 
-`--drop FILE` drives the lines listed in FILE inactive and ends: for ExecStopPost, when everybody was killed.
+When everybody was killed: ptt_drop.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -37,10 +36,10 @@ from typing import Final
 from echostream.errors import WireError
 from echostream.hardware import ptt_unit
 from echostream.hardware.ptt_caller import Caller, peer_of, watch_process
-from echostream.hardware.ptt_held import HeldLines, complain
+from echostream.hardware.ptt_drop import drop_listed
+from echostream.hardware.ptt_held import HeldLines
 from echostream.hardware.ptt_kernel import DeadMan, run_first, stay_in_memory
-from echostream.hardware.ptt_list import read_list
-from echostream.hardware.ptt_outputs import drop
+from echostream.hardware.ptt_list import complain
 from echostream.hardware.ptt_protocol import OtherVersion
 
 EXIT_USAGE: Final = 2
@@ -50,7 +49,7 @@ NOBODY: Final = ptt_unit.Admitted(frozenset(), None)
 USAGE: Final = """\
 usage: ptt_guard [--lines-file FILE]    as a child, by a gateway
        ptt_guard --listen [PATH] [--user NAME] [--lines-file FILE]    as a service, at PATH or the unit's
-       ptt_guard --drop FILE
+       ptt_guard --drop FILE    what ptt_drop does
 """
 
 
@@ -227,20 +226,6 @@ class Guard:
         served = [f"process {one.pid}" for one in self._callers if one.instance is not None]
         held = len(self._lines)
         return f"holds {held} line{'s' * (held != 1)}, serves {', '.join(served) or 'no gateway now'}"
-
-
-def drop_listed(path: str) -> int:
-    """Drive every line of a list inactive. Returns the exit status: 1 when one could not be."""
-    status = 0
-    listed, _torn = read_list(path)
-    for one in sorted(listed, key=lambda one: one.place.cm108):
-        try:
-            drop(one.place.cm108, one.place.path, one.place.pin, one.active_low, one.label)
-        except OSError as error:
-            if error.errno != errno.EBUSY:  # held by a guard that lives: it is in good hands
-                complain(f"{one.place.path} line {one.place.pin}: {os.strerror(error.errno or 0)}")
-                status = 1
-    return status
 
 
 def as_child(lines_file: str | None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 from echostream.hardware import ptt_lease
 from echostream.hardware import ptt_protocol as protocol
 from echostream.hardware.ptt_lease import Lease
-from echostream.hardware.ptt_list import Listed, Place, read_list, write_list
+from echostream.hardware.ptt_list import Listed, Place, complain, read_list, write_list
 from echostream.hardware.ptt_outputs import Cm108Output, GpioOutput, Output, chip_label
 
 _PHASES: Final = {
@@ -87,6 +86,7 @@ class HeldLines:
         self._list_file = list_file
         self._lines: dict[Place, HeldLine] = {}
         self._let_go: dict[Place, Output] = {}
+        self._list_is_old = False
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -160,6 +160,8 @@ class HeldLines:
         """Bring every line to where it must be at `now`."""
         for line in self._lines.values():
             line.apply(now, stopping)
+        if self._list_is_old:
+            self._write()
 
     def deadline(self) -> float | None:
         """When `apply` is due again."""
@@ -170,9 +172,12 @@ class HeldLines:
         """All inactive and free. GPIO lines take microseconds; a card that hangs takes its time, and holds
         nobody up. The list stays."""
         for line in self._lines.values():
+            line.take_back()
             line.output.release()
         for line in self._lines.values():
             line.output.close()
+        if self._list_is_old:
+            self._write()
         self._lines.clear()
 
     def _let_go_nameless(self) -> None:
@@ -181,7 +186,12 @@ class HeldLines:
                 self.let_go(line)
 
     def _write(self) -> None:
+        """Write the list; while a line is up, later: a disk can take seconds, and leases do not wait. Lines
+        are taken before they are keyed: none is up that is not listed, but one of a reload under an over."""
         if self._list_file is None:
+            return
+        self._list_is_old = self.keyed
+        if self._list_is_old:
             return
         listed = [
             Listed(line.instance, line.place, line.active_low, line.label) for line in self._lines.values()
@@ -190,9 +200,3 @@ class HeldLines:
             write_list(self._list_file, listed)
         except OSError as error:  # disk full: everything else works
             complain(f"{self._list_file}: {error.strerror}: lines are not held after a restart")
-
-
-def complain(words: str) -> None:
-    """On standard error, which is the journal's."""
-    sys.stderr.write(f"echostream PTT guard: {words}\n")
-    sys.stderr.flush()

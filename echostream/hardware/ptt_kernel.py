@@ -73,7 +73,7 @@ def run_first() -> bool:
     allowed = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
     for priority in (PRIORITY, min(PRIORITY, allowed)):  # by the capability, then by the limit
         try:
-            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
         except OSError:  # not permitted, or RT_GROUP_SCHED without a budget
             continue
         return True

@@ -7,6 +7,7 @@ line of text each, fields between tabs; what cannot be read is left out, and mus
 from __future__ import annotations
 
 import os
+import sys
 from typing import NamedTuple
 
 from echostream.hardware.ptt_protocol import MAX_TEXT
@@ -83,3 +84,9 @@ def write_list(path: str, lines: list[Listed]) -> None:
     with open(beside, "w", encoding="utf-8") as file:
         file.write(format_list(lines))
     os.replace(beside, path)
+
+
+def complain(words: str) -> None:
+    """On standard error, which is the journal's."""
+    sys.stderr.write(f"echostream PTT guard: {words}\n")
+    sys.stderr.flush()

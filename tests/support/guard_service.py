@@ -87,5 +87,5 @@ class GuardService:
             self.restarts += 1
 
     def _post(self) -> None:
-        command = [sys.executable, "-S", "-m", MODULE, "--drop", str(self.lines_file)]
+        command = [sys.executable, "-S", "-m", "echostream.hardware.ptt_drop", str(self.lines_file)]
         subprocess.run(command, env=self._environment, timeout=10, check=False)

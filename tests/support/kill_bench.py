@@ -63,7 +63,7 @@ class Site:
 
     def gateway_ended(self) -> None:
         """ExecStopPost of echostream.service."""
-        command = [sys.executable, "-m", "echostream.hardware.ptt_guard", "--drop", str(self.lines_file)]
+        command = [sys.executable, "-m", "echostream.hardware.ptt_drop", str(self.lines_file)]
         subprocess.run(command, env=self.gateway_environment, timeout=10, check=False)
 
     def close(self) -> None:
