@@ -31,11 +31,17 @@ def hiss(duration_s: float = 10.0) -> NDArray[np.int16]:
     return np.round(noise * 32768 * 10 ** (HISS_DBFS / 20)).astype(np.int16)
 
 
+def tone(hz: float, duration_s: float) -> NDArray[np.int16]:
+    """A sine at -12 dBFS."""
+    wave = np.sin(2 * np.pi * hz * np.arange(round(duration_s * RATE_HZ)) / RATE_HZ)
+    return np.round(8192 * wave).astype(np.int16)
+
+
 def document(url: str, folder: Path, cards: tuple[str, ...] = CARDS) -> dict[str, Any]:
     """Half-duplex channels with voice-operated valves, recorded, each with ten two-tone pages to hear."""
     pairs = [(a, b) for a in TONES_HZ[:5] for b in TONES_HZ[5:7]]
     pages = [
-        {"tone_id": f"page-{n}", "tone_a_hz": a, "tone_b_hz": b, "record_length_s": 30}
+        {"tone_id": f"page-{n}", "tone_a_hz": a, "tone_b_hz": b, "record_length_s": 5}
         for n, (a, b) in enumerate(pairs)
     ]
     return {
@@ -45,7 +51,7 @@ def document(url: str, folder: Path, cards: tuple[str, ...] = CARDS) -> dict[str
             {"id": card, "card": card, "tot_s": 3600, "vox": {"enabled": True, "hang_ms": 10_000}}
             for card in cards
         ],
-        "tones": {card: {"alert_tones": pages, "detect_new_tones": True} for card in cards},
+        "tones": {card: {"detect": True, "alert_tones": pages, "detect_new_tones": True} for card in cards},
         "recording": {"enabled": True, "directory": str(folder / "recordings")},
         "events": {"directory": str(folder / "events")},
     }
@@ -72,6 +78,13 @@ class Site:
     def talk(self) -> None:
         """Somebody talks into every microphone without end."""
         self._speak(speech(30.0), 0.0)
+
+    def page(self) -> None:
+        """A page of ten that are known, and then speech, into the first microphone; hiss into the others."""
+        self.quiet()
+        self._microphones.pop(0).close()
+        paged = np.concatenate((tone(TONES_HZ[0], 1.0), tone(TONES_HZ[5], 3.0), speech(8.0)[: 8 * RATE_HZ]))
+        self._microphones.insert(0, Microphone(self.cards[CARDS[0]], paged, pause_s=5.0))
 
     def hush(self) -> None:
         """Nobody stands there."""
