@@ -99,7 +99,7 @@ def _ascii(text: str, longest: int) -> str:
         if len(out) + len(code) > longest:
             break
         out += code
-    return out
+    return out.rstrip()  # cut behind a blank: a server would sign it without
 
 
 def _stamp(us: int) -> str:

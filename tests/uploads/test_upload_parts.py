@@ -96,6 +96,11 @@ def test_metadata_is_short_and_plain_whatever_people_call_things(
         assert set(value) <= set(string.ascii_letters + string.digits + string.punctuation + " ")
 
 
+def test_metadata_that_is_cut_behind_a_blank_does_not_end_with_it() -> None:
+    found = metadata_of(recording(1, label=16 * "\U00010000" + " " + 40 * "\U00010000"))
+    assert found["label"] == found["label"].strip()
+
+
 def test_metadata_says_when_and_which_tones() -> None:
     found = metadata_of(recording(1, label="Straße", tones=[TONE], sha256="ab"))
     assert found["start"] == "2025-11-21T12:00:00.000Z"
