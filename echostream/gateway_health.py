@@ -242,8 +242,8 @@ def _progress(runtime: ChannelRuntime) -> ChannelProgress:
     capture, playback = runtime.capture, runtime.playback
     return ChannelProgress(
         runtime.config.id,
-        Progress(capture.frames, capture.refusals),
-        Progress(playback.frames, playback.refusals),
+        Progress(capture.frames, capture.misses, capture.refusals),
+        Progress(playback.frames, playback.misses, playback.refusals),
     )
 
 

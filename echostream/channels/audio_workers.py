@@ -15,7 +15,7 @@ from echostream.audio.ports import AudioSink, AudioSource, TellsLateness
 from echostream.channels.audio_stream import AudioStream
 from echostream.channels.no_card import NoSource
 from echostream.coordinator.worker import Worker
-from echostream.errors import AudioError, LibraryMissing
+from echostream.errors import AudioError, DeviceMissing, LibraryMissing
 from echostream.events import Direction, Post, SourceChanged
 from echostream.realtime.wakeups import Wakeups
 
@@ -48,8 +48,8 @@ class CardWorker(Worker):
         self._present: bool | None = None
         self.frames = 0
         self._slips_before = 0
-        self.refusals = 0
-        """Times that the card was looked for and could not be opened: who does that does not hang."""
+        self.misses = self.refusals = 0
+        """Times that the card was looked for and was not there, or was there and did not open."""
         self.last_frame_at_s = time.monotonic()
         self.wakeups = Wakeups()
         """How late this thread was woken for its card."""
@@ -104,7 +104,10 @@ class CardWorker(Worker):
             except LibraryMissing:
                 raise
             except AudioError as error:
-                self.refusals += 1
+                if isinstance(error, DeviceMissing):
+                    self.misses += 1
+                else:
+                    self.refusals += 1
                 self._away(str(error))
                 self._idle(RETRY_S)
                 continue

@@ -2,7 +2,9 @@
 
 A gateway that is fed although nothing moves stays dead on its pole; one that is not fed because a card was
 pulled restarts for ever. So what counts are signs of life: a frame that moved, or a card that was looked for
-and not there. Whoever gives neither hangs.
+and not there. Whoever gives neither hangs. A card that is there and does not open is a sign of life as long
+as it has not worked in this run: somebody else has it. One that worked, hung, and then does not open any more
+is none: what the hang left behind in this process keeps it, and goes with the process alone.
 
 - No channel gives a sign, or the coordinator does not answer: not fed after SILENT_S.
 - One direction of one channel hangs although its card was closed under it: not fed after STUCK_S, that once.
@@ -29,10 +31,21 @@ COORDINATOR: Final = "coordinator"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One direction of a channel, counted since its start: frames moved, and times its card was refused."""
+    """One direction of a channel, counted since its start: frames moved, times that its card was not there,
+    and times that it was there and did not open."""
 
     frames: int
+    misses: int
     refusals: int
+
+    def is_sign_after(self, before: Progress) -> bool:
+        """Of life, between two looks. Counts that went back are those of a channel that replaced it."""
+        never = self.frames == 0
+        return (self.frames, self.misses, never and self.refusals) != (
+            before.frames,
+            before.misses,
+            never and before.refusals,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +122,7 @@ class Feeder:
         seen = self._seen.get(key)
         if seen is None:
             self._seen[key] = _Seen(progress, now + FIRST_SIGN_S)
-        elif seen.progress != progress:
+        elif progress.is_sign_after(seen.progress):
             self._seen[key] = _Seen(progress, now)
         return now - self._seen[key].sign_s
 

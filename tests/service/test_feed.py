@@ -36,11 +36,12 @@ def until(second: int) -> Moves:
 
 
 class Gateway:
-    """Channels by name, each with what its directions do in a second: frames, or a card that is refused."""
+    """Channels by name; what each direction does in a second: frames, a card away, one that does not open."""
 
     def __init__(self, *names: str, forgiven: tuple[str, ...] = ()) -> None:
         self.feeder = Feeder(forgiven)
         self.frames: dict[tuple[str, str], Moves] = {}
+        self.missing: dict[tuple[str, str], Moves] = {}
         self.refused: dict[tuple[str, str], Moves] = {}
         self.answers: Moves = always
         self.turns = 0
@@ -48,14 +49,17 @@ class Gateway:
         for name in names:
             for way in ("capture", "playback"):
                 self.frames[name, way] = always
-                self.refused[name, way] = never
-                self.counts[name, way] = Progress(0, 0)
+                self.missing[name, way] = self.refused[name, way] = never
+                self.counts[name, way] = Progress(0, 0, 0)
 
     def second(self, now: int) -> Verdict:
         for key, before in self.counts.items():
             frames = 50 if self.frames[key](now) else 0
+            misses = 2 if self.missing[key](now) else 0
             refusals = 2 if self.refused[key](now) else 0
-            self.counts[key] = Progress(before.frames + frames, before.refusals + refusals)
+            self.counts[key] = Progress(
+                before.frames + frames, before.misses + misses, before.refusals + refusals
+            )
         self.turns += self.answers(now)
         names = dict.fromkeys(name for name, _ in self.counts)
         channels = [
@@ -99,8 +103,28 @@ def test_a_pulled_card_is_no_reason_to_restart() -> None:
     gateway = Gateway("a", "b")
     for key in gateway.frames:
         gateway.frames[key] = until(20)
-        gateway.refused[key] = lambda now: now >= 20
+        gateway.missing[key] = lambda now: now >= 20
     assert first_refusal(gateway.run(600)) == -1
+
+
+def test_a_card_that_worked_hung_and_does_not_open_any_more() -> None:
+    """What the hang left behind keeps it. In the next run it has not worked: then it is somebody else's."""
+    gateway = Gateway("a")
+    for key in gateway.frames:
+        gateway.frames[key] = until(20)
+        gateway.refused[key] = lambda now: now >= 20
+    assert first_refusal(gateway.run(60)) == pytest.approx(20 + SILENT_S, abs=1)
+
+
+def test_a_card_that_another_program_has_from_the_start_does_not_restart_us() -> None:
+    gateway = Gateway("a", "b")
+    for way in ("capture", "playback"):
+        gateway.frames["a", way] = never
+        gateway.refused["a", way] = always
+    gateway.hang("b", 300)
+    verdicts = gateway.run(400)
+    assert first_refusal(verdicts) == pytest.approx(300 + STUCK_S, abs=1)
+    assert verdicts[-1].blame == "b"
 
 
 def test_one_direction_of_one_channel_hangs() -> None:
@@ -171,7 +195,7 @@ def test_a_channel_that_a_reload_replaced_begins_anew() -> None:
     gateway = Gateway("a")
     gateway.hang("a", 20)
     gateway.run(24)
-    gateway.counts = {key: Progress(0, 0) for key in gateway.counts}
+    gateway.counts = {key: Progress(0, 0, 0) for key in gateway.counts}
     gateway.frames = dict.fromkeys(gateway.frames, always)
     assert all(gateway.second(now).feed for now in range(24, 60))
 
@@ -190,5 +214,5 @@ def test_who_moves_between_any_two_looks_is_always_fed(pauses: list[float]) -> N
     feeder, now = Feeder(), 0.0
     for turn, pause in enumerate(pauses):
         now += pause
-        progress = Progress(turn, 0)
+        progress = Progress(turn, 0, 0)
         assert feeder.look([ChannelProgress("a", progress, progress)], turn, now).feed

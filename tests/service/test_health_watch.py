@@ -27,7 +27,7 @@ class Channel:
         self.config = SimpleNamespace(id=name, card=card)
         self.state = SimpleNamespace(online=True, phase="idle")
         self.capture, self.playback = (
-            SimpleNamespace(frames=0, refusals=0, slips=0, present=True, last_frame_at_s=0.0)
+            SimpleNamespace(frames=0, misses=0, refusals=0, slips=0, present=True, last_frame_at_s=0.0)
             for _ in range(2)
         )
 
@@ -128,8 +128,8 @@ def test_where_no_channel_comes_up_it_is_ready_all_the_same_and_says_what_is_mis
     said = list[str]()
     while "READY=1" not in said:
         for channel in house.channels:
-            channel.capture.refusals += 2
-            channel.playback.refusals += 2
+            channel.capture.misses += 2
+            channel.playback.misses += 2
         said += house.seconds(1)
         assert house.now <= READY_WITHIN_S
     assert house.now == READY_WITHIN_S
