@@ -47,7 +47,7 @@ class PttLines:
     """Every keyed line of the gateway. Owns the thread "ptt-guard", and the guard where that is a child.
 
     lines: one per channel. chip: "auto", a driver label, or a /dev path.
-    lines_file: where a child lists its lines for `ptt_guard --drop`; None: in $RUNTIME_DIRECTORY, if any.
+    lines_file: where a child lists its lines for `ptt_drop`; None: in $RUNTIME_DIRECTORY, if any.
     guard: socket of a guard that is a service; None: what $ECHOSTREAM_PTT_GUARD names; where that is not set,
     the service's usual place; where nothing is there, or it is empty, the guard is a child.
     """
