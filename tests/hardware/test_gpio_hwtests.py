@@ -19,7 +19,9 @@ def run(environment: dict[str, str]) -> str:
     done = subprocess.run(
         command,
         cwd=REPOSITORY,
-        env=os.environ | environment | {"PYTHONPATH": str(REPOSITORY), "ECHOSTREAM_HWTEST_ROUNDS": "1"},
+        env=os.environ
+        | environment
+        | {"PYTHONPATH": str(REPOSITORY), "ECHOSTREAM_HWTEST_ROUNDS": "1", "ECHOSTREAM_SLACK": "4"},
         capture_output=True,
         text=True,
         timeout=100,

@@ -28,7 +28,7 @@ def run(environment: dict[str, str], *arguments: str) -> str:
     done = subprocess.run(
         command,
         cwd=REPOSITORY,
-        env=os.environ | environment | {"PYTHONPATH": str(REPOSITORY)},
+        env=os.environ | environment | {"PYTHONPATH": str(REPOSITORY), "ECHOSTREAM_SLACK": "4"},
         capture_output=True,
         text=True,
         timeout=60,
