@@ -66,7 +66,11 @@ def whose(samples: Samples) -> str:
 
 def heard_at(hardware: AudioHardware, card: str) -> str:
     """Whose voice the microphone of that card gives."""
-    source = hardware.open_source(CardSpec(card))
+    return heard_from(hardware, CardSpec(card))
+
+
+def heard_from(hardware: AudioHardware, spec: CardSpec) -> str:
+    source = hardware.open_source(spec)
     try:
         for _ in range(SETTLE_FRAMES):
             source.read()
@@ -212,6 +216,29 @@ def test_card_that_is_pulled_frees_its_reader_and_leaves_the_others_alone() -> N
                 assert readers[name].calls - before[name] >= 20
                 sources[name].close()
                 readers[name].wait()
+
+
+def test_sides_of_a_stereo_card_come_back_on_their_own_channels() -> None:
+    """Two channels on one card, which comes back with the id that its twin had."""
+    left, right = (CardSpec("usb:1-1.2", side) for side in ("left", "right"))
+    with UsbBus(("north", "south"), channels=2) as bus, ExitStack() as people:
+        voice = np.stack((tone(HZ["north"]), tone(HZ["south"])), axis=1)
+        people.callback(Microphone(bus.card("north"), voice, pause_s=0).close)
+        bus.plug("north", "1-1.2")
+        bus.plug("south", "1-1.3")
+        with hardware_on(bus) as hardware:
+
+            def both() -> str:
+                with ThreadPoolExecutor(2, thread_name_prefix="side") as sides:
+                    return " ".join(sides.map(lambda spec: heard_from(hardware, spec), (left, right)))
+
+            assert until(both) == "north south"
+            reader = Outcome(hardware.open_source(left).read)
+            bus.pull_all()
+            assert isinstance(reader.wait(), DeviceLost)
+            bus.plug("south", "1-1.3")
+            assert bus.plug("north", "1-1.2").alsa_id == "Device_1"
+            assert until(both) == "north south"
 
 
 def test_card_that_leaves_while_it_is_looked_at_is_a_card_without_halves() -> None:

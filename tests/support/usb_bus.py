@@ -34,12 +34,12 @@ HW = """pcm.!hw {{
 """
 STREAM = """Playback:
   Interface 1
-    Channels: 1
+    Channels: {channels}
     Rates: 48000
 
 Capture:
   Interface 2
-    Channels: 1
+    Channels: {channels}
     Rates: 48000
 """
 
@@ -56,18 +56,20 @@ class Plugged:
 class UsbBus:
     """All cards are of one make ("Device") and unplugged. `names`: what they are called here."""
 
-    def __init__(self, names: Sequence[str], *, cabled: bool = False) -> None:
-        """`cabled`: each card's output is wired to its own input, and it hears nothing else."""
+    def __init__(self, names: Sequence[str], *, cabled: bool = False, channels: int = 1) -> None:
+        """`cabled`: each card's output is wired to its own input, and it hears nothing else.
+        `channels`: 2 for stereo cards."""
         self.folder = Path(tempfile.mkdtemp(prefix="es", dir="/tmp"))  # a socket's path is short
         self.kernel = Kernel(self.folder / "proc", self.folder / "sys/class/sound")
         self.plugged: dict[str, Plugged] = {}
         self._ids = self.folder / "id"
         self._lives = 0
+        self._stream = STREAM.format(channels=channels)
         for folder in (self.kernel.proc, self.kernel.sys, self._ids):
             folder.mkdir(parents=True)
         self._numbers = {name: number for number, name in enumerate(names)}
         try:
-            self._cards = VirtualCards(names, self.folder)
+            self._cards = VirtualCards(names, self.folder, channels=channels)
             for name in names:
                 self._cards.pull(name)
         except BaseException:
@@ -135,7 +137,7 @@ class UsbBus:
         (self.kernel.sys / f"card{index}").symlink_to(sound)
         card = self.kernel.proc / f"card{index}"
         card.mkdir()
-        (card / "stream0").write_text(STREAM, "utf-8")
+        (card / "stream0").write_text(self._stream, "utf-8")
         for pcm in ("pcm0c", "pcm0p"):
             (card / pcm).mkdir()
 
