@@ -98,6 +98,7 @@ def judge(way: Way, place: str) -> list[Finding]:
         "p95": way.percentile_ms(0.95),
         "jitter": way.jitter_ms,
         "turned": way.turned,
+        "doubled": way.doubled,
     }
     lost = way.lost_percent
     kind = BAD if lost > BAD_PERCENT else LOSSY if lost > LOSSY_PERCENT else GOOD

@@ -69,6 +69,14 @@ SOUND_SERVER: Final = Kind(
     "systemctl --user mask --now {program}.socket {program}.service; on a gateway without a desktop: "
     "sudo apt remove {program}",
 )
+UNPLUGGED: Final = Kind(
+    "cards.unplugged",
+    Level.WARNING,
+    "USB devices went away {count} times within the last day",
+    "look at plugs, cables and the power supply: journalctl -k -g 'USB disconnect' says which port and when",
+)
+OFTEN: Final = 3
+"""Somebody who moves a plug makes one or two."""
 SOUND_SERVERS: Final = ("pulseaudio", "pipewire", "pipewire-pulse", "jackd")
 GATEWAY: Final = "echostream"
 
@@ -80,6 +88,7 @@ def checks(world: World) -> list[Check]:
         Check("cards", "mixers", _mixers),
         Check("cards", "spare", _spare),
         Check("cards", "sound_server", _sound_server),
+        Check("cards", "unplugged", _unplugged),
     ]
 
 
@@ -219,3 +228,12 @@ def _sound_server(world: World) -> list[Finding]:
         if program in SOUND_SERVERS and kernel_of(world).cards():
             return [SOUND_SERVER.at(program=program, pid=path.parent.name)]
     return []
+
+
+def _unplugged(world: World) -> list[Finding]:
+    """As the kernel's log has it."""
+    ran = world.run(
+        *("journalctl", "-k", "-q", "--no-pager", "-o", "cat", "--since=-1day", "--grep=USB disconnect")
+    )
+    count = sum("USB disconnect" in line for line in ran.out.splitlines())
+    return [UNPLUGGED.at(count=count)] if count > OFTEN else []

@@ -48,6 +48,12 @@ OUT_OF_MEMORY: Final = Kind(
     "the kernel has ended {count} processes since the start because memory ran out",
     "`journalctl -k -g oom` says which",
 )
+NO_LIMITS: Final = Kind(
+    "cpu.no_memory_limits",
+    Level.NOTE,
+    "this kernel keeps no account of memory, so a limit of the service (MemoryMax) has no effect",
+    "take cgroup_disable=memory out of /boot/firmware/cmdline.txt, or add cgroup_enable=memory; then reboot",
+)
 LITTLE_MB: Final = 100
 
 
@@ -93,4 +99,7 @@ def _memory(world: World) -> list[Finding]:
     killed = re.search(r"^oom_kill (\d+)$", world.text("/proc/vmstat"), re.M)
     if killed and int(killed[1]):
         findings.append(OUT_OF_MEMORY.at(count=int(killed[1])))
+    controllers = world.text("/sys/fs/cgroup/cgroup.controllers").split()
+    if controllers and "memory" not in controllers:
+        findings.append(NO_LIMITS.at())
     return findings

@@ -53,6 +53,12 @@ FAILED: Final = Kind(
     "`journalctl -u {unit} -n 50` says why; then: sudo systemctl reset-failed {unit}",
 )
 TIMER_OFF: Final = Kind("service.timer_off", Level.WARNING, "is off", "sudo systemctl enable --now {unit}")
+NO_MACHINE_WATCHDOG: Final = Kind(
+    "service.no_machine_watchdog",
+    Level.NOTE,
+    "nobody restarts this machine when its kernel hangs, although it has a watchdog",
+    "RuntimeWatchdogSec=15 in /etc/systemd/system.conf.d/watchdog.conf, section [Manager]; then reboot",
+)
 HEALTHY: Final = Kind("service.healthy", Level.OK, "the gateway {version} says: {status}")
 UNHEALTHY: Final = Kind(
     "service.unhealthy",
@@ -160,7 +166,7 @@ def _units(world: World) -> list[Finding]:
         return [NO_SYSTEMD.at()]
     if told.get("LoadState") == "not-found":
         return [NOT_INSTALLED.at(unit)]
-    return [*_main_unit(unit, told), *_beside(world)]
+    return [*_main_unit(unit, told), *_beside(world), *_machine(world)]
 
 
 def _main_unit(unit: str, told: dict[str, str]) -> list[Finding]:
@@ -195,6 +201,13 @@ def _beside(world: World) -> list[Finding]:
         elif unit.endswith(".timer") and told.get("ActiveState") != "active":
             findings.append(TIMER_OFF.at(unit, unit=unit))
     return findings
+
+
+def _machine(world: World) -> list[Finding]:
+    """Whether systemd feeds the machine's own watchdog."""
+    ran = world.run("systemctl", "show", "--property=RuntimeWatchdogUSec")
+    off = ran.out.strip().partition("=")[2] in ("0", "infinity")
+    return [NO_MACHINE_WATCHDOG.at()] if off and world.path("/dev/watchdog").exists() else []
 
 
 def _health(world: World) -> list[Finding]:

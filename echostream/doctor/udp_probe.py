@@ -56,6 +56,8 @@ class Way:
     delays_ms: list[float] = field(default_factory=list)
     turned: int = 0
     """That came after one that was sent later."""
+    doubled: int = 0
+    """That came once more."""
 
     @property
     def lost_percent(self) -> float:
@@ -164,7 +166,7 @@ def _named(identity: Identity, letter: str) -> Identity:
 def _run(talker: _Member, ear: socket.socket, packets: int) -> Way:
     encoder, mark = AudioEncoder(talker.channel), os.urandom(_MARK_BYTES)
     rest = os.urandom(SEALED_BYTES - _NUMBER_BYTES - _MARK_BYTES)
-    way, sent_at, highest = Way(), list[float](), -1
+    way, sent_at, heard = Way(), list[float](), set[int]()
     began_s = time.monotonic()
     while True:
         now = time.monotonic()
@@ -179,11 +181,15 @@ def _run(talker: _Member, ear: socket.socket, packets: int) -> Way:
             return way
         if not select.select([ear], [], [], max(0.0, due_s - now))[0]:
             continue
-        number_heard = _number(ear, mark)
-        if number_heard is not None and number_heard < len(sent_at):
-            way.delays_ms.append(1000 * (time.monotonic() - sent_at[number_heard]))
-            way.turned += number_heard < highest
-            highest = max(highest, number_heard)
+        came = _number(ear, mark)
+        if came is None or came >= len(sent_at):
+            continue
+        if came in heard:
+            way.doubled += 1
+            continue
+        way.delays_ms.append(1000 * (time.monotonic() - sent_at[came]))
+        way.turned += bool(heard) and came < max(heard)
+        heard.add(came)
 
 
 def _number(ear: socket.socket, mark: bytes) -> int | None:

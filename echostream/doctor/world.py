@@ -34,15 +34,15 @@ class Ran:
     err: str = ""
 
 
-def run_program(*command: str) -> Ran:
-    """Run it, in plain English, for at most some seconds."""
+def run_program(*command: str, within_s: float = COMMAND_S) -> Ran:
+    """Run it, in plain English, for at most so long."""
     environment = {**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "cat"}
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            timeout=COMMAND_S,
+            timeout=within_s,
             env=environment,
             check=False,
         )

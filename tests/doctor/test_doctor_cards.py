@@ -11,6 +11,7 @@ from doctor_machine import Machine, channel, document, findings
 from echostream.doctor import cards
 from echostream.doctor.mixer import mixer_findings
 from echostream.doctor.model import Finding, Level
+from echostream.doctor.world import Ran
 from echostream.errors import AudioError
 from echostream.hardware.alsa_mixer import Control, Fader
 
@@ -135,6 +136,14 @@ def test_a_card_that_nobody_uses_is_mentioned(machine: Machine) -> None:
     found = look(machine.world())
     assert [finding.level for finding in found["cards.spare"]] == [Level.NOTE]
     assert "cards.none" in found
+
+
+def test_plugs_that_lose_contact_are_counted_from_the_kernels_log(machine: Machine) -> None:
+    line = "usb 1-1.2: USB disconnect, device number 7\n"
+    machine.programs["journalctl -k"] = Ran(0, 3 * line)
+    assert "cards.unplugged" not in look(machine.world())
+    machine.programs["journalctl -k"] = Ran(0, 9 * line)
+    assert "9 times" in look(machine.world())["cards.unplugged"][0].found
 
 
 # ---- mixers

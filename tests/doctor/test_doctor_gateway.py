@@ -85,6 +85,16 @@ def test_what_stands_beside_the_service(machine: Machine) -> None:
     assert [one.place for one in found["service.timer_off"]] == ["echostream-retention.timer"]
 
 
+def test_a_machine_that_nobody_restarts_when_it_hangs(machine: Machine) -> None:
+    systemd(machine)
+    machine.programs["systemctl show --property=RuntimeWatchdogUSec"] = Ran(0, "RuntimeWatchdogUSec=0\n")
+    assert "service.no_machine_watchdog" not in serve(machine.world())
+    machine.write("/dev/watchdog")
+    assert "service.no_machine_watchdog" in serve(machine.world())
+    machine.programs["systemctl show --property=RuntimeWatchdogUSec"] = Ran(0, "RuntimeWatchdogUSec=15s\n")
+    assert "service.no_machine_watchdog" not in serve(machine.world())
+
+
 def test_another_instance_is_asked_for_by_its_name(machine: Machine) -> None:
     systemd(machine, "echostream@north.service", StatusText="north is up")
     found = serve(machine.world(instance="north"))

@@ -149,6 +149,14 @@ def test_a_machine_that_is_busy_and_out_of_memory(machine: Machine) -> None:
     assert "ended 2 processes" in found["cpu.out_of_memory"][0].found
 
 
+def test_a_pi_whose_kernel_keeps_no_account_of_memory(machine: Machine) -> None:
+    machine.write("/proc/meminfo", "MemTotal:  4000000 kB\nMemAvailable:  3000000 kB\n")
+    machine.write("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io pids\n")
+    assert cpu_of(machine.world())["cpu.no_memory_limits"][0].level is Level.NOTE
+    machine.write("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n")
+    assert "cpu.no_memory_limits" not in cpu_of(machine.world())
+
+
 def test_a_machine_with_room_is_fine(machine: Machine) -> None:
     machine.write("/proc/loadavg", "0.10 0.1 0.1 1/300 1234\n")
     machine.write("/proc/meminfo", "MemTotal:  4000000 kB\nMemAvailable:  3000000 kB\n")

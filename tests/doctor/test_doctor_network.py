@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from authority import Authority
@@ -20,7 +21,9 @@ from echostream.doctor.audio_way import judge
 from echostream.doctor.model import Level
 from echostream.doctor.session import Session
 from echostream.doctor.udp_probe import Way
+from echostream.events import SessionOffered
 from echostream.simulator.control_server import ControlServer
+from echostream.simulator.lossy_proxy import LossRules, LossyProxy
 
 look = partial(findings, network.checks)
 listen = partial(findings, audio_way.checks)
@@ -208,25 +211,40 @@ def test_a_port_that_is_shut(
     assert "Connection refused" in listen(machine.world())["network.udp_closed"][0].found
 
 
+@pytest.fixture
+def bad_line(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[LossyProxy]]:
+    """What the talker sends goes over it; the listener's line is good."""
+    rules = LossRules(loss=0.08, delay_ms=40, reorder=0.1, reorder_ms=30, duplicate=0.1)
+    proxies: list[LossyProxy] = []
+    real = Session.offer
+
+    def offer(session: Session) -> SessionOffered:
+        offered = real(session)
+        if proxies:
+            return offered
+        proxies.append(LossyProxy((offered.udp_host, offered.udp_port), rules, seed=7))
+        proxies[0].start()
+        return replace(offered, udp_port=proxies[0].address[1])
+
+    monkeypatch.setattr(Session, "offer", offer)
+    yield proxies
+    assert all(proxy.stop() for proxy in proxies)
+
+
 @pytest.mark.usefixtures("few_packets")
-def test_lost_packets_are_counted(
-    machine: Machine, server: ControlServer, monkeypatch: pytest.MonkeyPatch
+def test_a_bad_line_is_measured_as_bad_as_it_is(
+    machine: Machine, server: ControlServer, bad_line: list[LossyProxy]
 ) -> None:
-    """Every tenth does not arrive."""
-    from echostream.doctor import udp_probe
-
-    real, heard = udp_probe._number, [0]
-
-    def loses(ear: socket.socket, mark: bytes) -> int | None:
-        number = real(ear, mark)
-        if number is not None:
-            heard[0] += 1
-        return number if number is None or heard[0] % 10 else None
-
-    monkeypatch.setattr(udp_probe, "_number", loses)
     at(machine, server.url)
-    [found] = listen(machine.world())["network.udp_loss"]
-    assert found.data["lost"] == pytest.approx(10.0)
+    [[found]] = listen(machine.world()).values()
+    [line], _ = bad_line[0].counters()
+    data: dict[str, Any] = dict(found.data)
+    knocks = 6
+    assert found.level is not Level.OK
+    assert data["lost"] == pytest.approx(100 * line.lost / 150, abs=100 * knocks / 150)
+    assert data["p50"] == pytest.approx(40, abs=20)
+    assert line.reordered - knocks <= data["turned"] <= line.reordered
+    assert line.duplicated - knocks <= data["doubled"] <= line.duplicated
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ class Machine:
         )
         return replace(world, **changes)
 
-    def _run(self, *command: str) -> Ran:
+    def _run(self, *command: str, within_s: float = 1.0) -> Ran:
         line = " ".join(command)
         for words, ran in self.programs.items():
             if line.startswith(words):
