@@ -69,6 +69,7 @@ def _play(site: Site, only: list[str]) -> int:
             verdict = f"FAILED: {error}"
             note(site.say("systemctl", "list-units", "--all", "--no-pager", "--no-legend", "echostream*"))
             note(site.say("journalctl", "--no-pager", "-n", "16", "-o", "cat"))
+            note(site.say("ls", "-lan", "/etc/echostream"))
         sys.stdout.write(f"    {verdict} ({time.monotonic() - began_s:.1f} s)\n")
     return failed
 

@@ -176,7 +176,8 @@ def remove_leaves_what_was_made_here(site: Site) -> None:
     site.run("touch", "/var/lib/echostream/made-here")
     note("\n".join(site.run("apt-get", "remove", "-y", "echostream").splitlines()[-4:]))
     check(site.say("systemctl", "is-active", SERVICE) != "active", "the service is off")
-    check(site.say("sh", "-c", "pgrep -f echostream || true") == "", "no process of it is left")
+    left = site.say("sh", "-c", "grep -al '[/]opt/echostream' /proc/[0-9]*/cmdline 2>/dev/null")
+    check(left == "", f"no process of it is left: {left}")
     for path in ("/etc/echostream/config.json", "/var/lib/echostream/made-here"):
         site.run("test", "-e", path)
     left = site.say(

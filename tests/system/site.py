@@ -146,6 +146,8 @@ def repack(package: Path, folder: Path, suffix: str, broken: bool = False) -> Pa
     if broken:
         (module,) = versions.glob(f"{new}/lib/python3*/site-packages/echostream/board.py")
         module.write_text(module.read_text() + "\nraise SystemExit('this version does not run')\n")
+        for compiled in module.parent.glob("__pycache__/board.*.pyc"):  # is taken as it is, else
+            compiled.unlink()
     (unpacked / "DEBIAN/md5sums").unlink(missing_ok=True)
     later = folder / f"{package.stem}{suffix}.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", str(unpacked), str(later)], check=True)
