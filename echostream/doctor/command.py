@@ -68,9 +68,9 @@ def _doctor(args: argparse.Namespace) -> int:
     from echostream.doctor.seeing import see
 
     world = see(args.config, args.instance, quick=args.quick, udp_channel=args.udp_channel)
-    results = run_checks(checks(world, args.only), world)
-    if args.json:
-        write_json(results, world, sys.stdout)
-    else:
-        write_report(results, world, sys.stdout, TITLES)
+    looking = run_checks(checks(world, args.only), world)
+    if not args.json:
+        return exit_code(write_report(looking, world, sys.stdout, TITLES))
+    results = list(looking)
+    write_json(results, world, sys.stdout)
     return exit_code(all_findings(results))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, zip_longest
 from typing import Final, TextIO
 
@@ -33,13 +33,17 @@ def exit_code(findings: Sequence[Finding]) -> int:
     return int(any(finding.level is Level.FAILURE for finding in findings))
 
 
-def write_report(results: Sequence[Result], world: World, out: TextIO, titles: dict[str, str]) -> None:
-    """By group. titles: of the groups, by name."""
+def write_report(
+    results: Iterable[Result], world: World, out: TextIO, titles: dict[str, str]
+) -> list[Finding]:
+    """By group, each as soon as it is known; all that was found. titles: of the groups, by name."""
     page = _Page(out)
     where = f"configuration {world.config_path}" if world.config_path else "no configuration"
     page.line(f"EchoStream {__version__}, {where}, as seen for user {world.account.name}")
+    everything: list[Finding] = []
     for group, of_group in groupby(results, lambda result: result.check.group):
         found = all_findings(list(of_group))
+        everything += found
         if found:
             page.line("")
             page.line(titles[group], "1")
@@ -50,8 +54,10 @@ def write_report(results: Sequence[Result], world: World, out: TextIO, titles: d
                 finding.remedy,
             )
             page.finding(finding, finding.remedy if not alike else "")
+        out.flush()
     page.line("")
-    page.line(summary(all_findings(results)))
+    page.line(summary(everything))
+    return everything
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,11 +74,13 @@ class _Looking:
         self._findings = findings
 
 
-def run_checks(checks: Sequence[Check], world: World) -> list[Result]:
-    """All of them, in the order given."""
-    together = [_Looking(check, world) for check in checks if not check.alone]
-    results = {one.check: one.result() for one in together}
+def run_checks(checks: Sequence[Check], world: World) -> Iterator[Result]:
+    """All at once; what they found in the order given, each as soon as it and those before it ended."""
+    together = {check: _Looking(check, world) for check in checks if not check.alone}
     for check in checks:
         if check.alone:
-            results[check] = _Looking(check, world).result()
-    return [results[check] for check in checks]
+            for one in together.values():
+                one.result()
+            yield _Looking(check, world).result()
+        else:
+            yield together[check].result()

@@ -83,7 +83,7 @@ def test_what_measures_runs_when_all_others_have_ended(machine: Machine) -> None
 
         return Check("realtime", name, looked, alone=name.startswith("alone"))
 
-    results = run_checks([look("alone 1"), look("other"), look("alone 2")], machine.world())
+    results = list(run_checks([look("alone 1"), look("other"), look("alone 2")], machine.world()))
     assert ended == ["other", "alone 1", "alone 2"]
     assert [result.check.name for result in results] == ["alone 1", "other", "alone 2"]
 
@@ -100,3 +100,14 @@ def test_braces_in_what_was_found_are_taken_as_they_are() -> None:
         Kind("test.braces", Level.NOTE, "it says {why}").at(why="{0} {x!r} }{").found
         == "it says {0} {x!r} }{"
     )
+
+
+def test_what_is_known_is_told_before_the_last_has_ended(machine: Machine, let_go: threading.Event) -> None:
+    def waits(world: World) -> list[Finding]:
+        let_go.wait(10)
+        return []
+
+    results = run_checks([Check("cards", "quick", fine), Check("disk", "slow", waits)], machine.world())
+    assert next(results).check.name == "quick"
+    let_go.set()
+    assert [result.check.name for result in results] == ["slow"]
