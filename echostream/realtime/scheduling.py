@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 AUDIO_PRIORITY: Final = 20
-"""Below the kernel's own interrupt threads (50), without which no sample arrives."""
-GUARD_PRIORITY: Final = 30
-"""Above the audio: who takes a radio off the air must not wait for those who talk on it."""
+"""Below the kernel's own interrupt threads (50), without which no sample arrives, and below the PTT guard:
+who takes a radio off the air must not wait for those who talk on it."""
 
 SERVICE_PRIORITY: Final = 10
 """Of the threads that audio may have to wait for, because they hold the interpreter."""
@@ -68,6 +67,12 @@ def refusal(error: OSError, priority: int, root: Path = Path("/")) -> str:
 
 
 def group_scheduling(root: Path = Path("/")) -> bool:
-    """Whether the kernel gives each control group a share of real time of its own."""
+    """Whether the kernel gives each control group a share of real time of its own, as far as it tells."""
     places = ("sys/fs/cgroup/cpu.rt_runtime_us", "sys/fs/cgroup/cpu/cpu.rt_runtime_us")
-    return any((root / place).exists() for place in places)
+    if any((root / place).exists() for place in places):
+        return True
+    try:
+        made = (root / f"boot/config-{os.uname().release}").read_text("ascii", errors="replace")
+    except OSError:
+        return False
+    return "\nCONFIG_RT_GROUP_SCHED=y\n" in made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +13,15 @@ import pytest
 
 from echostream.realtime.scheduling import (
     AUDIO_PRIORITY,
-    GUARD_PRIORITY,
     SERVICE_PRIORITY,
     Scheduling,
     group_scheduling,
     refusal,
     take_priority,
 )
+
+UNITS = Path(__file__).parents[2] / "systemd"
+GUARD_UNIT = UNITS / "echostream-ptt-guard.service"
 
 
 def on_a_thread(work: Callable[[], object]) -> object:
@@ -38,7 +41,11 @@ def refuse(number: int) -> Callable[[int, int, os.sched_param], None]:
 
 
 def test_who_drops_a_radio_comes_before_the_audio_and_the_kernel_before_both() -> None:
-    assert 0 < SERVICE_PRIORITY < AUDIO_PRIORITY < GUARD_PRIORITY < 50
+    """The guard takes what its unit permits."""
+    units = [*UNITS.glob("echostream.service"), *UNITS.glob("echostream@.service"), GUARD_UNIT]
+    limits = {unit.name: int(re.findall(r"(?m)^LimitRTPRIO=(\d+)$", unit.read_text())[-1]) for unit in units}
+    assert len(limits) == 3
+    assert all(0 < SERVICE_PRIORITY < AUDIO_PRIORITY < limit < 50 for limit in limits.values()), limits
 
 
 def test_first_in_first_out_is_asked_for_and_not_inherited() -> None:
@@ -81,6 +88,15 @@ def test_a_kernel_that_shares_real_time_out_is_told_from_a_missing_right(
     (group / "cpu.rt_runtime_us").write_text("0\n")
     assert group_scheduling(tmp_path)
     assert "rt_group_sched=0" in refusal(error, 20, tmp_path)
+
+
+def test_a_kernel_tells_by_its_configuration_where_its_files_do_not(tmp_path: Path) -> None:
+    config = tmp_path / f"boot/config-{os.uname().release}"
+    config.parent.mkdir()
+    config.write_text("CONFIG_A=y\n# CONFIG_RT_GROUP_SCHED is not set\n")
+    assert not group_scheduling(tmp_path)
+    config.write_text("CONFIG_A=y\nCONFIG_RT_GROUP_SCHED=y\nCONFIG_B=y\n")
+    assert group_scheduling(tmp_path)
 
 
 def test_what_is_no_question_of_rights_is_said_as_it_is() -> None:
