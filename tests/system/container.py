@@ -32,8 +32,11 @@ class Container:
         command = ["systemd-nspawn", "--quiet", "-D", str(root), f"--machine={name}", "--register=no"]
         command += ["--keep-unit", "--private-network", "--boot"]
         command += [f"--bind={source}:{target}" for source, target in binds]
+        self._groups = _own_groups(f"{name}-{os.getpid()}")
+        enter = [f"echo $$ > {group}/cgroup.procs" for group in self._groups]
+        shell = ["sh", "-c", "; ".join([*enter, 'exec "$@"']), "sh", *command]
         with self._log.open("wb") as log:
-            self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._nspawn = subprocess.Popen(shell, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._init = self._find_init()
         self.until(lambda: self.say("systemctl", "is-system-running") in ("running", "degraded"), BOOT_S)
 
@@ -79,6 +82,10 @@ class Container:
             except subprocess.TimeoutExpired:
                 self._nspawn.terminate()
                 self._nspawn.wait(OFF_S)
+        for group in self._groups:
+            for path in [*sorted(group.rglob("*/"), reverse=True), group]:
+                with contextlib.suppress(OSError):  # what is left in it is for the machine's own systemd
+                    path.rmdir()
 
     def _find_init(self) -> int:
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
@@ -91,6 +98,17 @@ class Container:
                     return int(pid)
             time.sleep(0.05)
         raise Failed("the container did not start")
+
+
+def _own_groups(name: str) -> list[Path]:
+    """Control groups for one container: in its parent's, units of one name in two containers would be one
+    group, and each would end the other's processes."""
+    top = Path("/sys/fs/cgroup")
+    tops = [top] if (top / "cgroup.procs").exists() else [top / "systemd", top / "unified"]
+    groups = [one / name for one in tops if one.is_dir()]
+    for group in groups:
+        group.mkdir()
+    return groups
 
 
 def _in_own_namespace(pid: int) -> bool:
