@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from echostream.config.load import InvalidConfig, load_config
 from echostream.config.models import Config, Secret
 from echostream.config.secrets import references
+from echostream.deploy.index_kept import KEPT
 from echostream.deploy.layout import Layout
 
 Kind = Literal["file", "sqlite"]
@@ -133,7 +134,7 @@ def _add_folder(plan: Plan, layout: Layout, folder: str, skip: Container[str] = 
             one for one in folders if f"{below}/{one}" not in skip and not one.endswith(ASIDE)
         )
         for name in sorted(names):
-            if name == LOCK or name.endswith((ASIDE, SCRATCH, ".new", ".broken", *_PARTS)):
+            if name == LOCK or name.endswith((ASIDE, SCRATCH, KEPT, ".new", ".broken", *_PARTS)):
                 continue
             mode = Path(place, name).lstat().st_mode
             if stat.S_ISREG(mode):

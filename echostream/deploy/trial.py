@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from echostream.config.load import load_config
-from echostream.deploy import files, versions
+from echostream.deploy import files, index_kept, versions
 from echostream.deploy.layout import SOURCE, DeployError, Layout
 from echostream.deploy.services import (
     GUARD,
@@ -145,6 +145,7 @@ class Judge:
         if trial.phase == "switch":
             log.info("%s is on trial; %s is kept", trial.new, trial.old)
             try:
+                index_kept.keep(self._layout, log.warning)
                 self._switch(trial.new, previous=trial.old)
                 self._keep_units_of_judge(trial.old)
                 self._restart(trial)
@@ -208,6 +209,9 @@ class Judge:
             return self._end(trial, "abandoned", f"{trial.old} is not whole; {trial.why}")
         self._switch(trial.old, previous=trial.previous)
         try:
+            if paths := index_kept.changed(self._layout):
+                self._services.stop(trial.units)
+                index_kept.put_back(paths, log.warning)
             self._restart(trial)
         except DeployError as error:
             log.error("%s runs from its next start on: %s", trial.old, error)
@@ -254,6 +258,7 @@ class Judge:
         for gone in versions.prune(self._layout, {trial.new} if outcome != "confirmed" else set()):
             log.info("%s was removed", gone)
         ended = Ended(trial.began_us, time.time_ns() // 1000, trial.new, trial.old, outcome, why)
+        index_kept.forget(self._layout)
         end_trial(self._layout, ended)
         _put_into_event_log(self._layout, ended)
         return ended

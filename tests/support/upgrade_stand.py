@@ -39,6 +39,7 @@ from echostream.deploy.upgrade import Options, carry_out, upgrade  # noqa: E402
 
 QUICK: Final = Options(within_s=25.0, hold_s=0.6, selftest=("config", "--help"))
 ARCH: Final = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+_COMPILED: Final = py_compile.PycInvalidationMode.UNCHECKED_HASH
 AGAIN_S: Final = 0.3
 """Until something that ended is started again."""
 SPOILT: Final = {
@@ -118,16 +119,14 @@ def make_archive(folder: Path, version_id: str, spoilt: str = "good") -> Path:
     top = folder / name
     tree = top / "tree"
     package = tree / "lib" / "echostream"
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(REPOSITORY / "echostream", package, ignore=ignored)
+    shutil.copytree(_compiled(folder), package)
     if SPOILT[spoilt]:
         main = package / "main.py"
         first = "def run(options: RunOptions) -> int:\n"
         text = main.read_text()
         assert first in text
         main.write_text(text.replace(first, f"{first}    {SPOILT[spoilt]}\n"))
-    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    compileall.compile_dir(package, quiet=2, invalidation_mode=mode)
+        py_compile.compile(str(main), invalidation_mode=_COMPILED)
     (tree / "bin").mkdir()
     python = tree / "bin" / "python"
     python.write_text(
@@ -150,6 +149,17 @@ def make_archive(folder: Path, version_id: str, spoilt: str = "good") -> Path:
         archive.add(top, name)
     shutil.rmtree(top)
     return target
+
+
+def _compiled(folder: Path) -> Path:
+    """The package as it was when the first version was made."""
+    package = folder / "package"
+    if not package.exists():
+        making = folder / "package.new"
+        shutil.copytree(REPOSITORY / "echostream", making, ignore=shutil.ignore_patterns("__pycache__"))
+        compileall.compile_dir(making, quiet=2, invalidation_mode=_COMPILED)
+        making.rename(package)
+    return package
 
 
 def configuration(root: Path) -> dict[str, Any]:
