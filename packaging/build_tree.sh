@@ -61,7 +61,7 @@ install_wheels() {
 strip_tree() {
     local packages=$MAKING/lib/python$minor/site-packages
     (
-        cd "$packages"
+        cd "$packages" || exit
         find . -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +
         find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.c' -o -name '*.a' \) -delete
         rm -rf numpy/f2py numpy/distutils numpy/doc mpl_toolkits matplotlib/mpl-data/sample_data boto3/examples

@@ -32,7 +32,7 @@ need_packages() {
         for package in "$HERE"/packages/*.deb; do
             installed "$(dpkg-deb -f "$package" Package)" || carried+=("$package")
         done
-        apt_get install --no-install-recommends --no-remove --no-download "${carried[@]}" && return
+        apt_get install --no-install-recommends --no-remove "${carried[@]}" && return
     fi
     apt_get install --no-install-recommends --no-remove "${missing[@]}" && return
     say "trying again with fresh package lists"
@@ -76,4 +76,7 @@ else
     fi
 fi
 cd /
-exec "$VERSIONS/$ID/bin/python" -P -m echostream.deploy.apply --method source "$@"
+"$VERSIONS/$ID/bin/python" -P -m echostream.deploy.apply --method source "$@"
+echo "How this machine is (echostream doctor --quick):"
+echo
+"$VERSIONS/$ID/bin/echostream" doctor --quick --config /etc/echostream/config.json || true

@@ -20,14 +20,26 @@ if [[ ${1:-} == --purge && (-d /etc/echostream || -d /var/lib/echostream) ]]; th
     [[ ${answer:-} == delete ]] || die "nothing was changed"
 fi
 
-# The version in force does it; another one where that is damaged.
-for python in /opt/echostream/{current,previous,versions/*}/bin/python; do
-    if "$python" -P -c 'import echostream.deploy.remove' 2>/dev/null; then
-        cd /
-        "$python" -P -m echostream.deploy.remove "$@"
-        [[ ${1:-} == --purge ]] || say "kept: /etc/echostream, /var/lib/echostream, and the users that own them"
-        exit 0
-    fi
-done
-[[ ! -d /opt/echostream ]] || die "no version in /opt/echostream works: install once more, then uninstall"
-say "nothing to do: EchoStream is not installed here"
+remove() {
+    local python
+    # The version in force does it; another one where that is damaged.
+    for python in /opt/echostream/{current,previous,versions/*}/bin/python; do
+        if (cd / && "$python" -P -c 'import echostream.deploy.remove' 2>/dev/null); then
+            (cd / && "$python" -P -m echostream.deploy.remove)
+            return
+        fi
+    done
+    [[ ! -d /opt/echostream ]] || die "no version in /opt/echostream works: install once more, then uninstall"
+    say "nothing is installed here"
+}
+
+remove
+if [[ ${1:-} == --purge ]]; then
+    rm -rf /etc/echostream /var/lib/echostream
+    rm -f /var/lib/systemd/timers/stamp-echostream-*.timer
+    say "deleted: /etc/echostream, /var/lib/echostream. The users echostream and echostream-ptt stay"
+else
+    for folder in /etc/echostream /var/lib/echostream; do
+        [[ ! -d $folder ]] || say "kept: $folder"
+    done
+fi

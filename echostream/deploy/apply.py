@@ -29,6 +29,7 @@ from echostream.deploy.layout import (
     Tree,
     record_text,
 )
+from echostream.deploy.next_steps import next_steps
 from echostream.deploy.services import ServiceManager, Services
 from echostream.deploy.system_files import place_system_files, starts_at_boot, unit_names
 from echostream.deploy.trial import begin, start_judge
@@ -193,10 +194,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"  {text}\n")
         sys.stdout.flush()
 
+    record, first = RECORDS[args.method], not layout.current.is_symlink()
     try:
-        changes = apply(
-            layout, tree, RECORDS[args.method], ServiceManager(args.root), Sysusers(args.root), say
-        )
+        changes = apply(layout, tree, record, ServiceManager(args.root), Sysusers(args.root), say)
     except NotStarted as error:
         sys.stderr.write(f"echostream: {error}\n")
         return 0 if args.method == "package" else 1  # a package is installed, whatever its service does
@@ -206,7 +206,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PermissionError as error:
         sys.stderr.write(f"echostream: {error}; run it as root (sudo)\n")
         return 1
-    if not changes:
+    if changes:
+        sys.stdout.write(next_steps(tree.path.name, record, first))
+    else:
         say(f"nothing to do: version {tree.path.name} is installed")
     return 0
 

@@ -1,4 +1,4 @@
-"""Take EchoStream off a machine. Configuration and data stay, unless they are asked for.
+"""Take EchoStream off a machine. Configuration and data stay.
 
 python -m echostream.deploy.remove [--purge] [--keep-tree]
 """
@@ -17,6 +17,8 @@ from echostream.deploy.system_files import remove_system_files, unit_names
 from echostream.deploy.systemd import Systemctl, Systemd
 
 INSTANCES: Final = "echostream@*.service"
+LEFTOVERS: Final = ("/var/cache/echostream", "/var/lib/echostream-ptt")
+"""What is made anew when it is missing: caches, and the guard's list of lines."""
 
 
 def stop_all(layout: Layout, record: InstallRecord, systemd: Systemd) -> list[str]:
@@ -51,9 +53,9 @@ def _enabled_instances(layout: Layout) -> list[str]:
 
 
 def remove(
-    layout: Layout, systemd: Systemd, say: Callable[[str], None], purge: bool = False, keep_tree: bool = False
+    layout: Layout, systemd: Systemd, say: Callable[[str], None], keep_tree: bool = False
 ) -> list[str]:
-    """Remove everything but configuration and data, with `purge` these too; returns each change, in words.
+    """Remove everything but configuration and data; returns each change, in words.
 
     `keep_tree` leaves /opt/echostream to who put it there (dpkg). Raises DeployError.
     """
@@ -75,9 +77,8 @@ def remove(
             note(_unlinked(layout, path))
     else:
         note(_removed(layout, layout.home))
-    if purge:
-        note(_removed(layout, layout.config_dir))
-        note(_removed(layout, layout.data))
+    for folder in LEFTOVERS:
+        note(_removed(layout, layout.below(folder)))
     return changes
 
 
@@ -105,7 +106,6 @@ def _seen(path: Path, layout: Layout) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 done (also with nothing to do), 1 failed, 2 the call was wrong."""
     parser = argparse.ArgumentParser(prog="echostream.deploy.remove", description="Remove EchoStream.")
-    parser.add_argument("--purge", action="store_true", help="also configuration, credentials and all data")
     parser.add_argument("--keep-tree", action="store_true", help="leave /opt/echostream/versions (dpkg's)")
     parser.add_argument("--root", type=Path, default=Path("/"), help="the machine's folder (default: /)")
     args = parser.parse_args(argv)
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
 
     try:
-        if not remove(layout, Systemctl(args.root), say, args.purge, args.keep_tree):
+        if not remove(layout, Systemctl(args.root), say, args.keep_tree):
             say("nothing to do: EchoStream is not installed here")
     except DeployError as error:
         sys.stderr.write(f"echostream: {error}\n")

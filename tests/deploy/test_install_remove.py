@@ -60,10 +60,13 @@ def test_the_guard_stops_last(tmp_path: Path) -> None:
     assert services.enabled == set()
 
 
-def test_everything_goes_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_what_is_made_anew_when_it_is_missing_goes_too(tmp_path: Path) -> None:
     layout, services = installed(tmp_path)
-    remove(layout, services, lambda text: None, purge=True)
-    assert [name for name in everything(layout) if "echostream" in name] == []
+    for folder in ("/var/cache/echostream", "/var/lib/echostream-ptt"):
+        layout.below(folder).mkdir(parents=True)
+    remove(layout, services, lambda text: None)
+    assert not layout.below("/var/cache/echostream").exists()
+    assert not layout.below("/var/lib/echostream-ptt").exists()
 
 
 def test_a_second_time_there_is_nothing_to_do(tmp_path: Path) -> None:
