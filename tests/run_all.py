@@ -26,7 +26,7 @@ COMPUTE: Final = frozenset(
 WAIT: Final = frozenset(
     {
         *("alerts", "channels", "doctor", "mqtt", "network", "service", "simulator", "uploads"),
-        *("hwtests_played",),
+        *("hwtests_played", "selftest", "tune"),
     }
 )
 WAIT_TOO: Final = tuple(

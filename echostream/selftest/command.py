@@ -70,7 +70,7 @@ def _pin(text: str) -> int:
 def _selftest(args: argparse.Namespace) -> int:
     from echostream.selftest.parts import Simulation
     from echostream.selftest.report import write_json, write_report
-    from echostream.selftest.run import run
+    from echostream.selftest.run import run_fairly
     from echostream.selftest.setup import Asked, setup_of
 
     logging.basicConfig(level=logging.CRITICAL)  # what goes wrong stands in the report
@@ -83,7 +83,7 @@ def _selftest(args: argparse.Namespace) -> int:
     simulation = Simulation(asked.simulate, setup)
     if not args.yes and not _consented(setup, simulation, sys.stdin, sys.stderr):
         return 2
-    report, heard = run(asked, setup, simulation)
+    report, heard = run_fairly(asked, setup, simulation)
     (write_json if args.json else write_report)(report, sys.stdout)
     if args.plot is not None and heard is not None:
         verdict = "passed" if report.passed else "FAILED"
