@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import configparser
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -99,13 +100,14 @@ def test_it_is_hardened(installed: Path, name: str) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_what_it_starts_is_a_command_of_ours(name: str) -> None:
     service = settings(name, "Service")
-    for key in ("ExecStart", "ExecReload"):
+    for key in ("ExecStart", "ExecReload", "ExecStopPost"):
         line = service.get(key, "")
         words = line.replace("%i", INSTANCE).split()
         if not words:
             continue
         assert re.fullmatch(r"/opt/echostream/\w+/bin/python", words[0])
         assert words[1] == "-m"
+        assert importlib.util.find_spec(words[2]) is not None
         if words[2] == "echostream":
             build_parser().parse_args(words[3:])  # exits where it is none
 
@@ -118,6 +120,14 @@ def test_no_service_has_a_capability_or_more_than_it_was_given(name: str) -> Non
     assert service["NoNewPrivileges"] == "yes"
     assert service["ProtectSystem"] == "strict"
     assert service["User"].startswith("echostream")
+
+
+@pytest.mark.parametrize(
+    "name", ["echostream.service", "echostream@.service", "echostream-retention.service"]
+)
+def test_what_writes_flac_may_make_callbacks_at_run_time(name: str) -> None:
+    """soundfile gives libsndfile functions of Python (cffi): without memory for them no recording is filed."""
+    assert settings(name, "Service")["MemoryDenyWriteExecute"] == "no"
 
 
 @pytest.mark.parametrize("name", ["echostream.service", "echostream@.service"])
