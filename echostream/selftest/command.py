@@ -24,7 +24,7 @@ one that is read (1 kOhm in it, docs/selftest.md has the drawing). Then:
 
 It plays a known signal for 15 s (--quick: 4 s) and measures what comes back; keys the line and measures when
 that arrives; and sends speech through Opus, AES and UDP to itself. The gateway must not run meanwhile, since
-it holds the card and the pins: systemctl stop echostream echostream-ptt-guard.
+it holds the card and the pins: sudo systemctl stop echostream, and afterwards start.
 
 exit codes: 0 everything passed, 1 something failed, 2 the call or the configuration is wrong,
             3 a library is missing

@@ -30,8 +30,8 @@ class Heard:
 
 
 def run_fairly(asked: Asked, setup: Setup, simulation: Simulation) -> tuple[Report, Heard | None]:
-    """As `run`. Where all is simulated only software is on trial: one failure may be a busy machine's, two are
-    its own."""
+    """As `run`. Where all is simulated only software is on trial: one failure may be a busy machine's, two
+    are its own."""
     report, heard = run(asked, setup, simulation)
     if report.passed or asked.simulate != "all":
         return report, heard
@@ -69,7 +69,9 @@ def _audio(asked: Asked, setup: Setup, simulation: Simulation, report: Report) -
     except LibraryMissing:
         raise
     except AudioError as error:
-        remedy = "`echostream devices` lists the cards; where the gateway uses it: systemctl stop echostream"
+        remedy = (
+            "`echostream devices` lists the cards; where the gateway uses it: sudo systemctl stop echostream"
+        )
         report.items.append(failed("audio", "card", str(error), remedy))
         return None
     report.items += judge_take(taken, measured, other_db)
@@ -95,7 +97,7 @@ def _keying(asked: Asked, setup: Setup, simulation: Simulation, report: Report) 
         with open_wire(wire, setup.chip, simulation) as (line, edges):
             keyed = key_rounds(line, edges, QUICK_ROUNDS if asked.quick else ROUNDS)
     except GpioError as error:
-        remedy = "where the gateway holds the pins: systemctl stop echostream echostream-ptt-guard"
+        remedy = "where the gateway holds the pins: sudo systemctl stop echostream"
         report.items.append(failed("keying", "wire", str(error), remedy))
         return
     report.items += judge_keying(keyed, wire.out, wire.into)
