@@ -126,7 +126,7 @@ def test_no_service_has_a_capability_or_more_than_it_was_given(name: str) -> Non
     "name", ["echostream.service", "echostream@.service", "echostream-retention.service"]
 )
 def test_what_writes_flac_may_make_callbacks_at_run_time(name: str) -> None:
-    """soundfile gives libsndfile functions of Python (cffi): without memory for them no recording is filed."""
+    """soundfile gives libsndfile functions of Python (cffi): without them no recording is filed."""
     assert settings(name, "Service")["MemoryDenyWriteExecute"] == "no"
 
 
