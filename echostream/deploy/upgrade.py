@@ -29,8 +29,6 @@ SPARE_BYTES: Final = 100_000_000
 CHECK_S: Final = 60.0
 SELFTEST_S: Final = 120.0
 USER: Final = "echostream"
-_FAILED: Final = 1
-"""Exit code of `selftest` for something that was measured and is wrong."""
 _FINDINGS: Final = 1
 """Exit code of `config check` for a configuration that is in force, with findings."""
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}
@@ -129,9 +127,6 @@ def try_out(layout: Layout, version_id: str, options: Options, say: Say) -> None
         return
     say(f"{version_id} tests itself")
     done = _run(new, options.selftest, SELFTEST_S)
-    if done.returncode == _FAILED:  # it measures time, on a machine that has other things to do
-        say("once more, since the self-test failed")
-        done = _run(new, options.selftest, SELFTEST_S)
     if done.returncode != 0:
         raise DeployError(
             f"the self-test of {version_id} failed (exit code {done.returncode}); what runs stays in force\n"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--keep", type=Path, help="leave versions and logs there")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended then too
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="torture-") as scratch:
         torture = Torture(options.keep or Path(scratch), random.Random(options.seed))
