@@ -19,6 +19,7 @@ from echostream.gateway import Gateway, Secrets
 from echostream.hardware.audio_hardware import AudioHardware
 from echostream.hardware.audio_streams import CardSink, CardSource
 from echostream.hardware.gpio_mock import MockGpioInputs
+from echostream.realtime.process import RealTime
 from tests.bench._gateways import NoCosReaders, NoOutputs, wait_until
 
 FIRST_PIN = 20
@@ -58,17 +59,22 @@ def main() -> int:
         channels=channels,
         audio=Audio(),
     )
+    realtime = RealTime()
     with ExitStack() as stack:
-        hardware = AudioHardware(cards)
+        stack.callback(realtime.stop)
+        hardware = AudioHardware(cards, on_thread=realtime.enter)
         stack.callback(hardware.close)
         inputs = MockGpioInputs()
         inputs.start()
         stack.callback(inputs.close)
         noted = _NotedCards(hardware)
         plugs = Hardware(noted, inputs, NoOutputs(), NoCosReaders())
-        gateway = Gateway(config, Secrets(), plugs, on_shutdown=lambda reason: None)
+        gateway = Gateway(
+            config, Secrets(), plugs, on_shutdown=lambda reason: None, on_audio_thread=realtime.enter
+        )
         gateway.start()
         stack.callback(gateway.stop)
+        realtime.settle(lambda: gateway.busy)
         if not wait_until(lambda: all(runtime.state.online for runtime in gateway.channels), ONLINE_S):
             print("the gateway did not come online", file=sys.stderr)
             return 1

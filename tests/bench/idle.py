@@ -167,8 +167,8 @@ def _memory_row(what: str, memory_mb: float, family: int, library_mb: float) -> 
         f"{memory_mb:.1f} MB, {own_mb:.1f} MB without the sound server's libraries",
         f"<= {MOST_MB:.0f} MB",
         own_mb <= MOST_MB,
-        f"{family} process{'es' if family > 1 else ''}; the libraries: PortAudio's part of a process that has "
-        "the same cards open and does nothing else",
+        f"{family} process{'es' if family > 1 else ''}; the libraries: what PortAudio takes in one with "
+        "the same cards open that does nothing else",
     )
 
 
