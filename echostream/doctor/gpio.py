@@ -16,6 +16,7 @@ from echostream.doctor.model import Check, Finding, Kind, Level
 from echostream.doctor.world import World
 from echostream.errors import GpioError
 from echostream.hardware.gpio_uapi import ChipInfo
+from echostream.hardware.ptt_list import read_list
 
 CHIP: Final = Kind("gpio.chip", Level.OK, "{path} ({label}), {lines} lines")
 NO_CHIP: Final = Kind(
@@ -60,6 +61,17 @@ CONSOLE: Final = Kind(
     "BCM {pin} is the serial console, which writes on it: {console}",
     "sudo raspi-config, Interface Options, Serial Port: no login shell; or choose another pin",
 )
+LISTED: Final = Kind(
+    "gpio.listed", Level.OK, "the guard holds {count} lines, also while no gateway runs: {pins}"
+)
+TORN: Final = Kind(
+    "gpio.list_torn",
+    Level.WARNING,
+    "{torn} lines of the guard's list do not read: they are not held before a gateway comes",
+    "sudo systemctl restart echostream, which writes it anew",
+)
+LIST: Final = "/var/lib/echostream-ptt/lines"
+"""What the guard keeps of the lines that it holds."""
 PULLED_UP: Final = range(9)
 PULLED_DOWN: Final = range(9, 28)
 _KEEPERS: Final = ("echostream",)
@@ -86,7 +98,7 @@ class Use:
 
 def checks(world: World) -> list[Check]:
     """Of this group."""
-    return [Check("gpio", "lines", _lines), Check("gpio", "boot", _boot)]
+    return [Check("gpio", "lines", _lines), Check("gpio", "boot", _boot), Check("gpio", "guard", _guard)]
 
 
 def uses(config: Config) -> Iterator[Use]:
@@ -149,6 +161,17 @@ def _of_pin(use: Use, world: World) -> Iterator[Finding]:
     console = next((word for word in world.text("/proc/cmdline").split() if word.startswith(_CONSOLES)), None)
     if use.pin in (14, 15) and console is not None:
         yield CONSOLE.at(use.place, pin=use.pin, console=console)
+
+
+def _guard(world: World) -> list[Finding]:
+    lines, torn = read_list(str(world.path(LIST)))
+    findings = []
+    if lines:
+        pins = ", ".join(
+            f"CM108 {line.place.path}" if line.place.cm108 else f"BCM {line.place.pin}" for line in lines
+        )
+        findings.append(LISTED.at(LIST, count=len(lines), pins=pins))
+    return [*findings, TORN.at(LIST, torn=torn)] if torn else findings
 
 
 _CONSOLES: Final = ("console=serial0", "console=ttyAMA0", "console=ttyS0", "console=ttyAMA10")

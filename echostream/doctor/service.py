@@ -108,6 +108,12 @@ GUARD_RESTARTED: Final = Kind(
     "the guard of the keyed lines was started again {count} times",
     "`journalctl -u echostream-ptt-guard -n 50` says why",
 )
+GUARD_STOPPED: Final = Kind(
+    "service.guard_stopped",
+    Level.WARNING,
+    "does not run ({state}), although the configuration has lines that key radios",
+    "sudo systemctl start {unit}; `journalctl -u {unit} -n 50` says why it ended",
+)
 VERSION: Final = Kind("service.version", Level.OK, "version {current} is installed{previous}")
 ON_TRIAL: Final = Kind(
     "service.on_trial",
@@ -196,11 +202,18 @@ def _beside(world: World) -> list[Finding]:
         told = _show(unit, world)
         if told is None or told.get("LoadState") == "not-found":
             continue
-        if told.get("ActiveState") == "failed":
+        if unit == GUARD and told.get("ActiveState") not in ("active", "activating") and _keys(world):
+            findings.append(GUARD_STOPPED.at(unit, unit=unit, state=told.get("ActiveState")))
+        elif told.get("ActiveState") == "failed":
             findings.append(FAILED.at(unit, unit=unit, result=told.get("Result")))
         elif unit.endswith(".timer") and told.get("ActiveState") != "active":
             findings.append(TIMER_OFF.at(unit, unit=unit))
     return findings
+
+
+def _keys(world: World) -> bool:
+    channels = world.config.channels if world.config is not None else ()
+    return any(channel.enabled and channel.key is not None for channel in channels)
 
 
 def _machine(world: World) -> list[Finding]:

@@ -95,6 +95,15 @@ def test_a_machine_that_nobody_restarts_when_it_hangs(machine: Machine) -> None:
     assert "service.no_machine_watchdog" not in serve(machine.world())
 
 
+def test_a_guard_that_does_not_run_matters_where_radios_are_keyed(machine: Machine) -> None:
+    systemd(machine)
+    systemd(machine, "echostream-ptt-guard.service", ActiveState="inactive")
+    assert "service.guard_stopped" not in serve(machine.world())
+    machine.configure(document(channels=[channel(key={"pin": 12})]))
+    [found] = serve(machine.world())["service.guard_stopped"]
+    assert found.place == "echostream-ptt-guard.service"
+
+
 def test_another_instance_is_asked_for_by_its_name(machine: Machine) -> None:
     systemd(machine, "echostream@north.service", StatusText="north is up")
     found = serve(machine.world(instance="north"))

@@ -12,6 +12,7 @@ from doctor_machine import gpio as header
 from echostream.doctor import gpio
 from echostream.doctor.model import Level
 from echostream.hardware.gpio_uapi import FLAG_USED, LineInfo
+from echostream.hardware.ptt_list import Listed, Place, format_list
 
 look = partial(findings, gpio.checks)
 
@@ -101,3 +102,12 @@ def test_a_channel_that_is_switched_off_wants_no_pin(machine: Machine) -> None:
     other = channel(id="other")
     machine.configure(document(channels=[channel(ptt={"pin": 8}, enabled=False), other]))
     assert set(look(machine.world(gpio=header({8: held("spi0 CS0")})))) == {"gpio.unused"}
+
+
+def test_the_guards_list_and_what_does_not_read_of_it(machine: Machine) -> None:
+    place = Place(False, "/dev/gpiochip0", 12)
+    text = format_list([Listed("echostream", place, False, "pinctrl-bcm2711")]) + "rubbish\n"
+    machine.write(gpio.LIST, text)
+    found = look(machine.world())
+    assert found["gpio.listed"][0].found.endswith("1 lines, also while no gateway runs: BCM 12")
+    assert found["gpio.list_torn"][0].level is Level.WARNING
