@@ -62,11 +62,12 @@ def _print_cards(cards: list[CardInfo], channels: tuple[Channel, ...], out: Text
         out.write("sound cards: none (plug one in; `lsusb` shows what the bus sees)\n")
         return
     out.write('sound cards (write the first column into a channel\'s "card"):\n')
-    rows = [("card", "in", "out", "rates", "used by", "what it is")]
+    rows = [("card", "ALSA id", "in", "out", "rates", "used by", "what it is")]
     for card in cards:
         rates = ", ".join(f"{rate / 1000:g}k" for rate in card.rates_hz) or "not told"
         used_by = ", ".join(_users(card, channels)) or "-"
-        rows.append((card.name, str(card.max_inputs), str(card.max_outputs), rates, used_by, card.long_name))
+        counts = (str(card.max_inputs), str(card.max_outputs))
+        rows.append((card.name, card.alsa_id or "-", *counts, rates, used_by, card.long_name))
     _print_rows(rows, out)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from echostream.hardware.card_identity import AlsaCard, CardInfo, Half
+from echostream.hardware.card_identity import USB_PREFIX, AlsaCard, CardInfo, Half
 
 _STOCK: Final = re.compile(
     r"default|sysdefault|front|rear|center_lfe|side|surround\d+|iec958|spdif|hdmi|modem|phoneline|dmix|dsnoop|"
@@ -60,7 +60,8 @@ def _kernel_card(card: AlsaCard, listed: Sequence[Listed]) -> CardInfo:
     devices = [device for device in listed if any(device.name.endswith(end) for end in endings)]
     rates = {rate for half in halves for rate in half.rates_hz} or {device.default_hz for device in devices}
     return CardInfo(
-        name=card.alsa_id,
+        # The port, where there is one: the id of one of two twins is the other's after the next boot.
+        name=USB_PREFIX + card.port if card.port else card.alsa_id,
         alsa_id=card.alsa_id,
         long_name=card.long_name,
         port=card.port,

@@ -168,7 +168,8 @@ def test_listing_names_ports_rates_and_directions(tmp_path: Path) -> None:
         Listed("studio", 2, 2),
     ]
     infos = list_cards(cards, cards[:3], listed)
-    assert [info.name for info in infos] == ["Headphones", "vc4hdmi0", "Device", "Device_1", "studio"]
+    assert [info.name for info in infos] == ["Headphones", "vc4hdmi0", "usb:1-1.2", "usb:1-1.3", "studio"]
+    assert [info.alsa_id for info in infos] == ["Headphones", "vc4hdmi0", "Device", "Device_1", ""]
     assert [(info.max_inputs, info.max_outputs) for info in infos] == [(0, 8), (0, 2), (1, 2), (1, 2), (2, 2)]
     assert [info.portaudio_name for info in infos][2:] == [
         "USB PnP Sound Device: Audio (hw:2,0)",

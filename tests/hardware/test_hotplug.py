@@ -7,6 +7,8 @@ Every card says its own tone into its microphone; what a channel hears tells who
 
 from __future__ import annotations
 
+import functools
+import io
 import itertools
 import os
 import random
@@ -23,6 +25,7 @@ from usb_bus import UsbBus
 
 from echostream.audio.format import Samples, samples_per_frame
 from echostream.audio.ports import CardSpec
+from echostream.console.devices import devices
 from echostream.errors import DeviceLost, DeviceMissing
 from echostream.hardware.audio_hardware import AudioHardware
 from echostream.hardware.card_identity import AlsaCard, Kernel
@@ -239,6 +242,22 @@ def test_sides_of_a_stereo_card_come_back_on_their_own_channels() -> None:
             bus.plug("south", "1-1.3")
             assert bus.plug("north", "1-1.2").alsa_id == "Device_1"
             assert until(both) == "north south"
+
+
+def test_list_of_cards_offers_what_stays_the_same() -> None:
+    """Whoever copies a name from it has the card in that port, also after the twins have changed ids."""
+    shown = io.StringIO()
+    with UsbBus(("north", "south")) as bus:
+        bus.plug("south", PORTS["south"])
+        bus.plug("north", PORTS["north"])
+        on_the_bus = functools.partial(Kernel, bus.kernel.proc, bus.kernel.sys)
+        with (
+            mock.patch.dict(os.environ, bus.environment()),
+            mock.patch("echostream.hardware.audio_hardware.Kernel", on_the_bus),
+        ):
+            assert devices(None, as_json=False, out=shown) == 0
+    rows = [line.split()[:2] for line in shown.getvalue().splitlines() if "USB PnP" in line]
+    assert rows == [["usb:1-1.3", "Device"], ["usb:1-1.2", "Device_1"]]
 
 
 def test_card_that_leaves_while_it_is_looked_at_is_a_card_without_halves() -> None:
