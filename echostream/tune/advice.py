@@ -15,6 +15,7 @@ from echostream.tune.levels import InputLevels
 
 AIM_DBFS: Final = -26.0
 GOOD_DBFS: Final = (-30.0, -20.0)
+MAX_NOISE_DBFS: Final = -40.0
 MIN_SNR_DB: Final = 20.0
 HEADROOM_DBFS: Final = -3.0
 MAX_HUM_DBFS: Final = -55.0
@@ -139,6 +140,9 @@ def _background(levels: InputLevels) -> list[Advice]:
             f"noise is at {levels.noise_dbfs:.0f} dBFS, only {snr:.0f} dB below speech: microphone boost "
             "off, the radio's squelch closed in pauses, shielded cables"
         )
+        found.append(Advice("change", "noise", words))
+    elif levels.noise_dbfs > MAX_NOISE_DBFS:
+        words = f"noise is at {levels.noise_dbfs:.0f} dBFS while nobody speaks: is the radio's squelch open?"
         found.append(Advice("change", "noise", words))
     else:
         found.append(Advice("good", "noise", f"noise is at {levels.noise_dbfs:.0f} dBFS"))

@@ -166,7 +166,7 @@ def _tone(asked: Asked, hz: float, config: Config, channel: Channel, terminal: T
 def _listened(asked: Asked, channel: Channel, terminal: Terminal) -> int:
     simulated = _simulated(channel, asked)
     with _cards(channel, simulated) as cards:
-        quiet, heard = _takes(asked, channel, cards, terminal)
+        quiet, heard = _takes(asked, channel, cards, terminal, simulated)
     levels = measure_input(heard, quiet)
     name = None if simulated else mixer_name(channel.card)
     found = read_mixer(name)
@@ -191,12 +191,17 @@ def _say(terminal: Terminal, words: str) -> None:
 
 
 def _takes(
-    asked: Asked, channel: Channel, cards: Cards, terminal: Terminal
+    asked: Asked, channel: Channel, cards: Cards, terminal: Terminal, simulated: bool
 ) -> tuple[Samples | None, Samples]:
     """What was heard while nobody spoke (None: nobody was asked not to), and while somebody did."""
     spec = CardSpec(channel.card, channel.side, FRAME_MS)
     if asked.seconds is not None or asked.as_json or not terminal.attended:
         return None, _take(cards, spec, asked.seconds or _PLAIN_S, channel.id, "", terminal)
+    if simulated:
+        _say(
+            terminal, "The simulated card hears recorded speech all the time: no silence to measure."
+        )
+        return None, _take(cards, spec, SPEECH_S, channel.id, "recorded speech", terminal)
     terminal.wait("1. Nobody speaks, and the radio's squelch is closed.")
     quiet = _take(cards, spec, SILENCE_S, channel.id, "silence, please", terminal)
     terminal.wait("2. Somebody speaks on the radio, as usual.")

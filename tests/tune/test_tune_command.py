@@ -7,6 +7,7 @@ import io
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,15 +55,35 @@ def test_machines_get_a_document(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_person_is_led_through_silence_and_speech() -> None:
-    """Enter, 4 s, Enter, 12 s, and no to what is suggested: here with both shortened."""
-    terminal = Terminal(Tty("\n\nn\nn\n"), Tty(), Tty())
+    """Enter, silence, Enter, speech; and then asked before anything is set."""
+    voice = Voice(np.rint(2000 * np.sin(np.arange(48_000) / 20)).astype(np.int16))
+    terminal = Terminal(Prompted("\n\n", [lambda: None, voice.speak]), Tty(), Tty())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echostream.tune.run.SILENCE_S", 0.6)
         patch.setattr("echostream.tune.run.SPEECH_S", 1.0)
-        tune(Asked("ems", Path(CONFIG), simulate="all"), terminal)
-    said = terminal.err.getvalue()  # type: ignore[attr-defined]
-    assert said.index("Nobody speaks") < said.index("Somebody speaks")
-    assert "1 s heard" in terminal.out.getvalue()  # type: ignore[attr-defined]
+        patch.setattr("echostream.tune.run.AudioHardware", lambda names: Closable({names[0]: voice}))
+        tune(Asked("ems", Path(CONFIG)), terminal)
+    err, out = (stream.getvalue() for stream in (terminal.err, terminal.out))  # type: ignore[attr-defined]
+    assert err.index("Nobody speaks") < err.index("Somebody speaks")
+    assert "1 s heard" in out
+    assert "noise   -120" in out
+
+
+class Prompted(Tty):
+    """Whoever answers does something each time."""
+
+    def __init__(self, answers: str, acts: list[Callable[[], None]]) -> None:
+        super().__init__(answers)
+        self._acts = acts
+
+    def readline(self, *args: int) -> str:  # type: ignore[override]
+        if self._acts:
+            self._acts.pop(0)()
+        return super().readline(*args)
+
+
+class Closable(FileCards):
+    def close(self) -> None: ...
 
 
 @pytest.mark.parametrize(
