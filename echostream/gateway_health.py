@@ -20,7 +20,7 @@ from echostream.gateway import Gateway
 from echostream.hardware.ptt_client import MockPttLines, PttLines
 from echostream.realtime.process import RealtimeStatus
 from echostream.realtime.wakeups import EDGES_US, WakeupSnapshot
-from echostream.service.blame import blame, last_blame
+from echostream.service.blame import blame, forgive, last_blame
 from echostream.service.feed import ChannelProgress, Feeder, Progress, Verdict
 from echostream.service.health import (
     ChannelHealth,
@@ -97,8 +97,10 @@ class HealthWatch(Worker):
         self._notifier.stopping("stopping")
 
     def forget(self) -> None:
-        """After the join: nobody shall take the file for one of a gateway that runs."""
+        """After the join, at an end in order: nobody shall take the file for one of a gateway that runs, nor
+        what the watchdog did for the reason of a start that somebody wanted."""
         self._path.unlink(missing_ok=True)
+        forgive(self._directory, self._instance)
 
     # ---- the thread
 

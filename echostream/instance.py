@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import shutil
 import signal
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,7 @@ class InstanceError(EchoStreamError, RuntimeError):
     """Another gateway runs already, or none does."""
 
 
+_LEFT: Final = re.compile(r"(?:echostream|cards|broker|bucket)-([1-9][0-9]{0,9})(?:-.*)?")
 SERVICE: Final = Path("/run/echostream")
 """Of the service; echostream@NAME has a folder of its name in it."""
 
@@ -41,6 +44,27 @@ def _own_place() -> Path:
 def places(name: str, service: Path = SERVICE) -> tuple[Path, ...]:
     """Where a gateway of that name may run: this user's folder, then those of the services."""
     return _own_place(), service, service / name
+
+
+def sweep(directory: Path) -> list[Path]:
+    """Remove what killed runs have left there, each under the number of its process. What was removed.
+
+    A service's folder outlives its restarts, and a gateway may run for years between two boots.
+    """
+    left = [path for path in directory.iterdir() if (of := _LEFT.fullmatch(path.name)) and not _lives(of[1])]
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return left
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 class Instance:

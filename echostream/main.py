@@ -35,7 +35,7 @@ from echostream.gateway import Gateway
 from echostream.gateway_health import Asked, HealthWatch, guard_health, realtime_health, wake_ups
 from echostream.gateway_secrets import read_publisher_secrets, read_secrets
 from echostream.gateway_vitals import GatewayVitals
-from echostream.instance import Instance, InstanceError, runtime_dir
+from echostream.instance import Instance, InstanceError, runtime_dir, sweep
 from echostream.publishers import Publishers
 from echostream.realtime.process import RealTime
 from echostream.service.last_good import LastGood
@@ -83,6 +83,7 @@ def run(options: RunOptions) -> int:
         report(loaded)
         with ExitStack() as stack:
             stack.enter_context(Instance(options.instance, runtime_dir()))
+            sweep(runtime_dir())
             return GatewayProcess(options, loaded.config, handler, stack, notifier, keeper).run()
     except InvalidConfig as error:
         for finding in error.findings:

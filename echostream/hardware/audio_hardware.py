@@ -58,7 +58,7 @@ class AudioHardware:
         self._kernel = kernel or Kernel()
         self._closed = False
         self._directory = Path(
-            tempfile.mkdtemp(prefix="echostream-", dir=os.environ.get("RUNTIME_DIRECTORY"))
+            tempfile.mkdtemp(prefix=f"echostream-{os.getpid()}-", dir=os.environ.get("RUNTIME_DIRECTORY"))
         )
         self._previous_config = os.environ.get(CONFIG_VARIABLE)
         try:

@@ -37,6 +37,11 @@ def blame(directory: Path, instance: str, whom: str, why: str) -> None:
         log.error("%s: why the watchdog is not fed cannot be written down: %s", path, error)
 
 
+def forgive(directory: Path, instance: str) -> None:
+    """Nothing of it concerns the next run."""
+    (directory / f"{instance}{SUFFIX}").unlink(missing_ok=True)
+
+
 def last_blame(directory: Path, instance: str) -> Blame | None:
     """Of less than an hour ago; None: none, or of another boot."""
     path = directory / f"{instance}{SUFFIX}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
-from echostream.instance import Instance, InstanceError, places, runtime_dir, signal_running
+from echostream.instance import Instance, InstanceError, places, runtime_dir, signal_running, sweep
 from echostream.signals import Waker
 
 
@@ -76,6 +77,23 @@ def test_root_is_not_sent_after_a_process_that_is_not_the_files_owners(
         with pytest.raises(InstanceError, match="no gateway runs"):
             signal_running("a", signal.SIGHUP, tmp_path)
         monkeypatch.undo()
+
+
+def test_what_killed_runs_left_is_removed_and_nothing_of_a_living_one(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    names = [
+        *(f"echostream-{dead.pid}-x7q", f"cards-{dead.pid}", f"echostream-{os.getpid()}-abc", "echostream-1"),
+        *("north", f"recordings-{dead.pid}", "echostream-", "cards-0", "cards-99999999999"),
+    ]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    assert sorted(path.name for path in sweep(tmp_path)) == [
+        f"cards-{dead.pid}",
+        f"echostream-{dead.pid}-x7q",
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == set(names[2:])
 
 
 def test_runtime_directory_of_systemd_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
