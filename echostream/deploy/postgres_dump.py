@@ -6,23 +6,25 @@ import os
 import subprocess
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from echostream.deploy.layout import DeployError
 
+PG_DUMP: Final = "pg_dump"
+PG_RESTORE: Final = "pg_restore"
 LONGEST_S: Final = 3600.0
 _TOLD: Final = 400
 
 
 def dump(url: str, target: Path) -> None:
     """All of the database, in PostgreSQL's own form. Raises DeployError."""
-    _run("pg_dump", ["--format=custom", "--no-owner", "--no-privileges", f"--file={target}"], url)
+    _run(PG_DUMP, ["--format=custom", "--no-owner", "--no-privileges", f"--file={target}"], url)
 
 
 def restore(url: str, source: Path) -> None:
     """Make the database what was dumped: all of it, or with a DeployError nothing."""
     words = ["--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction", str(source)]
-    _run("pg_restore", words, url)
+    _run(PG_RESTORE, words, url)
 
 
 def _run(program: str, words: list[str], url: str) -> None:
@@ -55,5 +57,6 @@ def without_password(url: str) -> tuple[str, str]:
     user, has_password, password = parts.netloc.rpartition("@")[0].partition(":")
     host = parts.netloc.rpartition("@")[2]
     netloc = f"{user}@{host}" if user else host
-    address = urlunsplit((scheme, netloc, parts.path, parts.query, ""))
+    query = f"?{parts.query}" if parts.query else ""
+    address = f"{scheme}://{netloc}{parts.path}{query}"  # urlunsplit drops the // of an empty host
     return address, unquote(password) if has_password else ""
