@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
+READY_S: Final = 60.0
+"""For a gateway that was put back until it is ready; it takes some ten seconds where no server answers."""
 _UPGRADE_HELP: Final = """\
 examples:
   sudo echostream upgrade echostream-0.3.0-bookworm-arm64.tar.gz
@@ -106,17 +108,20 @@ def _rollback(args: argparse.Namespace) -> int:
 
 
 def _to_the_end(layout: Layout, services: Services, trial: Trial) -> str:
-    """How the trial ended; "" where it goes on without us."""
+    """How the trial ended; "" where it goes on without us, or where no gateway is ready after it."""
     from echostream.deploy.trial_file import in_words
-    from echostream.deploy.upgrade import carry_out
+    from echostream.deploy.upgrade import carry_out, not_ready
 
     with _interrupted() as stop:
         ended = carry_out(layout, services, trial, _say, stop)
-    if ended is None:
-        _say("the trial goes on by itself: `echostream versions` says how it ends")
-        return ""
+        if ended is None:
+            _say("it goes on by itself: `echostream versions` says how it ends")
+            return ""
+        left = [] if ended.outcome == "confirmed" else not_ready(layout, trial.units, READY_S, stop)
     _say(in_words(ended))
-    return ended.outcome
+    for one in left:
+        sys.stderr.write(f"echostream: after {READY_S:.0f} s: {one}; see `systemctl status`\n")
+    return "" if left else ended.outcome
 
 
 @contextmanager

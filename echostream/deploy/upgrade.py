@@ -18,7 +18,7 @@ from typing import Any, Final
 from echostream.deploy import versions
 from echostream.deploy.layout import DeployError, Layout, Release, Tree
 from echostream.deploy.release_archive import ReleaseArchive
-from echostream.deploy.services import TRIAL, TRIAL_PATH, Services
+from echostream.deploy.services import TRIAL, TRIAL_PATH, Services, look
 from echostream.deploy.trial import begin, start_judge
 from echostream.deploy.trial_file import HOLD_S, WITHIN_S, Ended, Trial, history, read_trial
 
@@ -217,7 +217,8 @@ def carry_out(
         with contextlib.suppress(DeployError):  # where it is not there this process judges
             services.start([TRIAL_PATH])
     if start_judge(layout, services, stop):
-        say(f"{TRIAL} watches {trial.new}; interrupting this command does not end the trial")
+        does = f"watches {trial.new}" if trial.phase != "back" else f"goes back to {trial.old}"
+        say(f"{TRIAL} {does}; interrupting this command does not end that")
         return follow(layout, trial, say, stop)
     return _ended(layout, trial)
 
@@ -240,6 +241,19 @@ def follow(layout: Layout, trial: Trial, say: Say, stop: threading.Event) -> End
             say(f"{time.monotonic() - began_s:5.1f} s  {words[phase]}")
         if stop.wait(0.5):
             return None
+
+
+def not_ready(layout: Layout, units: Sequence[str], within_s: float, stop: threading.Event) -> list[str]:
+    """The gateways that are not ready again within that time, with why."""
+    until_s = time.monotonic() + within_s
+    while True:
+        found = []
+        for unit in units:
+            health = look(layout, unit).health
+            if health is None or not health.ready:
+                found.append(f"{unit}: {'not ready yet' if health else 'it does not say how it is'}")
+        if not found or time.monotonic() >= until_s or stop.wait(0.5):
+            return found
 
 
 def _ended(layout: Layout, trial: Trial) -> Ended | None:

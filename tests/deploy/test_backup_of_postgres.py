@@ -1,4 +1,4 @@
-"""An index in a real PostgreSQL comes back with the rest; without its tools that is said, the rest is kept."""
+"""An index in a real PostgreSQL comes back with the rest; without its tools that is said."""
 
 from __future__ import annotations
 
