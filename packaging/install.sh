@@ -34,10 +34,16 @@ need_packages() {
         done
         apt_get install --no-install-recommends --no-remove "${carried[@]}" && return
     fi
+    if ! apt-get -s --no-install-recommends install "${missing[@]}" >/dev/null 2>&1; then
+        say "fetching package lists (apt-get update)"
+        apt_get update || die "apt-get update failed: see above"
+    fi
     apt_get install --no-install-recommends --no-remove "${missing[@]}" && return
+    # A list of last week names packages that are no longer there.
     say "trying again with fresh package lists"
-    apt_get update && apt_get install --no-install-recommends --no-remove "${missing[@]}" \
-        || die "apt-get could not install: ${missing[*]}"
+    if ! { apt_get update && apt_get install --no-install-recommends --no-remove "${missing[@]}"; }; then
+        die "apt-get could not install: ${missing[*]}"
+    fi
 }
 
 complete() { [[ -s $VERSIONS/$1/release.json ]]; }
@@ -47,7 +53,7 @@ check_archive() {
     (cd "$HERE" && sha256sum --quiet -c SHA256SUMS) || die "the archive is damaged: fetch it again"
     for key in arch distribution; do
         want=$(sed -n "s/^  \"$key\": \"\(.*\)\",\?$/\1/p" "$HERE/tree/release.json")
-        have=$([[ $key == arch ]] && architecture || distribution)
+        have=$(if [[ $key == arch ]]; then architecture; else distribution; fi)
         [[ $want == "$have" ]] || die "this archive is for $want, this machine is $have: fetch the one for it"
     done
 }

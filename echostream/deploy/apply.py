@@ -88,7 +88,8 @@ def _refuse_other_method(layout: Layout, record: InstallRecord) -> None:
         )
     raise DeployError(
         "EchoStream was installed here by `make install` or from an archive: remove that first "
-        "(sudo /opt/echostream/uninstall.sh); configuration and data stay"
+        "(sudo /opt/echostream/current/share/echostream/uninstall.sh);"
+        " configuration and data stay"
     )
 
 
