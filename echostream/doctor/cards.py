@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+from functools import cache
 from typing import Final
 
 from echostream.audio.format import RATE_HZ
@@ -10,6 +13,7 @@ from echostream.config.models import NO_CARD, Channel
 from echostream.doctor.mixer import MixerReader, mixer_findings
 from echostream.doctor.model import Check, Finding, Kind, Level
 from echostream.doctor.world import World
+from echostream.hardware.alsa_library import AlsaLibrary
 from echostream.hardware.card_identity import AlsaCard, Kernel, card_behind, may_be_pcm
 
 THERE: Final = Kind("cards.there", Level.OK, "{card}: {name}{port}, {rates}")
@@ -54,11 +58,18 @@ IN_USE: Final = Kind(
     "{program}.service",
 )
 OURS: Final = Kind("cards.ours", Level.OK, "{card} is used by the gateway, at {rate}")
-PCM: Final = Kind(
-    "cards.pcm",
-    Level.NOTE,
-    "{card} is a PCM of an ALSA configuration file: what is behind it is not looked at",
-    "`echostream devices --config {config}` says whether it opens",
+PCM: Final = Kind("cards.pcm", Level.OK, "{card} is a PCM of an ALSA configuration file, and opens both ways")
+ONE_WAY: Final = Kind(
+    "cards.one_way",
+    Level.FAILURE,
+    "{card} is a PCM of an ALSA configuration file, and does not open for {way}",
+    "look at its definition in /etc/asound.conf: `arecord -D {card}` and `aplay -D {card}` say more",
+)
+SHUT: Final = Kind(
+    "cards.shut",
+    Level.FAILURE,
+    "{card} does not open for {way}: {why}",
+    "plug it in again; where that does not help, `dmesg` says what its driver complains of",
 )
 NONE: Final = Kind("cards.none", Level.NOTE, "no channel has a sound card")
 SPARE: Final = Kind("cards.spare", Level.NOTE, "{card} ({name}{port}) is plugged in, and no channel uses it")
@@ -75,6 +86,7 @@ UNPLUGGED: Final = Kind(
     "USB devices went away {count} times within the last day",
     "look at plugs, cables and the power supply: journalctl -k -g 'USB disconnect' says which port and when",
 )
+_WAYS: Final = (("capture", True), ("playback", False))
 OFTEN: Final = 3
 """Somebody who moves a plug makes one or two."""
 SOUND_SERVERS: Final = ("pulseaudio", "pipewire", "pipewire-pulse", "jackd")
@@ -86,6 +98,7 @@ def checks(world: World) -> list[Check]:
     return [
         Check("cards", "channels", _channels),
         Check("cards", "mixers", _mixers),
+        Check("cards", "opens", _opens, slow=True),
         Check("cards", "spare", _spare),
         Check("cards", "sound_server", _sound_server),
         Check("cards", "unplugged", _unplugged),
@@ -116,13 +129,43 @@ def _channels(world: World) -> list[Finding]:
         if card is not None:
             findings += _of_card(place, channel, card, world)
             findings += _twins(place, channel, card, cards)
-        elif may_be_pcm(channel.card) and re.search(r"[:=,]", channel.card):
-            findings.append(PCM.at(place, card=channel.card, config=world.config_path))
         else:
-            there = ", ".join(one.alsa_id for one in cards) or "no card at all"
-            findings.append(MISSING.at(place, card=channel.card, there=there))
+            findings.append(_pcm_or_missing(place, channel, cards))
     if world.config is not None and not wanted:
         findings.append(NONE.at())
+    return findings
+
+
+def _pcm_or_missing(place: str, channel: Channel, cards: tuple[AlsaCard, ...]) -> Finding:
+    """Of a name that is no card's."""
+    shut = []
+    if may_be_pcm(channel.card):
+        shut = [way for way, capture in _WAYS if not _alsa().can_open(channel.card, capture=capture)]
+        if not shut:
+            return PCM.at(place, card=channel.card)
+        if len(shut) < len(_WAYS):
+            return ONE_WAY.at(place, card=channel.card, way=shut[0])
+    there = ", ".join(one.alsa_id for one in cards) or "no card at all"
+    return MISSING.at(place, card=channel.card, there=there)
+
+
+@cache
+def _alsa() -> AlsaLibrary:
+    """One: its messages go to the log from then on."""
+    return AlsaLibrary()
+
+
+def _opens(world: World) -> list[Finding]:
+    """Each card that nobody has, for a moment."""
+    cards = kernel_of(world).cards()
+    findings = []
+    for place, channel in _wanted(world):
+        card = card_behind(channel.card, cards)
+        for way, capture in _WAYS if card is not None else ():
+            pcm = card.pcm(capture=capture) if card is not None else None
+            code = _alsa().open_error(pcm, capture=capture) if pcm is not None else 0
+            if code not in (0, errno.EBUSY):
+                findings.append(SHUT.at(place, card=channel.card, way=way, why=os.strerror(code)))
     return findings
 
 

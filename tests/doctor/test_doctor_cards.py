@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 from doctor_machine import Machine, channel, document, findings
@@ -13,15 +15,24 @@ from echostream.doctor.mixer import mixer_findings
 from echostream.doctor.model import Finding, Level
 from echostream.doctor.world import Ran
 from echostream.errors import AudioError
+from echostream.hardware.alsa_library import AlsaLibrary
 from echostream.hardware.alsa_mixer import Control, Fader
 
+STOCK_CONFIG = "/usr/share/alsa/alsa.conf"
 RUNNING = "state: RUNNING\nowner_pid   : {pid}\ntrigger_time: 1.0\n"
 look = partial(findings, cards.checks)
 
 
 @pytest.fixture(autouse=True)
 def no_mixer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each card of a made machine opens."""
     monkeypatch.setattr("echostream.doctor.mixer.mixer_controls", lambda card: ())
+    real = AlsaLibrary.open_error
+
+    def opens(alsa: AlsaLibrary, pcm: str, *, capture: bool) -> int:
+        return 0 if pcm.startswith("hw:CARD=") else real(alsa, pcm, capture=capture)
+
+    monkeypatch.setattr(AlsaLibrary, "open_error", opens)
 
 
 def configure(machine: Machine, *names: str) -> None:
@@ -121,13 +132,34 @@ def test_a_card_that_the_gateway_has_is_fine(machine: Machine) -> None:
     assert "cards.in_use" not in found
 
 
-def test_a_pcm_of_a_configuration_file_is_not_taken_for_a_card_that_is_away(machine: Machine) -> None:
+def test_a_pcm_of_a_configuration_file_is_opened_by_alsa_itself(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = tmp_path / "asound.conf"
+    conf.write_text(
+        "pcm.radio { type null }\n"
+        "pcm.half { type asym capture.pcm { type null } playback.pcm nobody_defined_this }\n"
+    )
+    monkeypatch.setenv("ALSA_CONFIG_PATH", f"{STOCK_CONFIG}:{conf}")
     machine.card(1, "Device")
-    configure(machine, "plug:radio", "plughw:CARD=Device")
-    found = look(machine.world())
+    configure(machine, "radio", "half", "plughw:CARD=Device", "nobody")
+    found = look(machine.world(quick=True))
     assert [finding.place for finding in found["cards.pcm"]] == ["channels[0].card"]
-    assert [finding.place for finding in found["cards.there"]] == ["channels[1].card"]
-    assert "cards.missing" not in found
+    assert [finding.found for finding in found["cards.one_way"]] == [
+        "half is a PCM of an ALSA configuration file, and does not open for playback"
+    ]
+    assert [finding.place for finding in found["cards.there"]] == ["channels[2].card"]
+    assert [finding.place for finding in found["cards.missing"]] == ["channels[3].card"]
+
+
+def test_a_card_that_does_not_open_says_why(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = {"hw:CARD=Device,DEV=0": errno.EIO, "hw:CARD=Busy,DEV=0": errno.EBUSY}
+    monkeypatch.setattr(AlsaLibrary, "open_error", lambda self, pcm, *, capture: capture and codes[pcm])
+    machine.card(1, "Device")
+    machine.card(2, "Busy")
+    configure(machine, "Device", "Busy")
+    [found] = look(machine.world())["cards.shut"]
+    assert found.found == "Device does not open for capture: Input/output error"
 
 
 def test_a_card_that_nobody_uses_is_mentioned(machine: Machine) -> None:
