@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from echostream.audio.format import Frame, Samples, samples_per_frame, silence
@@ -22,6 +23,7 @@ class _Clock:
         self._closed = threading.Event()
         self.index = -1
         """Of the frame that ended last."""
+        self.on_wake: Callable[[float], None] | None = None
 
     def wait(self) -> bool:
         """Until the next frame's end; whether frames were passed over. SourceClosed after close()."""
@@ -32,6 +34,8 @@ class _Clock:
         self._due_s += missed * self._period_s
         if self._closed.wait(max(0.0, self._due_s - now)):
             raise SourceClosed("closed")
+        if self.on_wake is not None:
+            self.on_wake(time.monotonic() - max(now, self._due_s))
         self._due_s += self._period_s
         self.index += 1 + missed
         return missed > 0
@@ -40,7 +44,21 @@ class _Clock:
         self._closed.set()
 
 
-class NoSource:
+class _Timed:
+    """What both directions share: whoever counts late wake-ups is told of each."""
+
+    _clock: _Clock
+
+    @property
+    def on_wake(self) -> Callable[[float], None] | None:
+        return self._clock.on_wake
+
+    @on_wake.setter
+    def on_wake(self, note: Callable[[float], None] | None) -> None:
+        self._clock.on_wake = note
+
+
+class NoSource(_Timed):
     """AudioSource of silence; what is heard on such a channel its network microphones put there."""
 
     def __init__(self, frame_ms: int) -> None:
@@ -55,7 +73,7 @@ class NoSource:
         self._clock.close()
 
 
-class NoSink:
+class NoSink(_Timed):
     """AudioSink that nobody hears."""
 
     def __init__(self, frame_ms: int) -> None:

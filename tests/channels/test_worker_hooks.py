@@ -13,6 +13,8 @@ from echostream.audio.format import Frame, silence
 from echostream.audio.ports import AudioSink, AudioSource, CardSpec, TellsLateness
 from echostream.channels.audio_stream import AudioStream, ReceiveSettings
 from echostream.channels.audio_workers import CaptureWorker, CardWorker, PlaybackWorker
+from echostream.channels.channel_runtime import Cards
+from echostream.channels.no_card import NoSink, NoSource
 from echostream.channels.transmit_path import TransmitSettings
 from echostream.coordinator.worker import Worker
 from echostream.errors import SourceClosed
@@ -54,6 +56,16 @@ class Fails(Worker):
         raise RuntimeError("a bug")
 
 
+class NoCards:
+    """Of a channel that has none."""
+
+    def open_source(self, spec: CardSpec) -> NoSource:
+        return NoSource(spec.frame_ms)
+
+    def open_sink(self, spec: CardSpec) -> NoSink:
+        return NoSink(spec.frame_ms)
+
+
 def test_a_thread_is_asked_once_and_before_its_work_however_often_that_dies() -> None:
     worker = Fails()
     worker.on_thread = lambda name: worker.order.append(f"{name} on {threading.current_thread().name}")
@@ -66,8 +78,8 @@ def test_a_thread_is_asked_once_and_before_its_work_however_often_that_dies() ->
 
 
 @pytest.mark.parametrize("direction", ["capture", "playback"])
-def test_each_wait_for_a_card_is_noted_with_how_late_it_ended(direction: str) -> None:
-    cards = FileCards({"fire": Voice(np.zeros(960, np.int16), loop=True)})
+@pytest.mark.parametrize("cards", [FileCards({"fire": Voice(np.zeros(960, np.int16), loop=True)}), NoCards()])
+def test_each_wait_for_a_card_is_noted_with_how_late_it_ended(cards: Cards, direction: str) -> None:
     worker: CardWorker = (
         CaptureWorker("fire", "capture-fire", stream(), lambda: cards.open_source(SPEC), ignore)
         if direction == "capture"
