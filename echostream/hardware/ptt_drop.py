@@ -18,18 +18,23 @@ if __name__ == "__main__":
     except OSError:  # not permitted here
         pass
 
-from echostream.hardware.ptt_list import complain, read_list  # noqa: E402 - they take the time
+from echostream.hardware.ptt_list import Listed, complain, read_list  # noqa: E402 - they take the time
 from echostream.hardware.ptt_outputs import drop  # noqa: E402
 
 
 def drop_listed(path: str) -> int:
     """Drive every line of a list inactive. Returns the exit status: 1 when one could not be."""
-    status = 0
     try:
         listed, _torn = read_list(path)
     except OSError as error:
         complain(f"{path}: {error.strerror}")
         return 1
+    return drop_lines(listed)
+
+
+def drop_lines(listed: list[Listed]) -> int:
+    """As above."""
+    status = 0
     # GPIO first: a sound card that hangs takes its time.
     for one in sorted(listed, key=lambda one: one.place.cm108):
         try:

@@ -19,7 +19,7 @@ end of a socket pair as standard input. It ends when the gateway is gone; SIGTER
 refuse to key from then on, but it goes on holding the lines until then: whichever of the two a service
 manager stops first, no line comes up again.
 
-When everybody was killed: ptt_drop.
+A second process, its heir, drives the lines inactive when it was killed; when that was killed too: ptt_drop.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from echostream.errors import WireError
 from echostream.hardware import ptt_unit
 from echostream.hardware.ptt_caller import Caller, peer_of, watch_process
 from echostream.hardware.ptt_drop import drop_listed
+from echostream.hardware.ptt_heir import Heir
 from echostream.hardware.ptt_held import HeldLines
 from echostream.hardware.ptt_kernel import DeadMan, run_first, stay_in_memory
 from echostream.hardware.ptt_list import complain
@@ -56,7 +57,7 @@ usage: ptt_guard [--lines-file FILE]    as a child, by a gateway
 class Guard:
     """Serves gateways. listener: where they connect; None for a child, which is given its one by `serve`.
 
-    admitted: who may connect.
+    admitted: who may connect. heir: who drives the lines inactive should this process be killed.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Guard:
         listener: socket.socket | None = None,
         lines_file: str | None = None,
         admitted: ptt_unit.Admitted = NOBODY,
+        heir: Heir | None = None,
     ) -> None:
         self._listener = listener
         self._admitted = admitted
@@ -74,7 +76,8 @@ class Guard:
         for sock in (self._wake_in, self._wake_out):
             sock.setblocking(False)
         self._poll.register(self._wake_in, select.POLLIN)
-        self._lines = HeldLines(self._wake, lines_file)
+        self._heir = heir
+        self._lines = HeldLines(self._wake, lines_file, heir.leave if heir is not None else None)
         self._dead_man = DeadMan()
         self._unit = ptt_unit.Unit()
 
@@ -204,8 +207,11 @@ class Guard:
         self._lines.close()
         for caller in list(self._callers):
             self._farewell(caller)
+        if self._heir is not None:
+            self._heir.dismiss()
 
     def _take_signals(self) -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the heir's end
         # The handlers do nothing by themselves: the number arrives on the wake socket and ends the poll.
         signal.set_wakeup_fd(self._wake_out.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
@@ -240,7 +246,8 @@ def as_child(lines_file: str | None) -> int:
     os.close(0)
     os.open(os.devnull, os.O_RDONLY)
     with link:
-        return Guard(None, lines_file).serve(link, gateway_pid)
+        heir = Heir(link.fileno())
+        return Guard(None, lines_file, heir=heir).serve(link, gateway_pid)
 
 
 def as_service(path: str | None, user: str | None, lines_file: str | None) -> int:
@@ -252,7 +259,8 @@ def as_service(path: str | None, user: str | None, lines_file: str | None) -> in
         complain(str(error))
         return EXIT_USAGE
     with listener:
-        return Guard(listener, lines_file, admitted).listen()
+        heir = Heir(listener.fileno())
+        return Guard(listener, lines_file, admitted, heir).listen()
 
 
 def main(arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ from typing import Final
 from echostream.hardware import ptt_lease
 from echostream.hardware import ptt_protocol as protocol
 from echostream.hardware.ptt_lease import Lease
-from echostream.hardware.ptt_list import Listed, Place, complain, read_list, write_list
+from echostream.hardware.ptt_list import Listed, Place, complain, format_list, read_list, write_list
 from echostream.hardware.ptt_outputs import Cm108Output, GpioOutput, Output, chip_label
 
 _PHASES: Final = {
@@ -78,15 +78,23 @@ class HeldLine:
 class HeldLines:
     """All lines of a guard. list_file: where they are listed for a successor and for `--drop`.
 
-    wake: called, on a thread of the card's, when a sound card has news.
+    wake: called, on a thread of the card's, when a sound card has news. leave: called with the text of the
+    list when that changed; False: to be called again.
     """
 
-    def __init__(self, wake: Callable[[], None], list_file: str | None = None) -> None:
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        list_file: str | None = None,
+        leave: Callable[[str], bool] | None = None,
+    ) -> None:
         self._wake = wake
+        self._leave = leave
         self._list_file = list_file
         self._lines: dict[Place, HeldLine] = {}
         self._let_go: dict[Place, Output] = {}
         self._list_is_old = False
+        self._heir_is_old = False
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -111,6 +119,7 @@ class HeldLines:
             line = HeldLine(one.place, one.active_low, one.label, self._wake)
             line.instance = one.instance
             self._lines[one.place] = line
+        self._leave_list()
         self.apply(time.monotonic(), False)
         self._let_go_nameless()
 
@@ -160,8 +169,10 @@ class HeldLines:
         """Bring every line to where it must be at `now`."""
         for line in self._lines.values():
             line.apply(now, stopping)
+        if self._heir_is_old:
+            self._leave_list()
         if self._list_is_old:
-            self._write()
+            self._write_if_quiet()
 
     def deadline(self) -> float | None:
         """When `apply` is due again."""
@@ -177,7 +188,7 @@ class HeldLines:
         for line in self._lines.values():
             line.output.close()
         if self._list_is_old:
-            self._write()
+            self._write_if_quiet()
         self._lines.clear()
 
     def _let_go_nameless(self) -> None:
@@ -186,17 +197,25 @@ class HeldLines:
                 self.let_go(line)
 
     def _write(self) -> None:
-        """Write the list; while a line is up, later: a disk can take seconds, and leases do not wait. Lines
-        are taken before they are keyed: none is up that is not listed, but one of a reload under an over."""
-        if self._list_file is None:
+        """The list has changed: for the heir at once, on the disk while no line is up."""
+        self._leave_list()
+        self._list_is_old = True
+        self._write_if_quiet()
+
+    def _listed(self) -> list[Listed]:
+        return [Listed(one.instance, one.place, one.active_low, one.label) for one in self._lines.values()]
+
+    def _leave_list(self) -> None:
+        if self._leave is not None:
+            self._heir_is_old = not self._leave(format_list(self._listed()))
+
+    def _write_if_quiet(self) -> None:
+        """A disk can take seconds, and leases do not wait. Lines are taken before they are keyed: none is up
+        that is not listed, but one of a reload under an over."""
+        if self._list_file is None or self.keyed:
             return
-        self._list_is_old = self.keyed
-        if self._list_is_old:
-            return
-        listed = [
-            Listed(line.instance, line.place, line.active_low, line.label) for line in self._lines.values()
-        ]
+        self._list_is_old = False
         try:
-            write_list(self._list_file, listed)
+            write_list(self._list_file, self._listed())
         except OSError as error:  # disk full: everything else works
             complain(f"{self._list_file}: {error.strerror}: lines are not held after a restart")

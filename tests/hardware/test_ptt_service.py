@@ -3,6 +3,7 @@ keeps released outputs at their last level, as Raspberry Pi kernels do."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pwd
@@ -289,6 +290,40 @@ def test_killed_guard_takes_its_lines_again_by_itself(
     assert history_of(chip, PIN) == [1, 0]
 
 
+def test_heir_drops_what_no_list_names(chip: GpioSimulator, service: GuardService, gateway: Call) -> None:
+    """Gateway and guard are killed, and nobody runs ExecStopPost."""
+    Path(f"{service.lines_file}.new").mkdir()  # the list cannot be written
+    caller = gateway()
+    caller.add(0)
+    caller.add(1, pin=LOW_PIN, active_low=True)
+    caller.keyed(0)
+    caller.keyed(1)
+    service.post = False
+    since = time.monotonic()
+    os.kill(caller.pid, signal.SIGKILL)
+    caller.close()
+    for pin, idle in ((PIN, 0), (LOW_PIN, 1)):
+        at = chip.wait_level(pin, idle)
+        assert at is not None
+        assert at - since < 0.2
+
+
+def test_guard_goes_on_without_its_heir(chip: GpioSimulator, service: GuardService, gateway: Call) -> None:
+    caller = gateway()
+    caller.add(0)
+    caller.hear(protocol.UNKEYED)
+    (heir,) = children_of(caller.pid)
+    os.kill(heir, signal.SIGKILL)
+    assert wait_until(lambda: not children_of(caller.pid)), "it is reaped"
+    caller.add(1, pin=LOW_PIN)
+    caller.keyed(0)
+    caller.keyed(1)
+    os.kill(caller.pid, signal.SIGKILL)
+    caller.close()
+    assert chip.wait_level(LOW_PIN, 0) is not None
+    assert wait_until(lambda: service.restarts == 1)
+
+
 def test_guard_that_hangs_while_it_keys_is_killed_by_the_kernel(service: GuardService, gateway: Call) -> None:
     caller = gateway()
     caller.add()
@@ -381,6 +416,17 @@ def test_call_that_is_wrong_says_how_it_is_right() -> None:
         )
         assert done.returncode == 2
         assert "usage:" in done.stderr or "echostream-ptt-guard.socket" in done.stderr
+
+
+def children_of(pid: int) -> list[int]:
+    """Of a process, by the parent that each says it has."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                found += [int(folder.name)] if int(fields[1]) == pid else []
+    return found
 
 
 def wait_until(holds: Callable[[], bool], timeout_s: float = 5.0) -> bool:
