@@ -111,11 +111,11 @@ def kernel_of(world: World) -> Kernel:
 
 
 def _wanted(world: World) -> list[tuple[str, Channel]]:
-    """The channels that have a card, with their places in the configuration."""
+    """The channels that have a card, by their names: where one is left out, the others' numbers change."""
     channels = world.config.channels if world.config is not None else ()
     return [
-        (f"channels[{at}].card", channel)
-        for at, channel in enumerate(channels)
+        (f"channel {channel.id}", channel)
+        for channel in channels
         if channel.enabled and channel.card != NO_CARD
     ]
 

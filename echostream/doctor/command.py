@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import Final
@@ -67,6 +68,10 @@ def _doctor(args: argparse.Namespace) -> int:
     from echostream.doctor.running import run_checks
     from echostream.doctor.seeing import see
 
+    # What the rooms log on their way is told as findings.
+    log = logging.getLogger("echostream")
+    if not log.hasHandlers():
+        log.addHandler(logging.NullHandler())
     world = see(args.config, args.instance, quick=args.quick, udp_channel=args.udp_channel)
     looking = run_checks(checks(world, args.only), world)
     if not args.json:

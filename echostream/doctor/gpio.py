@@ -87,7 +87,7 @@ _OVERLAYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One configured line. place: in the configuration; what: "ptt", "cos" or "key"."""
+    """One configured line. place: whose it is; what: "ptt", "cos" or "key"."""
 
     place: str
     what: str
@@ -103,16 +103,16 @@ def checks(world: World) -> list[Check]:
 
 def uses(config: Config) -> Iterator[Use]:
     """The lines of the channels that are switched on."""
-    for at, channel in enumerate(config.channels):
+    for channel in config.channels:
         if not channel.enabled:
             continue
-        place = f"channels[{at}]"
+        place = f"channel {channel.id}"
         if channel.ptt is not None:
-            yield Use(f"{place}.ptt.pin", "ptt", channel.ptt.pin, channel.ptt.active_low, channel.ptt.pull)
+            yield Use(f"{place}, ptt", "ptt", channel.ptt.pin, channel.ptt.active_low, channel.ptt.pull)
         if channel.cos is not None and channel.cos.pin is not None:
-            yield Use(f"{place}.cos.pin", "cos", channel.cos.pin, channel.cos.active_low, channel.cos.pull)
+            yield Use(f"{place}, cos", "cos", channel.cos.pin, channel.cos.active_low, channel.cos.pull)
         if channel.key is not None and channel.key.pin is not None:
-            yield Use(f"{place}.key.pin", "key", channel.key.pin, channel.key.active_low, "none")
+            yield Use(f"{place}, key", "key", channel.key.pin, channel.key.active_low, "none")
 
 
 def _lines(world: World) -> list[Finding]:

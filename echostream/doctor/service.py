@@ -59,7 +59,7 @@ NO_MACHINE_WATCHDOG: Final = Kind(
     "nobody restarts this machine when its kernel hangs, although it has a watchdog",
     "RuntimeWatchdogSec=15 in /etc/systemd/system.conf.d/watchdog.conf, section [Manager]; then reboot",
 )
-HEALTHY: Final = Kind("service.healthy", Level.OK, "the gateway {version} says: {status}")
+HEALTHY: Final = Kind("service.healthy", Level.OK, "the gateway {version} (process {pid}) is healthy")
 UNHEALTHY: Final = Kind(
     "service.unhealthy",
     Level.FAILURE,
@@ -235,7 +235,7 @@ def _health(world: World) -> list[Finding]:
         return [STARTING.at(why=f" ({why})" if why else "")]
     if not health.healthy:
         return [UNHEALTHY.at(why=why or "it does not say why"), *_parts(health, world)]
-    healthy = HEALTHY.at(version=health.version, status=health.status or "healthy")
+    healthy = HEALTHY.at(version=health.version, pid=health.pid)
     return [healthy, *(TOLD.at(why=one) for one in health.why), *_parts(health, world)]
 
 

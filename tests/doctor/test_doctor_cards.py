@@ -58,7 +58,7 @@ def test_a_card_that_is_away_is_a_failure_that_names_what_is_there(machine: Mach
     [missing] = look(machine.world())["cards.missing"]
     assert missing.level is Level.FAILURE
     assert (missing.place, missing.found) == (
-        "channels[0].card",
+        "channel c0",
         "usb:1-1.2 is not plugged in; there is: Headset",
     )
 
@@ -95,9 +95,9 @@ def test_twins_named_by_their_id_are_told_to_be_named_by_port(machine: Machine) 
     configure(machine, "Device", "usb:1-1.3")
     found = look(machine.world())
     [twins] = found["cards.twins"]
-    assert twins.place == "channels[0].card"
+    assert twins.place == "channel c0"
     assert '"card": "usb:1-1.2"' in twins.remedy
-    assert [finding.place for finding in found["cards.twins_told"]] == ["channels[1].card"]
+    assert [finding.place for finding in found["cards.twins_told"]] == ["channel c1"]
 
 
 def test_cards_of_different_kinds_are_no_twins(machine: Machine) -> None:
@@ -144,12 +144,12 @@ def test_a_pcm_of_a_configuration_file_is_opened_by_alsa_itself(
     machine.card(1, "Device")
     configure(machine, "radio", "half", "plughw:CARD=Device", "nobody")
     found = look(machine.world(quick=True))
-    assert [finding.place for finding in found["cards.pcm"]] == ["channels[0].card"]
+    assert [finding.place for finding in found["cards.pcm"]] == ["channel c0"]
     assert [finding.found for finding in found["cards.one_way"]] == [
         "half is a PCM of an ALSA configuration file, and does not open for playback"
     ]
-    assert [finding.place for finding in found["cards.there"]] == ["channels[2].card"]
-    assert [finding.place for finding in found["cards.missing"]] == ["channels[3].card"]
+    assert [finding.place for finding in found["cards.there"]] == ["channel c2"]
+    assert [finding.place for finding in found["cards.missing"]] == ["channel c3"]
 
 
 def test_a_card_that_does_not_open_says_why(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def judged(*controls: Control) -> list[Finding]:
         assert card == "hw:CARD=Device"
         return controls
 
-    return mixer_findings("channels[0].card", "Device", read)
+    return mixer_findings("channel c0", "Device", read)
 
 
 FULL = Fader(0, 37, 37, 0.0, -37.0, 0.0)

@@ -124,7 +124,7 @@ def test_a_healthy_gateway_says_so_and_what_is_away(machine: Machine) -> None:
         guard=GuardHealth(1, "child", 2),
     )
     found = serve(machine.world(health=told))
-    assert "1 of 2 channels up" in found["service.healthy"][0].found
+    assert found["service.healthy"][0].found.startswith("the gateway 0.2.0 (process ")
     assert "the last configuration that worked" in found["service.told"][0].found
     assert [one.found for one in found["service.offline"]] == ["channel ems is not on the control server"]
     assert [one.found for one in found["service.link_down"]] == ["mqtt is not connected: timed out"]

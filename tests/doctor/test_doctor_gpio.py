@@ -30,8 +30,8 @@ def test_free_lines_and_the_gateways_own_are_fine(machine: Machine) -> None:
     found = look(machine.world(gpio=header({12: held("echostream-ptt")})))
     assert {code: [one.place for one in ones] for code, ones in found.items()} == {
         "gpio.chip": ["gpio.chip"],
-        "gpio.free": ["channels[0].ptt.pin"],
-        "gpio.ours": ["channels[0].key.pin"],
+        "gpio.free": ["channel fire, ptt"],
+        "gpio.ours": ["channel fire, key"],
     }
 
 
@@ -93,9 +93,9 @@ def test_pins_with_another_life(machine: Machine) -> None:
     machine.write("/proc/cmdline", "console=serial0,115200 console=tty1 root=/dev/mmcblk0p2")
     configure(machine, ptt={"pin": 3, "pull": "down"}, cos={"pin": 14}, key={"pin": 0, "active_low": True})
     found = look(machine.world())
-    assert found["gpio.board_pull"][0].place == "channels[0].ptt.pin"
-    assert found["gpio.console"][0].place == "channels[0].cos.pin"
-    assert found["gpio.eeprom"][0].place == "channels[0].key.pin"
+    assert found["gpio.board_pull"][0].place == "channel fire, ptt"
+    assert found["gpio.console"][0].place == "channel fire, cos"
+    assert found["gpio.eeprom"][0].place == "channel fire, key"
 
 
 def test_a_channel_that_is_switched_off_wants_no_pin(machine: Machine) -> None:
