@@ -66,7 +66,7 @@ def read_manifest(data: bytes, origin: str) -> Manifest:
             {str(name): str(digest) for name, digest in document["sums"].items()},
             tuple(map(str, document["left_out"])),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DeployError(f"{origin} is no backup of EchoStream: {NAME}: {error}") from None
     return manifest
 

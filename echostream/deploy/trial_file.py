@@ -30,6 +30,8 @@ GO_BACK: Final = "go-back"
 HISTORY: Final = "trials.json"
 MOST_ENDED: Final = 20
 _MOST_BYTES: Final = 1 << 20
+_NOT_THAT: Final = (TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What taking JSON apart raises when something else stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def read_trial(layout: Layout) -> Trial | None:
         return _trial(document)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, *_NOT_THAT) as error:
         raise DeployError(f"{layout.trial_file} does not read ({error}); remove it") from error
 
 
@@ -224,5 +226,5 @@ def history(layout: Layout) -> list[Ended]:
             )
             for one in rows
         ]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, *_NOT_THAT):
         return []
