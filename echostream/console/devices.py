@@ -53,7 +53,7 @@ def devices(config_path: Path | None, *, as_json: bool, out: TextIO) -> int:
 
 
 def _users(card: CardInfo, channels: tuple[Channel, ...]) -> list[str]:
-    names = {card.name, card.alsa_id, f"alsa:{card.alsa_id}"} | ({f"usb:{card.port}"} if card.port else set())
+    names = {card.name, card.alsa_id, f"alsa:{card.alsa_id}", f"usb:{card.port}", f"usb:{card.place}"}
     return [channel.id for channel in channels if channel.card in names]
 
 

@@ -106,7 +106,8 @@ class AudioHardware:
     def cards(self) -> list[CardInfo]:
         """Every card of the kernel, then the PCMs of ALSA's configuration files that are not stock ones."""
         listed = [device for name, device in self._devices.items() if not name.startswith(SLOT_PREFIX)]
-        return list_cards(self._kernel.cards(), self._first_cards, listed)
+        by_place = self._kernel.buses_may_change()
+        return list_cards(self._kernel.cards(), self._first_cards, listed, by_place)
 
     def close(self) -> None:
         """Give PortAudio back. Idempotent. Sources and sinks must be closed before."""

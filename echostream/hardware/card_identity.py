@@ -3,6 +3,9 @@
 A card's index changes with every boot and re-plug. What stays is its ALSA id (while no twin is plugged in)
 and the USB port it sits in; two identical cards can only be told apart by their port.
 
+A port is named as the kernel does, "1-1.2": bus, hub's port, port. Buses are numbered as their controllers
+are found; on a machine with several that may change, and "0000:01:00.0-1.2" names the controller instead.
+
 Formats: /proc/asound/cards and /proc/asound/cardN/streamM as written by the Linux kernel's sound/core/init.c
 and sound/usb/proc.c; /sys/class/sound/cardN/device is a link to the USB interface, e.g. .../1-1.2/1-1.2:1.0.
 """
@@ -22,6 +25,7 @@ USB_PREFIX: Final = "usb:"
 
 _CARD = re.compile(r"^\s*(\d+)\s+\[([^\]]*)\]:\s*(.*)$")
 _INTERFACE = re.compile(r"^(\d+-\d+(?:\.\d+)*):\d+\.\d+$")
+_PCI = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 _RATES = re.compile(r"^\s*Rates:\s*(.*)$")
 _CHANNELS = re.compile(r"^\s*Channels:\s*(\d+)\s*$")
 _COMMON_RATES_HZ: Final = (8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000)
@@ -42,6 +46,7 @@ class Half:
 class AlsaCard:
     """One card as the kernel lists it now.
 
+    port: "" for what is no USB card; place: the same with the controller in the bus number's place.
     born: differs between two lives of a card that was pulled and came back under the same index.
     """
 
@@ -52,6 +57,7 @@ class AlsaCard:
     capture: Half | None
     playback: Half | None
     born: int = 0
+    place: str = ""
 
     def same_life(self, other: AlsaCard | None) -> bool:
         """Whether both are one card that was not pulled in between. Its ALSA id may have been changed."""
@@ -69,8 +75,8 @@ class AlsaCard:
 class CardInfo:
     """One line of `echostream devices`.
 
-    name: what to write into the configuration. port: "" for what is no USB card. portaudio_name: "" when it
-    came after PortAudio was started. rates_hz: empty when the driver does not tell.
+    name: what to write into the configuration. port, place: "" for what is no USB card. portaudio_name: ""
+    when it came after PortAudio was started. rates_hz: empty when the driver does not tell.
     """
 
     name: str
@@ -81,6 +87,7 @@ class CardInfo:
     rates_hz: tuple[int, ...]
     max_inputs: int
     max_outputs: int
+    place: str = ""
 
     @property
     def captures(self) -> bool:
@@ -106,6 +113,13 @@ class Kernel:
             return ()
         return tuple(self._card(*entry) for entry in parse_cards(text))
 
+    def buses_may_change(self) -> bool:
+        """Whether USB buses may be numbered otherwise at the next boot: there are several controllers, and
+        those of PCI are started side by side."""
+        buses = self.sys / "../../bus/usb/devices"
+        controllers = {_controller(bus.resolve()) for bus in buses.glob("usb*")}
+        return len(controllers) > 1 and any(_PCI.match(name) for name in controllers)
+
     def born(self, index: int) -> int:
         """Number of the card's present life, 0 when it is not there: the inode of its sysfs folder."""
         try:
@@ -119,19 +133,28 @@ class Kernel:
             pcms = [name for name in os.listdir(folder) if name.startswith("pcm")]
         except OSError:  # it left while it was looked at
             pcms = []
+        port, place = usb_names((self.sys / f"card{index}" / "device").resolve())
         return AlsaCard(
             index=index,
             alsa_id=alsa_id,
             long_name=long_name,
-            port=self._port(index),
+            port=port,
             capture=_half(folder, pcms, "c"),
             playback=_half(folder, pcms, "p"),
             born=self.born(index),
+            place=place,
         )
 
-    def _port(self, index: int) -> str:
-        match = _INTERFACE.match((self.sys / f"card{index}" / "device").resolve().name)
-        return match[1] if match else ""
+
+def usb_names(interface: Path) -> tuple[str, str]:
+    """Port and place of a USB interface's folder in sysfs (.../0000:01:00.0/usb1/1-1/1-1.2/1-1.2:1.0):
+    "1-1.2" and "0000:01:00.0-1.2". Two empty texts for what is no such folder."""
+    match = _INTERFACE.match(interface.name)
+    if match is None:
+        return "", ""
+    bus, _, ports = match[1].partition("-")
+    root = next((folder for folder in interface.parents if folder.name == f"usb{bus}"), None)
+    return match[1], f"{_controller(root)}-{ports}" if root else ""
 
 
 def parse_cards(text: str) -> list[tuple[int, str, str]]:
@@ -169,7 +192,7 @@ def find_card(name: str, cards: tuple[AlsaCard, ...]) -> AlsaCard | None:
     refuse_index(name)
     if name.startswith(USB_PREFIX):
         port = name.removeprefix(USB_PREFIX)
-        return next((card for card in cards if card.port == port), None)
+        return next((card for card in cards if port and port in (card.port, card.place)), None)
     alsa_id = name.removeprefix(ALSA_PREFIX)
     return next((card for card in cards if card.alsa_id == alsa_id), None)
 
@@ -192,6 +215,13 @@ def refuse_index(name: str) -> None:
 def may_be_pcm(name: str) -> bool:
     """Whether a name that is no card's can still be an ALSA PCM of a configuration file."""
     return not name.startswith((ALSA_PREFIX, USB_PREFIX))
+
+
+def _controller(bus: Path) -> str:
+    """Name of the controller of a bus (.../usb1) that it has at each boot: its address. Children that are
+    called xhci-hcd.0 are counted as they are found, so the folder above them is taken."""
+    named = bus.parent
+    return named.parent.name if named.name.startswith("xhci-hcd.") else named.name
 
 
 def _rates(text: str) -> tuple[int, ...]:

@@ -30,13 +30,17 @@ class Listed(Protocol):
 
 
 def list_cards(
-    cards: Iterable[AlsaCard], first_cards: Sequence[AlsaCard], listed: Sequence[Listed]
+    cards: Iterable[AlsaCard],
+    first_cards: Sequence[AlsaCard],
+    listed: Sequence[Listed],
+    by_place: bool = False,
 ) -> list[CardInfo]:
     """The kernel's cards of now, then the other PCMs in PortAudio's list.
 
+    by_place: ports are named by their controllers, because buses may be numbered otherwise at the next boot.
     first_cards: the kernel's cards when PortAudio made its list; one that came or moved since has no entry.
     """
-    found = [_kernel_card(card, listed if card in first_cards else ()) for card in cards]
+    found = [_kernel_card(card, listed if card in first_cards else (), by_place) for card in cards]
     found += [
         CardInfo(
             name=device.name,
@@ -54,14 +58,14 @@ def list_cards(
     return found
 
 
-def _kernel_card(card: AlsaCard, listed: Sequence[Listed]) -> CardInfo:
+def _kernel_card(card: AlsaCard, listed: Sequence[Listed], by_place: bool) -> CardInfo:
     halves = [half for half in (card.capture, card.playback) if half]
     endings = {f"(hw:{card.index},{half.pcm})" for half in halves}
     devices = [device for device in listed if any(device.name.endswith(end) for end in endings)]
     rates = {rate for half in halves for rate in half.rates_hz} or {device.default_hz for device in devices}
     return CardInfo(
         # The port, where there is one: the id of one of two twins is the other's after the next boot.
-        name=USB_PREFIX + card.port if card.port else card.alsa_id,
+        name=USB_PREFIX + ((by_place and card.place) or card.port) if card.port else card.alsa_id,
         alsa_id=card.alsa_id,
         long_name=card.long_name,
         port=card.port,
@@ -69,6 +73,7 @@ def _kernel_card(card: AlsaCard, listed: Sequence[Listed]) -> CardInfo:
         rates_hz=tuple(sorted(rates)),
         max_inputs=_channels(card.capture, [device.max_inputs for device in devices]),
         max_outputs=_channels(card.playback, [device.max_outputs for device in devices]),
+        place=card.place,
     )
 
 

@@ -31,7 +31,8 @@ def output_report(high: bool) -> bytes:
 def find_card(card: str, sysfs: str = SYSFS) -> str | None:
     """Directory of a card's USB device in sysfs, or None when no such USB card is there.
 
-    card: ALSA id ("Device", "alsa:Device"), USB port path ("usb:1-1.2") or a PCM name with CARD=Device in it.
+    card: ALSA id ("Device", "alsa:Device"), USB port ("usb:1-1.2", "usb:0000:01:00.0-1.2") or a PCM name with
+    CARD=Device in it.
     """
     wanted = card.partition("CARD=")[2].partition(",")[0] or card.removeprefix("alsa:")
     sound = os.path.join(sysfs, "class", "sound")
@@ -45,7 +46,11 @@ def find_card(card: str, sysfs: str = SYSFS) -> str | None:
         device = _usb_device(os.path.realpath(os.path.join(sound, name, "device")))
         if device is None:
             continue
-        if wanted in ("usb:" + os.path.basename(device), _text(os.path.join(sound, name, "id"))):
+        if wanted in (
+            "usb:" + os.path.basename(device),
+            _place(device),
+            _text(os.path.join(sound, name, "id")),
+        ):
             return device
     return None
 
@@ -127,6 +132,20 @@ def _usb_device(path: str) -> str | None:
             return path
         path = os.path.dirname(path)
     return None
+
+
+def _place(device: str) -> str:
+    """A USB device by its controller ("usb:0000:01:00.0-1.2"), as in card_identity."""
+    bus, _, ports = os.path.basename(device).partition("-")
+    folder = os.path.dirname(device)
+    while folder not in ("", "/"):
+        if os.path.basename(folder) == f"usb{bus}":
+            controller = os.path.dirname(folder)
+            if os.path.basename(controller).startswith("xhci-hcd."):
+                controller = os.path.dirname(controller)
+            return f"usb:{os.path.basename(controller)}-{ports}"
+        folder = os.path.dirname(folder)
+    return ""
 
 
 def _text(path: str) -> str:

@@ -108,6 +108,62 @@ def test_twins_are_told_apart_by_port_in_any_order(tmp_path: Path, shuffled: boo
     assert left.pcm(capture=False) == f"hw:CARD={left.alsa_id},DEV=0"
 
 
+def two_controllers(root: Path, order: tuple[str, str]) -> Kernel:
+    """A machine that found its two controllers in this order: a card at port 2 of each, of one make."""
+    kernel = Kernel(root / "proc", root / "sys/class/sound")
+    for folder in (kernel.proc, kernel.sys, root / "sys/bus/usb/devices"):
+        folder.mkdir(parents=True)
+    lines = []
+    for index, controller in enumerate(order):
+        bus = root / f"sys/devices/{controller}/usb{index + 1}"
+        interface = bus / f"{index + 1}-2/{index + 1}-2:1.0"
+        (interface / f"sound/card{index}").mkdir(parents=True)
+        (interface / f"sound/card{index}/device").symlink_to(interface)
+        (kernel.sys / f"card{index}").symlink_to(interface / f"sound/card{index}")
+        (root / f"sys/bus/usb/devices/usb{index + 1}").symlink_to(bus)
+        alsa_id = "Device" if index == 0 else f"Device_{index}"
+        lines.append(
+            f" {index} [{alsa_id:15s}]: USB-Audio - USB PnP\n                      at {controller}\n"
+        )
+    (kernel.proc / "cards").write_text("".join(lines))
+    return kernel
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "name"),
+    [
+        ("pci0000:00/0000:00:14.0", "pci0000:00/0000:03:00.0", "usb:0000:00:14.0-2"),
+        ("platform/1f00200000.usb/xhci-hcd.0", "platform/1f00300000.usb/xhci-hcd.1", "usb:1f00200000.usb-2"),
+    ],
+)
+def test_controller_that_is_found_later_keeps_its_ports(
+    tmp_path: Path, one: str, other: str, name: str
+) -> None:
+    """Its bus and its cards have other numbers and ids; the controller's address is the same."""
+    before = two_controllers(tmp_path / "1", (one, other))
+    renumbered = one.replace("xhci-hcd.0", "xhci-hcd.1"), other.replace("xhci-hcd.1", "xhci-hcd.0")
+    after = two_controllers(tmp_path / "2", (renumbered[1], renumbered[0]))
+    first, second = find_card(name, before.cards()), find_card(name, after.cards())
+    assert first is not None
+    assert second is not None
+    assert (first.port, first.alsa_id, second.port, second.alsa_id) == ("1-2", "Device", "2-2", "Device_1")
+    assert first.long_name == f"at {one}"
+    assert second.long_name == f"at {renumbered[0]}"
+
+
+def test_ports_are_offered_by_controller_where_buses_may_change(tmp_path: Path) -> None:
+    pci = two_controllers(tmp_path / "pci", ("pci0000:00/0000:00:14.0", "pci0000:00/0000:03:00.0"))
+    tree = two_controllers(tmp_path / "tree", ("platform/1f00200000.usb/xhci-hcd.0", "platform/fe980000.usb"))
+    assert (pci.buses_may_change(), tree.buses_may_change()) == (True, False)
+    offered = [info.name for info in list_cards(pci.cards(), (), (), by_place=True)]
+    assert offered == ["usb:0000:00:14.0-2", "usb:0000:03:00.0-2"]
+    assert not Kernel(tmp_path / "no/proc", tmp_path / "no/class/sound").buses_may_change()
+
+
+def test_empty_port_is_nobodys(tmp_path: Path) -> None:
+    assert find_card("usb:", pi(tmp_path, BUILT_IN).cards()) is None
+
+
 @pytest.mark.parametrize(
     "name", ["hw:CARD=Device,DEV=0", "plughw:Device,0", "sysdefault:CARD=Device", "Device"]
 )

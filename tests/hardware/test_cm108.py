@@ -61,6 +61,7 @@ def sysfs(tmp_path: Path) -> str:
         ("usb:1-1.2", "/dev/hidraw1"),
         ("Device_1", "/dev/hidraw4"),
         ("usb:1-1.3", "/dev/hidraw4"),
+        ("usb:platform-1.3", "/dev/hidraw4"),
         ("plughw:CARD=Device_1,DEV=0", "/dev/hidraw4"),
         ("/dev/hidraw9", "/dev/hidraw9"),
     ],
