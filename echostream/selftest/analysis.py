@@ -28,11 +28,16 @@ _MAINS_HZ: Final = (50.0, 60.0)
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """The pause. Levels in dBFS; hum_hz: 50 or 60, whichever is louder."""
+    """The pause. Levels in dBFS, noise without the hum; hum_hz: 50 or 60, whichever is louder."""
 
     noise_dbfs: float
     hum_dbfs: float
     hum_hz: float
+
+    @property
+    def together_dbfs(self) -> float:
+        """Noise and hum."""
+        return power_dbfs(sum(10 ** (one / 10) for one in (self.noise_dbfs, self.hum_dbfs)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ class Measured:
 
     @property
     def snr_db(self) -> float:
-        return self.tone.level_dbfs - self.quiet.noise_dbfs
+        """Against noise and hum together."""
+        return self.tone.level_dbfs - self.quiet.together_dbfs
 
 
 def analyse(signal: KnownSignal, heard: Samples) -> Measured | None:
@@ -114,21 +120,23 @@ def measure_quiet(wave: Float) -> Quiet:
     if len(wave) < RATE_HZ // 4:
         return Quiet(power_dbfs(0.0), power_dbfs(0.0), _MAINS_HZ[0])
     still = wave - wave.mean()
-    hums = {hz: _hum_power(still, hz) for hz in _MAINS_HZ}
-    loudest = max(hums, key=lambda hz: hums[hz])
-    return Quiet(power_dbfs(float(np.mean(still**2))), power_dbfs(hums[loudest]), loudest)
+    found = {hz: _hum(still, hz) for hz in _MAINS_HZ}
+    loudest = max(found, key=lambda hz: found[hz][0])
+    hum, rest = found[loudest]
+    return Quiet(power_dbfs(rest), power_dbfs(hum), loudest)
 
 
-def _hum_power(wave: Float, mains_hz: float) -> float:
-    """Mean square of the mains' frequency and its harmonics, fitted together."""
+def _hum(wave: Float, mains_hz: float) -> tuple[float, float]:
+    """Mean square of the mains' frequency and its harmonics, fitted together; and of what is left."""
     t = np.arange(len(wave)) / RATE_HZ
     angles = 2 * np.pi * mains_hz * np.outer(t, np.arange(1, _HUM_HARMONICS + 1))
     basis = np.concatenate((np.cos(angles), np.sin(angles)), axis=1)
     weights: Float = np.linalg.lstsq(basis, wave, rcond=None)[0]
     # Of noise a fit takes its share, too: so many of n samples' worth.
     rest: Float = wave - basis @ weights
-    share: float = float(np.mean(np.square(rest))) * basis.shape[1] / len(wave)
-    return max(0.0, float(np.sum(np.square(weights))) / 2 - share)
+    left = float(np.mean(np.square(rest)))
+    share = left * basis.shape[1] / len(wave)
+    return max(0.0, float(np.sum(np.square(weights))) / 2 - share), left
 
 
 def _samples(duration_s: float) -> int:

@@ -120,14 +120,15 @@ def _purity(measured: Measured) -> list[Item]:
             digits=2,
         ),
         judged(
-            PART, "noise", quiet.noise_dbfs, "dBFS", quiet.noise_dbfs <= MAX_NOISE_DBFS,
+            PART, "noise without hum", quiet.noise_dbfs, "dBFS", quiet.noise_dbfs <= MAX_NOISE_DBFS,
             f"at most {MAX_NOISE_DBFS:.0f} dBFS",
             "microphone boost off; a shielded cable; another USB port or power supply",
         ),
         judged(
             PART, "signal to noise", measured.snr_db, "dB", measured.snr_db >= MIN_SNR_DB,
             f"at least {MIN_SNR_DB:.0f} dB",
-            "more level out, less gain in: noise of the input is amplified with the signal",
+            "the hum: see below" if quiet.hum_dbfs > quiet.noise_dbfs
+            else "more level out, less gain in: noise of the input is amplified with the signal",
         ),
         judged(
             PART, f"hum ({quiet.hum_hz:.0f} Hz)", quiet.hum_dbfs, "dBFS", quiet.hum_dbfs <= MAX_HUM_DBFS,

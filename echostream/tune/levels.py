@@ -29,7 +29,7 @@ class InputLevels:
     """dBFS as in audio.levels. speech: of what was heard at all; spoken: whether that stood out of the noise.
 
     paused: the noise is known, because it was asked for or somebody made a pause.
-    noise_dbfs: of the quietest half second. noise_top_dbfs: what 20 ms of noise reach now and then, at which
+    noise_dbfs: of the quietest half second, hum included. noise_top_dbfs: what 20 ms of noise reach now and then, at which
     a voice valve must stay shut. clipped: samples at the converter's stop. dc_dbfs: a constant offset.
     """
 
@@ -56,11 +56,11 @@ def measure_input(heard: Samples, quiet: Samples | None = None) -> InputLevels:
     return InputLevels(
         duration_s=len(heard) / RATE_HZ,
         speech=level,
-        spoken=level.active_dbfs > max(background.noise_dbfs + _SPEECH_OVER_NOISE_DB, -75.0),
+        spoken=level.active_dbfs > max(background.together_dbfs + _SPEECH_OVER_NOISE_DB, -75.0),
         peak_dbfs=power_dbfs((peak / FULL_SCALE) ** 2),
         clipped=int(np.count_nonzero((heard >= CLIP_LEVEL) | (heard <= -CLIP_LEVEL))),
-        paused=quiet is not None or background.noise_dbfs < level.active_dbfs - _PAUSE_BELOW_SPEECH_DB,
-        noise_dbfs=background.noise_dbfs,
+        paused=quiet is not None or background.together_dbfs < level.active_dbfs - _PAUSE_BELOW_SPEECH_DB,
+        noise_dbfs=background.together_dbfs,
         noise_top_dbfs=float(np.quantile(tops, _LOUDEST)) if len(tops) else FLOOR_DBFS,
         hum_dbfs=background.hum_dbfs,
         hum_hz=background.hum_hz,

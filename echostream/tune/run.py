@@ -198,9 +198,7 @@ def _takes(
     if asked.seconds is not None or asked.as_json or not terminal.attended:
         return None, _take(cards, spec, asked.seconds or _PLAIN_S, channel.id, "", terminal)
     if simulated:
-        _say(
-            terminal, "The simulated card hears recorded speech all the time: no silence to measure."
-        )
+        _say(terminal, "The simulated card hears recorded speech all the time: no silence to measure.")
         return None, _take(cards, spec, SPEECH_S, channel.id, "recorded speech", terminal)
     terminal.wait("1. Nobody speaks, and the radio's squelch is closed.")
     quiet = _take(cards, spec, SILENCE_S, channel.id, "silence, please", terminal)

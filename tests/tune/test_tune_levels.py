@@ -139,6 +139,10 @@ def test_noise_alone_is_nobody() -> None:
     assert said(levels)["speech"].sort == "change"
 
 
+def test_hum_alone_is_nobody() -> None:
+    assert not measure_input(samples(sine(-35.0, 5.0, 50.0))).spoken
+
+
 def test_an_offset_is_seen() -> None:
     heard = (talk(-26.0) + 600).astype(np.int16)
     levels = measure_input(heard)
