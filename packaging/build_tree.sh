@@ -64,7 +64,7 @@ strip_tree() {
         cd "$packages" || exit
         find . -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +
         find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.c' -o -name '*.a' \) -delete
-        rm -rf numpy/f2py numpy/distutils numpy/doc mpl_toolkits matplotlib/mpl-data/sample_data boto3/examples
+        rm -rf numpy/f2py numpy/distutils numpy/doc matplotlib/mpl-data/sample_data boto3/examples
         # Amazon's description of each of its services; ours is S3.
         find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -rf {} +
     )

@@ -1,4 +1,4 @@
-"""What dpkg runs while it takes the old version's files away and brings the new one's, also where it is cut off."""
+"""What dpkg runs while the old version's files go and the new one's come, also where it is cut off."""
 
 from __future__ import annotations
 
