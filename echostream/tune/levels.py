@@ -29,8 +29,9 @@ class InputLevels:
     """dBFS as in audio.levels. speech: of what was heard at all; spoken: whether that stood out of the noise.
 
     paused: the noise is known, because it was asked for or somebody made a pause.
-    noise_dbfs: of the quietest half second, hum included. noise_top_dbfs: what 20 ms of noise reach now and then, at which
-    a voice valve must stay shut. clipped: samples at the converter's stop. dc_dbfs: a constant offset.
+    noise_dbfs: of the quietest half second, hum included. noise_top_dbfs: what 20 ms of noise reach now and
+    then, at which a voice valve must stay shut. clipped: samples at the converter's stop. dc_dbfs: a constant
+    offset.
     """
 
     duration_s: float
