@@ -25,6 +25,10 @@ ALL = sorted(
 PYTHON = "/opt/echostream/current/bin/python"
 AS_ROOT = {"echostream-trial.service"}
 """Switches versions; what it may is judged by its score."""
+ASKS_THE_CLOCK = [
+    *("echostream.service", "echostream@.service"),
+    *("echostream-retention.service", "echostream-report.service"),
+]
 MOST_EXPOSED = 2.0
 INSTANCE = "north"
 
@@ -128,6 +132,16 @@ def test_no_service_has_a_capability_or_more_than_it_was_given(name: str) -> Non
 def test_what_writes_flac_may_make_callbacks_at_run_time(name: str) -> None:
     """soundfile gives libsndfile functions of Python (cffi): without them no recording is filed."""
     assert settings(name, "Service")["MemoryDenyWriteExecute"] == "no"
+
+
+@pytest.mark.parametrize("name", ASKS_THE_CLOCK)
+def test_the_clock_may_be_asked_whether_it_is_right(name: str) -> None:
+    """adjtimex(2) reads and sets: forbidden, every recording has a clock of unknown quality, and none is ever
+    old enough to go. Which of its two calls a C library uses is its own affair."""
+    service = settings(name, "Service")
+    assert service["ProtectClock"] == "no"
+    filters = service["SystemCallFilter"].split("\n")
+    assert filters[-1] == "adjtimex clock_adjtime", "after what is taken away"
 
 
 @pytest.mark.parametrize("name", ["echostream.service", "echostream@.service"])
