@@ -61,6 +61,8 @@ changelog() {
 changelog | gzip -9n >"$package/usr/share/doc/echostream/changelog.Debian.gz"
 gzip -9nc "$REPOSITORY/CHANGELOG.md" >"$package/usr/share/doc/echostream/changelog.gz"
 ln -s "/opt/echostream/versions/$ID/share/echostream/docs" "$package/usr/share/doc/echostream/docs"
+mkdir -p "$package/usr/share/man/man1"
+gzip -9nc "$HERE/deb/echostream.1" >"$package/usr/share/man/man1/echostream.1.gz"
 cp "$HERE/deb/lintian-overrides" "$package/usr/share/lintian/overrides/echostream"
 
 # The same as deploy/apply.py would make.

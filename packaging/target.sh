@@ -60,9 +60,18 @@ foreign_tree() {
     local root=$WORK/root wheels=$REPOSITORY/build/wheels/$SUITE-$ARCH variable keep=()
     (($(id -u) == 0)) || die "--for another system needs root: sudo"
     command -v mmdebstrap >/dev/null || die "first: apt-get install mmdebstrap qemu-user-static"
-    say "making a $SUITE/$ARCH to build in (mmdebstrap; another architecture takes ten minutes)"
-    quietly mmdebstrap --variant=apt --architectures="$ARCH" --include="$(IFS=,; echo "${BUILD_PACKAGES[*]}"),ca-certificates" \
-        "$SUITE" "$root" "${MIRROR:-http://deb.debian.org/debian}" || die "mmdebstrap failed: see above"
+    # Made once, and kept: for another architecture it takes ten minutes.
+    local kept=$REPOSITORY/build/roots/$SUITE-$ARCH.tar
+    if [[ ! -s $kept ]]; then
+        say "making a $SUITE/$ARCH to build in (mmdebstrap)"
+        mkdir -p "$(dirname "$kept")"
+        quietly mmdebstrap --variant=apt --format=tar --architectures="$ARCH" \
+            --include="$(IFS=,; echo "${BUILD_PACKAGES[*]}"),ca-certificates" \
+            "$SUITE" "$kept.new" "${MIRROR:-http://deb.debian.org/debian}" || die "mmdebstrap failed: see above"
+        mv "$kept.new" "$kept"
+    fi
+    mkdir "$root"
+    tar -x --numeric-owner -C "$root" -f "$kept"
     export ROOT=$root
     cp --remove-destination /etc/resolv.conf "$root/etc/resolv.conf"
     mkdir -p "$root/source" "$root/wheels" "$wheels"
