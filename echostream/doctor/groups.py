@@ -38,10 +38,10 @@ LOOKS_AT: Final = {
     "cpu": "How the processor is clocked, the load, the memory.",
     "disk": "Space and inodes, read-only or volatile mounts, errors counted by ext4, wear of eMMC, "
     "how long a small write takes until it is on the disk, the size of the system's log.",
-    "network": "The way out, each name, the control server (TLS, WebSocket, its offer, a ping), and "
-    "the way of the audio: protocol 1 has no echo, so two members join a channel of their "
-    "own for three seconds, and what one sends the server copies to the other. Where the "
-    "server opens no channel for strangers, name one with `--udp-channel`.",
+    "network": "The way out, each name, the control server (TLS, WebSocket, its offer, a ping), the site's "
+    "PostgreSQL where the index is kept there, and the way of the audio: protocol 1 has no echo, so two "
+    "members join a channel of their own for three seconds, and what one sends the server copies to the "
+    "other. Where the server opens no channel for strangers, name one with `--udp-channel`.",
     "mqtt": "A real connection to the broker as the gateway makes it, under its client id with "
     "`-doctor` behind.",
     "s3": "Lists the bucket, writes a small object `GATEWAY/doctor.txt`, and deletes it.",

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from doctor_health import health
 from doctor_machine import Machine, document, findings
+from postgres import PASSWORD, binaries
+from postgres import server as postgres
 from scripted_broker import HANG_UP, Script, ScriptedBroker
 from servers import free_port
 
-from echostream.doctor import broker, bucket
+from echostream.doctor import broker, bucket, database
 from echostream.doctor.model import Level
 from echostream.service.health import LinkHealth
 from echostream.simulator.bucket_server import BucketServer
@@ -22,6 +24,7 @@ from echostream.uploads.causes import Cause, Refused
 from echostream.uploads.client import Bucket
 
 connect = partial(findings, broker.checks)
+query = partial(findings, database.checks)
 store = partial(findings, bucket.checks)
 NOT_AUTHORISED, CLIENT_ID, BAD_PASSWORD = 0x87, 0x85, 0x86
 
@@ -102,6 +105,41 @@ def test_what_is_switched_off_is_left_alone(machine: Machine) -> None:
     machine.configure(document())
     assert set(connect(machine.world())) == {"mqtt.off"}
     assert set(store(machine.world())) == {"s3.off"}
+
+
+# ---- the site's database
+
+
+def recorded(machine: Machine, url: str) -> None:
+    secret = machine.write("/keys/database", url)
+    secret.chmod(0o600)
+    machine.configure(document(recording={"enabled": True, "database": {"file": str(secret)}}))
+
+
+@pytest.mark.skipif(binaries() is None, reason="PostgreSQL is not installed; scripts/setup.sh dev does")
+def test_a_database_that_answers_and_one_that_refuses(machine: Machine) -> None:
+    with postgres() as url:
+        recorded(machine, url)
+        [found] = query(machine.world())["network.database"]
+        assert "PostgreSQL 1" in found.found
+        recorded(machine, url.replace(PASSWORD, "wrong"))
+        [found] = query(machine.world())["network.no_database"]
+        assert "password authentication failed" in found.found
+        assert "wrong" not in found.found
+
+
+def test_no_database_there_and_an_address_that_is_none(machine: Machine) -> None:
+    recorded(machine, f"postgresql://echostream:hush@127.0.0.1:{free_port()}/recordings")
+    [found] = query(machine.world())["network.no_database"]
+    assert found.level is Level.WARNING
+    assert "hush" not in found.found
+    recorded(machine, "mysql://there")
+    assert "only postgresql://" in query(machine.world())["network.no_database"][0].found
+
+
+def test_recordings_that_are_indexed_beside_them_need_no_server(machine: Machine) -> None:
+    machine.configure(document(recording={"enabled": True}))
+    assert query(machine.world()) == {}
 
 
 # ---- buckets
