@@ -21,7 +21,7 @@ from echostream.selftest.parts import Simulation, open_cards
 from echostream.selftest.run import run, run_fairly
 from echostream.selftest.setup import Asked, Setup
 from echostream.selftest.signal import as_samples, chirp, known_signal
-from echostream.selftest.take import take
+from echostream.selftest.take import Take, take
 
 CARD = CardSpec("card")
 
@@ -147,26 +147,14 @@ def test_lost_frames_are_counted() -> None:
     assert (taken.overruns, taken.gaps) == (3, 1)
 
 
-class CrossedCards:
+def test_a_cable_in_the_cards_other_side_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stereo card whose cable leads from left to right."""
 
-    def __init__(self) -> None:
-        self._loop = LoopCards()
+    def crossed(_cards: object, spec: CardSpec, samples: Samples, hear: CardSpec | None = None) -> Take:
+        heard = samples if hear is not None and hear.side == "right" else silence(len(samples))
+        return Take(heard, 0.0, 0.0, 10.0, 0, 0, 0)
 
-    def open_source(self, spec: CardSpec) -> AudioSource:
-        other = CardSpec(spec.name, "left" if spec.side == "right" else "right")
-        return self._loop.open_source(other)
-
-    def open_sink(self, spec: CardSpec) -> AudioSink:
-        return self._loop.open_sink(spec)
-
-
-def test_a_cable_in_the_cards_other_side_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def crossed(*_: object, **__: object) -> Iterator[tuple[CrossedCards, str]]:
-        yield CrossedCards(), "duo"
-
-    monkeypatch.setattr("echostream.selftest.run.open_cards", crossed)
+    monkeypatch.setattr("echostream.selftest.run.take", crossed)
     monkeypatch.setattr("echostream.selftest.run._network", list)
     setup = Setup("left-channel", "duo", "left")
     report, heard = run(Asked(quick=True), setup, Simulation("all", setup))

@@ -39,7 +39,7 @@ class Tty(io.StringIO):
 
 
 def test_a_plain_report_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["tune", "fire-dispatch", "--config", CONFIG, "--simulate", "all", "--seconds", "2"])
+    code = main(["tune", "fire-dispatch", "--config", CONFIG, "--simulate", "all", "--seconds", "1"])
     said = capsys.readouterr().out
     assert code in (0, 1)
     assert "P.56" in said

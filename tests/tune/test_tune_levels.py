@@ -167,7 +167,7 @@ def test_good_speech_wants_nothing() -> None:
     assert suggest(levels, 0.0, Fader("Mic", 10.0, 20.0)).mixer_db == 0.0
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(level=st.floats(-55.0, -15.0), gain=st.floats(-10.0, 20.0))
 def test_after_what_is_suggested_speech_is_where_it_should_be(level: float, gain: float) -> None:
     """Without a fader by the gateway's gain alone; with one that reaches far enough, by both."""
