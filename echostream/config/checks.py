@@ -17,7 +17,8 @@ HEADER_PINS: Final = range(2, 28)
 PULLED_UP_AT_BOOT: Final = range(9)
 """BCM lines that a Pi pulls up from power-on until somebody configures them; 9 to 27 are pulled down."""
 _CARD_INDEX = re.compile(r"\d+|(plug)?(hw|dsnoop|dmix):\d+(,\d+)*|alsa:\d+", re.I)
-_USB_PORT = re.compile(r"usb:\d+-\d+(\.\d+)*")
+_USB_PORT = re.compile(r"usb:(?:\d+|[\w.:-]*[A-Za-z.:][\w.:-]*)-\d+(?:\.\d+)*")
+"""Bus, or the controller's address (0000:01:00.0, 1f00200000.usb), and the ports on the way."""
 _LOOPBACK_NAMES: Final = ("localhost", "ip6-localhost")
 
 

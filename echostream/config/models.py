@@ -220,9 +220,9 @@ class Channel(Section):
     enabled: bool = True
     """false keeps the entry and leaves the channel off; its pins and card are free for others."""
     card: Name = Field(examples=["usb:1-1.2", "Device", "alsa:Device", "none"])
-    """ALSA id ("Device", "alsa:Device"), USB port path ("usb:1-1.2") or an ALSA PCM name; never an index,
-    which changes at every boot. `echostream devices` lists the cards. "none": a channel that ESP32
-    microphones talk on, without a card."""
+    """ALSA id ("Device", "alsa:Device"), USB port path ("usb:1-1.2", "usb:0000:01:00.0-1.2") or an ALSA PCM
+    name; never an index, which changes at every boot. `echostream devices` lists the cards. "none": a channel
+    that ESP32 microphones talk on, without a card."""
     side: Literal["mono", "left", "right"] = "mono"
     """Which half of a stereo card: two channels can share one."""
     duplex: Literal["half", "full"] = "half"
