@@ -133,11 +133,12 @@ def prune(layout: Layout, keep: set[str]) -> list[str]:
 def alone(layout: Layout, wait_s: float = 0.0, stop: threading.Event | None = None) -> Iterator[None]:
     """Only one at a time installs, tries and removes. DeployError where another one does after `wait_s`, or
     where `stop` is set meanwhile."""
-    layout.home.mkdir(0o755, parents=True, exist_ok=True)
     try:
+        layout.home.mkdir(0o755, parents=True, exist_ok=True)
         lock = os.open(layout.home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise DeployError(f"{layout.home}: {error.strerror}; run this with sudo") from None
+        remedy = "; run this with sudo" if isinstance(error, PermissionError) else ""
+        raise DeployError(f"{layout.home}: {error.strerror}{remedy}") from None
     try:
         _take(lock, time.monotonic() + wait_s, stop or threading.Event())
         yield
