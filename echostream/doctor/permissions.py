@@ -53,6 +53,12 @@ FOLDER: Final = Kind(
     "sudo install -d -o {user} -g {user} -m 750 {path}",
 )
 FOLDERS: Final = Kind("permissions.folders", Level.OK, "user {user} may write into {paths}")
+FOREIGN: Final = Kind(
+    "permissions.foreign",
+    Level.WARNING,
+    "{count} files and folders in {path} may not be written by user {user}, such as {example}",
+    "sudo chown -R {user}: {path} (something was run there as another user)",
+)
 CONFIG: Final = Kind(
     "permissions.config",
     Level.FAILURE,
@@ -72,6 +78,7 @@ CREDENTIALS_OPEN: Final = Kind(
     "sudo chmod {wanted} {path}",
 )
 CREDENTIALS: Final = Kind("permissions.credentials", Level.OK, "only root may read the credentials ({count})")
+MOST_LOOKED_AT: Final = 2000
 RULE_NAME: Final = "60-echostream.rules"
 RULE_FOLDERS: Final = ("/etc/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d")
 CREDENTIALS_FOLDER: Final = "/etc/echostream/credentials"
@@ -85,6 +92,7 @@ def checks(world: World) -> list[Check]:
         Check("permissions", "gpio", _gpio),
         Check("permissions", "cm108", _cm108),
         Check("permissions", "folders", _folders),
+        Check("permissions", "files", _files, slow=True),
         Check("permissions", "configuration", _configuration),
         Check("permissions", "credentials", _credentials),
     ]
@@ -189,6 +197,46 @@ def _folders(world: World) -> list[Finding]:
         elif account.exists:
             findings.append(FOLDER.at(setting, user=account.name, path=path))
     return [*([FOLDERS.at(user=account.name, paths=", ".join(good))] if good else []), *findings]
+
+
+def _files(world: World) -> list[Finding]:
+    """What somebody else made where the gateway writes."""
+    findings = []
+    if not world.account.exists or world.account.uid == 0:
+        return []
+    for path in places(world):
+        top = world.path(path)
+        if not world.may(top, ENTER):
+            continue  # told above
+        wrong = [one for one in _below(top) if _foreign(one, world)]
+        if wrong:
+            example = wrong[0].relative_to(top)
+            findings.append(
+                FOREIGN.at(str(path), count=len(wrong), path=path, user=world.account.name, example=example)
+            )
+    return findings
+
+
+def _foreign(path: Path, world: World) -> bool:
+    """Of somebody else, and not to be written: what is our own and read-only was made so."""
+    try:
+        return path.stat().st_uid != world.account.uid and not world.may(path, WRITE)
+    except OSError:
+        return False  # it has just been deleted
+
+
+def _below(top: Path) -> list[Path]:
+    """What is in a folder, the nearest first, and not more than so much of it."""
+    found: list[Path] = []
+    folders = [top]
+    while folders and len(found) < MOST_LOOKED_AT:
+        try:
+            entries = sorted(os.scandir(folders.pop(0)), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        found += [Path(entry.path) for entry in entries if not entry.is_symlink()]
+        folders += [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return found[:MOST_LOOKED_AT]
 
 
 def _configuration(world: World) -> list[Finding]:

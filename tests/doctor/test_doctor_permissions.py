@@ -95,6 +95,19 @@ def test_a_folder_that_may_not_be_written_comes_with_the_command(installed: Mach
     assert folder.remedy == "sudo install -d -o echostream -g echostream -m 750 /var/lib/echostream"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of other users")
+def test_files_that_somebody_else_made_where_the_gateway_writes(installed: Machine) -> None:
+    day = installed.write("/var/lib/echostream/log/2026-11-21.jsonl", "{}")
+    top = installed.root / "var/lib/echostream"
+    for path in (top, day.parent, day):
+        open_to(path, 990, 990, 0o750)
+    assert "permissions.foreign" not in look(installed.world())
+    open_to(day, 0, 0, 0o644)
+    [found] = look(installed.world())["permissions.foreign"]
+    assert "such as log/2026-11-21.jsonl" in found.found
+    assert found.remedy.startswith("sudo chown -R echostream: /var/lib/echostream")
+
+
 def test_a_configuration_that_the_service_may_not_read(installed: Machine) -> None:
     path = installed.configure(document())
     path.chmod(0o600)
