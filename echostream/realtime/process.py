@@ -23,14 +23,15 @@ log = logging.getLogger(__name__)
 QUICK: Final = frozenset(
     {
         *("MainThread", "coordinator", "udp", "ws-rx", "ws-tx", "tones", "stall-watch", "health", "vitals"),
-        *("ptt-guard", "gpio-reread", "lgpio-notify", "esp32", "recorder", "page-recorder", "event-log"),
+        *("ptt-guard", "gpio-reread", "lgpio-notify", "page-recorder", "event-log"),
         *("mqtt", "mqtt-link", "alerts", "housekeeper"),
     }
 )
 """Threads that run for a moment many times a second. One thread at a time holds the interpreter, and who
 holds it while the kernel gives its core to another program keeps all audio waiting: 40 ms where all cores are
-busy. What works for seconds at a time (filing, index, uploads, reports) is not among them: it would take the
-core from everything else on the machine."""
+busy. What works for seconds at a time (filing, index, uploads, reports) is not among them, nor what grows with
+the number of microphones (esp32, recorder): it would take the core from everything else on the machine, and
+real time that takes 95 % of a core is stopped for 50 ms by the kernel, audio included."""
 
 
 @dataclass(frozen=True, slots=True)
