@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tarfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 from deployed import Machine
 from release_made import FAKE, Made
 
-from echostream.deploy import versions
+from echostream.deploy import release_archive, versions
 from echostream.deploy.layout import DeployError
 from echostream.deploy.release_archive import ReleaseArchive
 from echostream.deploy.trial import carry_on
@@ -173,6 +175,17 @@ def test_a_disk_that_is_too_full(machine: Machine, tmp_path: Path, monkeypatch: 
     usage = type("Usage", (), {"free": 50_000_000})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     refused(machine, Made("2").pack(tmp_path / "new.tar.gz"), "50 MB are free")
+    assert nothing_changed(machine)
+
+
+def test_a_disk_that_is_full_after_all(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(source: IO[bytes], place: Path, mode: int) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device", str(place))
+
+    monkeypatch.setattr(release_archive, "_write", write)
+    refused(machine, Made("2").pack(tmp_path / "new.tar.gz"), "No space left on device")
     assert nothing_changed(machine)
 
 
