@@ -3,7 +3,6 @@ keeps released outputs at their last level, as Raspberry Pi kernels do."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import pwd
@@ -21,6 +20,7 @@ from gpio_bench import REPOSITORY
 from gpio_simulator import GpioSimulator, build_forwarder
 from guard_caller import CHIP, PIN, Caller, call
 from guard_service import GuardService
+from kill_bench import children_of
 
 from echostream.hardware import gpio_uapi as uapi
 from echostream.hardware import ptt_protocol as protocol
@@ -416,17 +416,6 @@ def test_call_that_is_wrong_says_how_it_is_right() -> None:
         )
         assert done.returncode == 2
         assert "usage:" in done.stderr or "echostream-ptt-guard.socket" in done.stderr
-
-
-def children_of(pid: int) -> list[int]:
-    """Of a process, by the parent that each says it has."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                found += [int(folder.name)] if int(fields[1]) == pid else []
-    return found
 
 
 def wait_until(holds: Callable[[], bool], timeout_s: float = 5.0) -> bool:

@@ -34,6 +34,7 @@ class Blow:
     number: signal.Signals
     gateway: bool = False
     guard: bool = False
+    heir: bool = False
 
 
 BLOWS = {
@@ -44,6 +45,7 @@ BLOWS = {
     "SIGSTOP of the guard": Blow(signal.SIGSTOP, guard=True),
     "SIGSEGV of the guard": Blow(signal.SIGSEGV, guard=True),
     "kill -9 of both": Blow(signal.SIGKILL, gateway=True, guard=True),
+    "kill -9 of all": Blow(signal.SIGKILL, gateway=True, guard=True, heir=True),
 }
 
 
@@ -140,7 +142,10 @@ def strike(site: Site, blow: Blow, chance: random.Random) -> float:
         running.wait_keyed()
         already = len(site.simulator.history)
         up = [pin for pin, idle in IDLE.items() if site.simulator.level(pin) != idle]
+        heirs = children_of(running.guard_pid) if blow.heir else []
         since = time.monotonic()
+        for heir in heirs:
+            os.kill(heir, blow.number)
         if blow.guard:
             os.kill(running.guard_pid, blow.number)
         if blow.gateway:
@@ -154,6 +159,17 @@ def strike(site: Site, blow: Blow, chance: random.Random) -> float:
             return seconds
         time.sleep(0.05)
         return max(seconds, stayed_idle(site.simulator, already, since))
+
+
+def children_of(pid: int) -> list[int]:
+    """Of a process, by the parent that each says it has."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                found += [int(folder.name)] if int(fields[1]) == pid else []
+    return found
 
 
 def first_idle(simulator: GpioSimulator, pin: int, already: int, since: float) -> float:
