@@ -64,9 +64,11 @@ def install_beside(layout: Layout, source: Path, say: Say) -> str:
         archive.unpack(coming)
         release = Tree(coming).release()
         refuse_foreign(release, Tree(coming), layout)
-        if versions.complete(layout, release.id) is not None:
+        if release.id in (versions.current(layout), versions.previous(layout)):
             say(f"{release.id} is on this machine already")
-        else:
+        else:  # one that was left may come again, mended, under its old name
+            if versions.complete(layout, release.id) is not None:
+                versions.remove(layout, release.id)
             versions.put_in_place(layout, coming, release.id)
     except OSError as error:
         raise DeployError(f"{error.filename or coming}: {error.strerror}") from None

@@ -200,6 +200,12 @@ def test_what_a_killed_upgrade_left_is_in_nobodys_way(machine: Machine, tmp_path
     assert versions.complete(machine.layout, "2") is not None
 
 
+def test_one_that_was_left_comes_again_mended(machine: Machine, tmp_path: Path) -> None:
+    refused(machine, Made("2", selftest=1).pack(tmp_path / "new.tar.gz"), "self-test of 2 failed")
+    begin(machine, Made("2").pack(tmp_path / "mended.tar.gz"))
+    assert (machine.layout.tree("2").python).read_bytes() == Made("2").files["tree/bin/python"]
+
+
 def test_the_version_that_runs_is_not_installed_again(machine: Machine, tmp_path: Path) -> None:
     refused(machine, Made("1").pack(tmp_path / "new.tar.gz"), "1 is what runs already")
     assert nothing_changed(machine)
