@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from echostream.realtime.garbage import Housekeeper
@@ -29,9 +32,11 @@ QUICK: Final = frozenset(
 )
 """Threads that run for a moment many times a second. One thread at a time holds the interpreter, and who
 holds it while the kernel gives its core to another program keeps all audio waiting: 40 ms where all cores are
-busy. What works for seconds at a time (filing, index, uploads, reports) is not among them, nor what grows with
-the number of microphones (esp32, recorder): it would take the core from everything else on the machine, and
-real time that takes 95 % of a core is stopped for 50 ms by the kernel, audio included."""
+busy. What works for seconds at a time (filing, index, uploads, reports) is not among them, nor what grows
+with the number of microphones (esp32, recorder): it would take the core from everything else on the machine,
+and real time that takes 95 % of a core is stopped for 50 ms by the kernel, audio included."""
+_LONGEST_NAME: Final = 15
+"""Of a thread, to the kernel (TASK_COMM_LEN)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class RealTime:
         self._housekeeper: Housekeeper | None = None
         self._told = False
         self._lifted: set[int] = set()
+        self._named: set[int] = set()
 
     def enter(self, name: str) -> None:
         """Called first thing on a thread that moves audio."""
@@ -87,19 +93,26 @@ class RealTime:
         if self._asked:
             self._memory = self._lock_memory()
             log.info("real time: %s", self._memory.why or "memory is locked")
-        self.lift()
-        self._housekeeper = Housekeeper(busy, self.lift)
+        self.see_to_threads()
+        self._housekeeper = Housekeeper(busy, self.see_to_threads)
         self._housekeeper.start()
 
-    def lift(self) -> None:
-        """Let the threads that audio may have to wait for come next after the audio. One thread at a time."""
+    def see_to_threads(self) -> None:
+        """Of those that are new: their names for `top -H`, and their turn. One thread at a time."""
+        running = {one.native_id: one.name for one in threading.enumerate() if one.native_id is not None}
+        for thread_id in running.keys() - self._named - {os.getpid()}:  # the first one's is the process's
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                Path(f"/proc/self/task/{thread_id}/comm").write_text(
+                    running[thread_id][:_LONGEST_NAME], "utf-8"
+                )
+        self._named = set(running)
+        self._lift(running)
+
+    def _lift(self, threads: Mapping[int, str]) -> None:
+        """Let those that audio may have to wait for come next after the audio."""
         if not self._asked or self.status.scheduling != "fifo":
             return
-        running = {
-            thread.native_id
-            for thread in threading.enumerate()
-            if thread.name in QUICK and thread.native_id is not None
-        }
+        running = {thread_id for thread_id, name in threads.items() if name in QUICK}
         for thread_id in running - self._lifted:
             self._take(SERVICE_PRIORITY, thread_id)  # one that ended meanwhile is refused, which is well
         self._lifted = running

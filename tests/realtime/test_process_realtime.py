@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from pathlib import Path
 
 from echostream.realtime.memory import Locked
 from echostream.realtime.process import QUICK, RealTime
@@ -76,8 +77,9 @@ def test_threads_that_hold_the_interpreter_come_next_and_each_once() -> None:
     for thread in threads:
         thread.start()
     try:
-        realtime.lift()
-        realtime.lift()
+        realtime.see_to_threads()
+        realtime.see_to_threads()
+        told = [Path(f"/proc/self/task/{thread.native_id}/comm").read_text().strip() for thread in threads]
     finally:
         gate.set()
         for thread in threads:
@@ -85,13 +87,14 @@ def test_threads_that_hold_the_interpreter_come_next_and_each_once() -> None:
     lifted = [thread_id for priority, thread_id in kernel.asked if priority == SERVICE_PRIORITY]
     by_name = {thread.name: lifted.count(thread.native_id or 0) for thread in threads}
     assert by_name == {"coordinator": 1, "filing": 0, "udp": 1}
+    assert told == list(names), "as top -H shows them"
 
 
 def test_nothing_is_lifted_where_audio_itself_was_refused() -> None:
     kernel = Kernel("no")
     realtime = made(kernel)
     realtime.enter("capture-fire")
-    realtime.lift()
+    realtime.see_to_threads()
     assert kernel.asked == [(AUDIO_PRIORITY, 0)]
 
 
