@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from echostream.audio.format import FULL_SCALE, RATE_HZ, Samples
-from echostream.audio.levels import CLIP_LEVEL
+from echostream.audio.levels import CLIP_LEVEL, FLOOR_DBFS
 from echostream.selftest.locate import Place, locate
 from echostream.selftest.response import Response, response
 from echostream.selftest.signal import Float, KnownSignal, Part, chirp, sweep
@@ -37,7 +37,8 @@ class Quiet:
     @property
     def together_dbfs(self) -> float:
         """Noise and hum."""
-        return power_dbfs(sum(10 ** (one / 10) for one in (self.noise_dbfs, self.hum_dbfs)))
+        heard = (one for one in (self.noise_dbfs, self.hum_dbfs) if one > FLOOR_DBFS)
+        return power_dbfs(sum(10 ** (one / 10) for one in heard))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ MIN_SNR_DB: Final = 20.0
 HEADROOM_DBFS: Final = -3.0
 MAX_HUM_DBFS: Final = -55.0
 MAX_DC_DBFS: Final = -40.0
+LEAST_VOX_DBFS: Final = -60.0
+"""Below it a chair that creaks opens the valve, however silent the room was."""
 VOX_OFF_DB: Final = 6.0
 MOST_GAIN_DB: Final = 60.0
 """What a configuration takes (input_gain_db)."""
@@ -89,7 +91,7 @@ def _vox(levels: InputLevels, gain_db: float) -> float | None:
     if speech - noise < 12.0:
         return None
     # A word begins softly: nearer to the noise than to the speech.
-    return float(max(-90, min(0, math.ceil(max(noise + 6.0, min(noise + 15.0, speech - 15.0))))))
+    return float(max(LEAST_VOX_DBFS, min(0, math.ceil(max(noise + 6.0, min(noise + 15.0, speech - 15.0))))))
 
 
 def advise(levels: InputLevels, channel: Channel, suggestion: Suggestion) -> list[Advice]:

@@ -9,11 +9,13 @@ import numpy as np
 
 from echostream.audio.format import FULL_SCALE, RATE_HZ, Samples
 from echostream.audio.levels import CLIP_LEVEL, FLOOR_DBFS
-from echostream.selftest.analysis import measure_quiet
+from echostream.selftest.analysis import Quiet, measure_quiet
 from echostream.selftest.signal import Float
 from echostream.selftest.tone_part import power_dbfs
 from echostream.tune.active_level import ActiveLevel, active_level
 
+_LIVELY_DB: Final = 10.0
+"""Between the loud and the soft moments of 20 ms: speech has 20 and more, noise and hum have 2."""
 _WINDOW: Final = RATE_HZ // 50
 """20 ms: what the voice valve looks at."""
 _QUIET_WINDOWS: Final = 25
@@ -21,6 +23,7 @@ _PAUSE_BELOW_SPEECH_DB: Final = 15.9
 """P.56's margin: what is nearer to the active level may be speech."""
 _SPEECH_OVER_NOISE_DB: Final = 6.0
 """Less than this above the noise nobody is heard to speak."""
+_LEAST_SPEECH_DBFS: Final = -75.0
 _LOUDEST: Final = 0.98
 
 
@@ -57,7 +60,7 @@ def measure_input(heard: Samples, quiet: Samples | None = None) -> InputLevels:
     return InputLevels(
         duration_s=len(heard) / RATE_HZ,
         speech=level,
-        spoken=level.active_dbfs > max(background.together_dbfs + _SPEECH_OVER_NOISE_DB, -75.0),
+        spoken=_spoken(heard, level, background),
         peak_dbfs=power_dbfs((peak / FULL_SCALE) ** 2),
         clipped=int(np.count_nonzero((heard >= CLIP_LEVEL) | (heard <= -CLIP_LEVEL))),
         paused=quiet is not None or background.together_dbfs < level.active_dbfs - _PAUSE_BELOW_SPEECH_DB,
@@ -69,6 +72,16 @@ def measure_input(heard: Samples, quiet: Samples | None = None) -> InputLevels:
         if len(heard)
         else FLOOR_DBFS,
     )
+
+
+def _spoken(heard: Samples, level: ActiveLevel, background: Quiet) -> bool:
+    """Whether what was heard stands out of the noise; without a pause, whether it is as lively as speech."""
+    if level.active_dbfs <= _LEAST_SPEECH_DBFS:
+        return False
+    if level.active_dbfs > background.together_dbfs + _SPEECH_OVER_NOISE_DB:
+        return True
+    soft, loud = np.quantile(window_levels(heard), (0.1, 0.95))
+    return bool(loud - soft > _LIVELY_DB)
 
 
 def window_levels(samples: Samples) -> Float:

@@ -48,8 +48,11 @@ def test_a_virtual_card_of_a_sound_server_comes_back_as_it_was_played() -> None:
     assert simulation.card
     known = known_signal(quick=True)
     with open_cards("usb0", simulation, sound_server=True) as (cards, name):
-        taken = take(cards, CardSpec(name), known.samples)
-    found = analyse(known, taken.heard)
+        for _ in range(3):  # a chirp may be among what a busy machine loses
+            taken = take(cards, CardSpec(name), known.samples)
+            found = analyse(known, taken.heard)
+            if found is not None and found.slip is not None:
+                break
     assert found is not None
     assert "PulseAudio" in simulation.said[0]
     assert found.gain_db == pytest.approx(0.0, abs=0.1)

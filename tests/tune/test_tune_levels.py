@@ -126,8 +126,9 @@ def test_a_take_of_silence_goes_before_the_guess() -> None:
 
 
 def test_who_never_pauses_is_not_taken_for_noise() -> None:
-    levels = measure_input(SPEECH[: 3 * RATE_HZ])
+    levels = measure_input(SPEECH[:RATE_HZ])
     found = said(levels)
+    assert levels.spoken
     assert not levels.paused
     assert found["noise"].sort == "note"
     assert "vox" not in found
