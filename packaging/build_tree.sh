@@ -74,7 +74,7 @@ strip_tree() {
         find "$packages" -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded -p {} + 2>/dev/null || true
     fi
     find "$MAKING/bin" -mindepth 1 ! -name 'python*' -delete
-    rm -rf "$MAKING/include" "$MAKING/share"
+    rm -rf "$MAKING/include" "$MAKING/share" "$MAKING/lib64"
     ln -sfn "$python" "$MAKING/bin/python$minor"
     ln -sfn "python$minor" "$MAKING/bin/python"
     ln -sfn "python$minor" "$MAKING/bin/python3"

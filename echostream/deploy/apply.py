@@ -30,7 +30,7 @@ from echostream.deploy.layout import (
     record_text,
 )
 from echostream.deploy.next_steps import next_steps
-from echostream.deploy.services import ServiceManager, Services
+from echostream.deploy.services import PATTERNS, ServiceManager, Services
 from echostream.deploy.system_files import place_system_files, starts_at_boot, unit_names
 from echostream.deploy.trial import begin, start_judge
 from echostream.deploy.users import GATEWAY, Sysusers, Users, group_id, make_users, user_id
@@ -147,7 +147,10 @@ def _switch(layout: Layout, tree: Tree, record: InstallRecord, services: Service
     new, old = tree.path.name, versions.current(layout)
     with versions.alone(layout):
         if old == new:
-            return place_system_files(layout, tree, record, services)
+            return [
+                *place_system_files(layout, tree, record, services),
+                *_run_it_anew(record, services),
+            ]
         trial = begin(layout, services, new)
     if trial is None:
         return [f"version {new} is in force", *_first_start(layout, tree, record, services)]
@@ -155,6 +158,14 @@ def _switch(layout: Layout, tree: Tree, record: InstallRecord, services: Service
     if trial.units:
         return [f"version {new} is on trial; {old} comes back by itself if it is not as good"]
     return [f"version {new} is in force; {old} is kept for `echostream rollback`"]
+
+
+def _run_it_anew(record: InstallRecord, services: Services) -> list[str]:
+    """A package of the same version has brought every file anew; what runs has the ones before in memory."""
+    running = services.running(PATTERNS) if record.method == "package" else []
+    if running:
+        services.restart_soon(running)
+    return [f"started {name} anew" for name in running]
 
 
 def _first_start(layout: Layout, tree: Tree, record: InstallRecord, services: Services) -> list[str]:

@@ -69,6 +69,15 @@ def test_the_second_time_nothing_changes(machine: Machine) -> None:
     assert machine.users.runs == 1
 
 
+def test_a_package_of_the_same_version_starts_what_runs_anew(machine: Machine) -> None:
+    machine.record = machine.services.record = PACKAGE
+    tree = make_tree(machine.layout, "1.0")
+    machine.apply(tree)
+    assert machine.apply(tree) == []
+    machine.services.active.add("echostream.service")
+    assert machine.apply(tree) == ["started echostream.service anew"]
+
+
 def test_a_configuration_that_is_there_is_never_overwritten(machine: Machine) -> None:
     machine.layout.config_dir.mkdir()
     machine.layout.config.write_text("mine")
