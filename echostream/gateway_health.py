@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +46,10 @@ FIRST_LOOKS_S: Final = 0.1
 """Until it is ready: nobody waits a second longer than needed."""
 
 
+def nobody() -> None:
+    """Waits for it."""
+
+
 @dataclass(slots=True)
 class Asked:
     """Who else is asked how things are; any thread may. notes: what is not as it should be, in words."""
@@ -55,8 +59,8 @@ class Asked:
     realtime: Callable[[], RealtimeHealth] = RealtimeHealth
     wakeups: Callable[[], WakeUps] = WakeUps
     notes: Callable[[], Sequence[str]] = tuple
-    watchers: list[Callable[[bool, float], None]] = field(default_factory=list)
-    """Told after each look whether the gateway is healthy, on the thread `health`."""
+    on_change: Callable[[], None] = nobody
+    """Called when the gateway has become healthy or is not any more; on the thread `health`: it only wakes."""
 
 
 class HealthWatch(Worker):
@@ -84,7 +88,7 @@ class HealthWatch(Worker):
         self._complaint = ""
         self._ending = False
         self.config_sha256 = ""
-        self.ready = False
+        self.ready = self.healthy = False
         self._told_ready = False
 
     def saw(self, vitals: Vitals) -> None:
@@ -146,8 +150,9 @@ class HealthWatch(Worker):
         status = _status_line(self.ready, channels, why)
         self._write(channels, links, healthy, why, status)
         self._tell(status)
-        for watcher in self._asked.watchers:
-            watcher(healthy, now)
+        if healthy != self.healthy:
+            self.healthy = healthy
+            self._asked.on_change()
 
     def _tell(self, status: str) -> None:
         """The manager; again where it was too busy to take it."""

@@ -205,17 +205,17 @@ class GatewayProcess:
             realtime=lambda: realtime_health(realtime.status),
             wakeups=lambda: wake_ups(gateway.wakeups),
             notes=lambda: [self._keeper.why] if self._keeper.why else [],
-            watchers=[self._judge_configuration],
+            on_change=self._waker.wake,
         )
         health = HealthWatch(gateway, self._notifier, runtime_dir(), self._options.instance, asked)
         health.config_sha256 = self._keeper.config_sha256
         return health
 
-    def _judge_configuration(self, healthy: bool, now: float) -> None:
-        """On the thread `health`."""
+    def _judge_configuration(self, now: float) -> None:
+        """Not on the thread `health`: what is kept goes to a disk, and that one may hang."""
         while self._reloaded:
             self._keeper.reloaded(self._reloaded.popleft())
-        self._keeper.look(healthy, now)
+        self._keeper.look(self._health.healthy, now)
 
     def _end_health(self) -> None:
         self._health.request_stop()
@@ -273,6 +273,7 @@ class GatewayProcess:
         try:
             while self._stop_reason is None:
                 now = time.monotonic()
+                self._judge_configuration(now)
                 if until_s is not None and now >= until_s:
                     break
                 wait_s = period_s if until_s is None else min(period_s, until_s - now)

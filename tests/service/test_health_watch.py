@@ -193,15 +193,17 @@ def test_a_status_is_told_when_it_changes_and_not_each_second(house: House) -> N
     ]
 
 
-def test_notes_and_ways_out_are_in_it_and_watchers_hear_whether_it_is_healthy(house: House) -> None:
+def test_notes_and_ways_out_are_in_it_and_who_waits_is_woken_when_it_changes(house: House) -> None:
     told: list[bool] = []
+    house.asked.on_change = lambda: told.append(house.watch.healthy)
     house.asked.notes = lambda: ["not the configuration asked for"]
     house.asked.links = lambda: [LinkVitals("mqtt", False, 3.0, detail="refused")]
-    house.asked.watchers.append(lambda healthy, now: told.append(healthy))
     house.seconds(3, *house.channels)
     assert house.health.why == ("mqtt is away: refused", "not the configuration asked for")
     assert house.health.links["mqtt"].detail == "refused"
-    assert told == [True, True, True]
+    assert told == [True]
+    house.seconds(10)
+    assert told == [True, False]
 
 
 def test_while_it_stops_it_is_fed_whatever_hangs_and_leaves_no_file(house: House) -> None:
