@@ -1,4 +1,4 @@
-"""The hardware tests of the installed service and of long runs, tried on one that is played."""
+"""The hardware tests of the service, tried on one that is played; and on a machine that has nothing."""
 
 from __future__ import annotations
 
@@ -55,3 +55,14 @@ def test_machine_without_the_service_says_how_to_get_it(tmp_path: Path) -> None:
     status, said = run({"PATH": path, "ECHOSTREAM_DISTURB": "1"}, WATCHDOG)
     assert status == 0
     assert "echostream.service is inactive: sudo make install" in said
+
+
+def test_machine_without_cards_and_without_anybody_says_so() -> None:
+    nothing = {"ECHOSTREAM_KERNEL": "/nonexistent:/nonexistent"}
+    files = [f"hwtests/test_hw_{name}.py" for name in ("audio", "hotplug", "cm108", "soak")]
+    status, said = run(nothing, *files)
+    assert status == 0
+    assert "passed" not in said
+    assert "set ECHOSTREAM_HOTPLUG=1 when you stand at the machine" in said
+    assert "no USB sound card with output and input is plugged in" in said
+    assert "set ECHOSTREAM_SOAK_H=24" in said
