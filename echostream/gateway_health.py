@@ -60,7 +60,7 @@ class Asked:
     wakeups: Callable[[], WakeUps] = WakeUps
     notes: Callable[[], Sequence[str]] = tuple
     on_change: Callable[[], None] = nobody
-    """Called when the gateway has become healthy or is not any more; on the thread `health`: it only wakes."""
+    """Called when the gateway has become healthy or is not any more; on thread `health`, so it only wakes."""
 
 
 class HealthWatch(Worker):
