@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"archive", "index", "mqtt", "uploads", "board", "gateway_secrets", "notices"},
     "selftest": PURE
     | {"config", "console", "hardware", "board", "simulator", "realtime", "network", "instance"}
-    | {"gateway"},
+    | {"gateway", "service"},
     "tune": PURE | {"config", "console", "hardware", "board", "simulator", "selftest", "instance", "service"},
     "microphones": PURE | {"config", "coordinator", "channels", "network", "archive"},
     "record_room": GROUND | {"config", "coordinator", "archive", "index"},

@@ -53,6 +53,7 @@ def add_selftest(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     what.add_argument(
         "--simulate", choices=("missing", "all"), help="what is not there, or everything, is simulated"
     )
+    what.add_argument("--instance", default="echostream", help="name of the gateway that may run")
     how = selftest.add_argument_group("how")
     how.add_argument("--quick", action="store_true", help="less than 10 s, and less exact")
     how.add_argument("--yes", action="store_true", help="do not ask whether the radio is disconnected")
@@ -68,6 +69,7 @@ def _pin(text: str) -> int:
 
 
 def _selftest(args: argparse.Namespace) -> int:
+    from echostream.selftest.gateway_runs import holding
     from echostream.selftest.parts import Simulation
     from echostream.selftest.report import write_json, write_report
     from echostream.selftest.run import run_fairly
@@ -80,6 +82,12 @@ def _selftest(args: argparse.Namespace) -> int:
 
         plot.check(args.plot)
     setup = setup_of(asked)
+    if asked.simulate != "all" and holding(args.instance, setup.name) is not None:
+        sys.stderr.write(
+            "echostream selftest: the gateway runs and holds the card and the pins:\n"
+            f"  sudo systemctl stop echostream\n  sudo echostream selftest {setup.name}\n"
+        )
+        return 2
     simulation = Simulation(asked.simulate, setup)
     if not args.yes and not _consented(setup, simulation, sys.stdin, sys.stderr):
         return 2

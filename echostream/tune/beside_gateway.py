@@ -12,8 +12,8 @@ from typing import Final, TextIO
 
 from echostream.audio.levels import FLOOR_DBFS
 from echostream.errors import EchoStreamError
-from echostream.instance import InstanceError, runtime_dir
-from echostream.service.health import ChannelHealth, HealthError, find_health, read_health
+from echostream.selftest.gateway_runs import card_held
+from echostream.service.health import ChannelHealth
 
 SECOND_S: Final = 1.0
 _PATIENCE_S: Final = 5.0
@@ -33,25 +33,6 @@ class HeardBeside:
     peaks_dbfs: tuple[float, ...]
 
 
-def holding(instance: str, channel_id: str) -> Path | None:
-    """The health file of a gateway that runs now and has this channel's card; None where there is none."""
-    try:
-        directory: Path | None = runtime_dir()
-    except (InstanceError, OSError):
-        directory = None
-    path = find_health(instance, directory)
-    return path if path is not None and _channel(path, channel_id) is not None else None
-
-
-def _channel(path: Path, channel_id: str) -> ChannelHealth | None:
-    try:
-        health = read_health(path)
-    except HealthError:
-        return None
-    channel = health.channels.get(channel_id)
-    return channel if health.current and channel is not None and channel.card else None
-
-
 def follow(
     path: Path, channel_id: str, duration_s: float, on_second: OnSecond, stop: threading.Event
 ) -> HeardBeside:
@@ -60,7 +41,7 @@ def follow(
     peaks: list[float] = []
     seen_s = time.monotonic()
     for _ in range(max(1, round(duration_s))):
-        channel = _channel(path, channel_id)
+        channel = card_held(path, channel_id)
         if channel is not None:
             seen_s = time.monotonic()
             levels.append(channel.level_dbfs)

@@ -19,13 +19,14 @@ from echostream.config.models import NO_CARD, Channel, Config
 from echostream.console.meter_view import MeterView
 from echostream.errors import AudioError, ConfigError, GpioError, LibraryMissing
 from echostream.hardware.audio_hardware import AudioHardware
+from echostream.selftest.gateway_runs import holding
 from echostream.selftest.parts import card_there
 from echostream.selftest.setup import channel_of, config_path, read_config
 from echostream.selftest.take import FRAME_MS, Cards
 from echostream.selftest.tone_part import power_dbfs
 from echostream.service.health import ChannelHealth
 from echostream.tune.advice import GOOD_DBFS, advise, suggest
-from echostream.tune.beside_gateway import follow, holding, write_beside
+from echostream.tune.beside_gateway import follow, write_beside
 from echostream.tune.deviation_tone import DeviationTone, keyed_line, play_tone
 from echostream.tune.levels import measure_input
 from echostream.tune.listening import listen

@@ -22,10 +22,11 @@ from echostream.config.models import Channel, Key
 from echostream.console.meter_view import MeterView, render_meter
 from echostream.errors import ConfigError, DeviceLost, SourceClosed
 from echostream.hardware.ptt_client import MockPttLines, PttLineSpec
+from echostream.selftest.gateway_runs import holding
 from echostream.selftest.loop_card import LoopCards
 from echostream.service.health import ChannelHealth, Health, boot_id, since_boot_s, write_health
 from echostream.simulator.file_cards import FileCards, FileSink, Voice
-from echostream.tune.beside_gateway import GatewayGone, follow, holding
+from echostream.tune.beside_gateway import GatewayGone, follow
 from echostream.tune.deviation_tone import DeviationTone, keyed_line, play_tone, tone_frames
 from echostream.tune.listening import listen
 from echostream.tune.run import Asked, Terminal, tune
@@ -127,6 +128,8 @@ def test_the_gateways_own_meter_is_shown_and_the_commands_said(
     assert "-31 dBFS" in said
     assert "-12 dBFS" in said
     assert "systemctl stop echostream" in said
+    assert main(["selftest", "ems", "--config", CONFIG, "--yes"]) == 2
+    assert "systemctl stop echostream" in capsys.readouterr().err
     main(["tune", "ems", "--config", CONFIG, "--seconds", "2", "--json"])
     assert json.loads(capsys.readouterr().out)["levels_dbfs"] == [-31.4, -31.4]
 
