@@ -54,8 +54,7 @@ IN_USE: Final = Kind(
     "cards.in_use",
     Level.FAILURE,
     "{card} is used by {program} (process {pid}), so the gateway cannot open it",
-    "stop that program; a sound server is switched off with: systemctl --user mask --now {program}.socket "
-    "{program}.service",
+    "{how}",
 )
 OURS: Final = Kind("cards.ours", Level.OK, "{card} is used by the gateway, at {rate}")
 PCM: Final = Kind("cards.pcm", Level.OK, "{card} is a PCM of an ALSA configuration file, and opens both ways")
@@ -206,8 +205,15 @@ def _users(place: str, channel: Channel, card: AlsaCard, world: World) -> list[F
             hz = f"{int(rate[1]) / 1000:g} kHz" if rate else "an unknown rate"
             findings.setdefault(pid, OURS.at(place, card=channel.card, rate=hz))
         else:
-            findings.setdefault(pid, IN_USE.at(place, card=channel.card, program=program, pid=pid))
+            fields = {"card": channel.card, "program": program, "pid": pid, "how": _how_to_stop(program, pid)}
+            findings.setdefault(pid, IN_USE.at(place, None, **fields))
     return list(findings.values())
+
+
+def _how_to_stop(program: str, pid: str) -> str:
+    if program in SOUND_SERVERS:
+        return f"switch that sound server off: systemctl --user mask --now {program}.socket {program}.service"
+    return f"stop that program: systemctl status {pid} says what started it"
 
 
 def _program(pid: str, world: World) -> str:

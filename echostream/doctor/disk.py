@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -70,6 +71,12 @@ NO_WEAR: Final = Kind(
     Level.NOTE,
     "{disk}: an SD card does not say how worn it is",
     "use one made for continuous writing (high endurance), and keep a backup: `sudo echostream backup FILE`",
+)
+NO_SMART: Final = Kind(
+    "disk.no_smart",
+    Level.NOTE,
+    "{disk} was not asked how worn it is: {why}",
+    "sudo apt install smartmontools, then: sudo echostream doctor --only disk",
 )
 SLOW: Final = Kind(
     "disk.slow",
@@ -220,7 +227,25 @@ def _wear_of(folder: str, world: World) -> list[Finding]:
         )
     if world.text(f"{folder}/device/type") == "SD":
         return [NO_WEAR.at(place, disk=disk)]
-    return []
+    return _nvme(disk, world) if disk.startswith("nvme") else []
+
+
+def _nvme(disk: str, world: World) -> list[Finding]:
+    """By smartctl. NVM Express base specification, SMART / Health Information: Percentage Used is beyond 100
+    where it has outlived what its maker promised."""
+    place = f"/dev/{disk}"
+    ran = world.run("smartctl", "--json", "--health", "--attributes", place)
+    try:
+        document = json.loads(ran.out)
+        told = document["nvme_smart_health_information_log"]
+        percent, critical = int(told["percentage_used"]), int(told["critical_warning"])
+    except (ValueError, KeyError, TypeError):
+        return [
+            NO_SMART.at(place, disk=disk, why="smartctl says nothing" if ran.code is not None else ran.err)
+        ]
+    if critical or percent >= 100:
+        return [WORN_OUT.at(place, disk=disk)]
+    return [(WORN if percent >= WORN_PERCENT else WEAR).at(place, disk=disk, percent=percent)]
 
 
 def _journal(world: World) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from echostream.archive.disk_room import Disk
 from echostream.doctor import disk
 from echostream.doctor.model import Level
 from echostream.doctor.mounts import Mount, mount_of, mounts
+from echostream.doctor.world import Ran
 
 look = partial(findings, disk.checks)
 SD = "29 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n"
@@ -110,6 +112,27 @@ def test_wear_of_an_emmc(machine: Machine, life: str, eol: str, code: str) -> No
     machine.write(f"{folder}/device/pre_eol_info", f"{eol}\n")
     found = look(machine.world())
     assert [one.place for one in found[code]] == ["/dev/mmcblk0"]
+
+
+@pytest.mark.parametrize(
+    ("used", "critical", "code"),
+    [(3, 0, "disk.wear"), (85, 0, "disk.worn"), (112, 0, "disk.worn_out"), (3, 4, "disk.worn_out")],
+)
+def test_wear_of_an_nvme_disk_by_smartctl(machine: Machine, used: int, critical: int, code: str) -> None:
+    mounted(machine, SD)
+    card(machine, "nvme0n1", kind="")
+    told = {"nvme_smart_health_information_log": {"percentage_used": used, "critical_warning": critical}}
+    machine.programs["smartctl"] = Ran(0, json.dumps(told))
+    assert code in look(machine.world())
+
+
+@pytest.mark.parametrize("out", ["", "[]", '{"smartctl": {}}', "no json"])
+def test_an_nvme_disk_that_nobody_can_ask(machine: Machine, out: str) -> None:
+    mounted(machine, SD)
+    card(machine, "nvme0n1", kind="")
+    assert "smartctl: not found" in look(machine.world())["disk.no_smart"][0].found
+    machine.programs["smartctl"] = Ran(2, out)
+    assert "smartctl says nothing" in look(machine.world())["disk.no_smart"][0].found
 
 
 def test_an_sd_card_says_nothing_of_its_wear(machine: Machine) -> None:
