@@ -50,6 +50,13 @@ TWINS: Final = Kind(
 TWINS_TOLD: Final = Kind(
     "cards.twins_told", Level.OK, "{count} cards of the same kind ({name}) are told apart by their ports"
 )
+BUSES: Final = Kind(
+    "cards.buses",
+    Level.WARNING,
+    "this machine has several USB controllers, whose buses may be numbered otherwise at the next start: "
+    "{card} may then be another port, or none",
+    'name it with its controller: "card": "usb:{place}"',
+)
 IN_USE: Final = Kind(
     "cards.in_use",
     Level.FAILURE,
@@ -120,7 +127,7 @@ def _wanted(world: World) -> list[tuple[str, Channel]]:
 
 
 def _channels(world: World) -> list[Finding]:
-    cards = kernel_of(world).cards()
+    cards, changing = kernel_of(world).cards(), kernel_of(world).buses_may_change()
     wanted = _wanted(world)
     findings = []
     for place, channel in wanted:
@@ -128,6 +135,8 @@ def _channels(world: World) -> list[Finding]:
         if card is not None:
             findings += _of_card(place, channel, card, world)
             findings += _twins(place, channel, card, cards)
+            if changing and card.place and channel.card == f"usb:{card.port}":
+                findings.append(BUSES.at(place, None, card=channel.card, place=card.place))
         else:
             findings.append(_pcm_or_missing(place, channel, cards))
     if world.config is not None and not wanted:

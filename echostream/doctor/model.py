@@ -48,7 +48,7 @@ class Kind:
     found: str
     remedy: str = ""
 
-    def at(self, place: str = "", data: Mapping[str, object] | None = None, **fields: object) -> Finding:
+    def at(self, place: str = "", data: Mapping[str, object] | None = None, /, **fields: object) -> Finding:
         """The finding at one place. data: for machines; without it the fields are."""
         found = _one_line(self.found.format(**fields))
         remedy = _one_line(self.remedy.format(**fields))

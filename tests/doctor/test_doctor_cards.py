@@ -100,6 +100,21 @@ def test_twins_named_by_their_id_are_told_to_be_named_by_port(machine: Machine) 
     assert [finding.place for finding in found["cards.twins_told"]] == ["channel c1"]
 
 
+def test_a_port_whose_bus_may_have_another_number_tomorrow(machine: Machine) -> None:
+    """Two controllers of PCI: the port is named with its controller."""
+    for controller, bus in (("0000:01:00.0", 1), ("0000:02:00.0", 2)):
+        machine.write(f"/sys/devices/pci0000:00/{controller}/usb{bus}/x")
+        machine.link(f"/sys/bus/usb/devices/usb{bus}", f"/sys/devices/pci0000:00/{controller}/usb{bus}")
+    machine.card(1, "Device")
+    interface = "/sys/devices/pci0000:00/0000:01:00.0/usb1/1-1/1-1.2/1-1.2:1.0"
+    machine.write(f"{interface}/x")
+    machine.link("/sys/class/sound/card1/device", interface)
+    configure(machine, "usb:1-1.2", "usb:0000:01:00.0-1.2")
+    [found] = look(machine.world())["cards.buses"]
+    assert found.place == "channel c0"
+    assert '"usb:0000:01:00.0-1.2"' in found.remedy
+
+
 def test_cards_of_different_kinds_are_no_twins(machine: Machine) -> None:
     machine.card(1, "Device", "One kind", "1-1.2")
     machine.card(2, "Other", "Another kind", "1-1.3")
