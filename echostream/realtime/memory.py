@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from echostream.realtime.rights import IPC_LOCK, capable
+
 _MCL_CURRENT: Final = 1
 _MCL_FUTURE: Final = 2
 _MCL_ONFAULT: Final = 4
@@ -36,7 +38,7 @@ class Locked:
 def lock_memory(call: LibraryCall | None = None) -> Locked:
     """Lock what the process uses now and later. Never raises: where it is refused, the answer says why."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    if soft != resource.RLIM_INFINITY and os.geteuid() != 0:
+    if soft != resource.RLIM_INFINITY and not capable(IPC_LOCK):
         # The kernel would count everything that is set aside later against the limit, and refuse it.
         return Locked(False, f"RLIMIT_MEMLOCK is {soft // 1024} kB: LimitMEMLOCK=infinity in the unit")
     if call is None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from echostream.realtime.rights import SYS_NICE, capable
+
 AUDIO_PRIORITY: Final = 20
 """Below the kernel's own interrupt threads (50), without which no sample arrives, and below the PTT guard:
 who takes a radio off the air must not wait for those who talk on it."""
@@ -53,7 +55,7 @@ def refusal(error: OSError, priority: int, root: Path = Path("/")) -> str:
     if error.errno != errno.EPERM:
         return f"SCHED_FIFO refused: {error.strerror or error}"
     soft, _hard = resource.getrlimit(resource.RLIMIT_RTPRIO)
-    if 0 <= soft < priority and os.geteuid() != 0:
+    if 0 <= soft < priority and not capable(SYS_NICE, root):
         return (
             f"SCHED_FIFO is not permitted: RLIMIT_RTPRIO is {soft}, {priority} is needed "
             "(LimitRTPRIO= in the unit, or rtprio in /etc/security/limits.d)"

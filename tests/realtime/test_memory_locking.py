@@ -32,7 +32,7 @@ def test_a_finite_limit_locks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(flags)
         return 0
 
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("echostream.realtime.memory.capable", lambda which: False)
     monkeypatch.setattr(resource, "getrlimit", lambda which: (8_388_608, 8_388_608))
     answer = lock_memory(lock)
     assert not answer.locked

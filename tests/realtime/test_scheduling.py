@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from echostream.realtime.rights import SYS_NICE, capable
 from echostream.realtime.scheduling import (
     AUDIO_PRIORITY,
     SERVICE_PRIORITY,
@@ -65,10 +66,17 @@ def test_a_refusal_is_an_answer_with_a_remedy_and_no_error() -> None:
     assert "SCHED_FIFO" in got.why
 
 
-def test_too_low_a_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
+def status(root: Path, capabilities: int) -> None:
+    """/proc/self/status, as far as it is read."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/status").write_text(f"Name:\tpython\nCapEff:\t{capabilities:016x}\nThreads:\t1\n")
+
+
+def test_too_low_a_limit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also to a root without the capability, as in a container."""
+    status(tmp_path, ~(1 << SYS_NICE) & 2**40 - 1)
     monkeypatch.setattr("resource.getrlimit", lambda which: (0, 0))
-    why = refusal(PermissionError(errno.EPERM, "no"), 20)
+    why = refusal(PermissionError(errno.EPERM, "no"), 20, tmp_path)
     assert "RLIMIT_RTPRIO is 0" in why
     assert "LimitRTPRIO=" in why
 
@@ -76,7 +84,8 @@ def test_too_low_a_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_kernel_that_shares_real_time_out_is_told_from_a_missing_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
+    status(tmp_path, 1 << SYS_NICE)
+    monkeypatch.setattr("resource.getrlimit", lambda which: (0, 0))
     kernel = tmp_path / "proc/sys/kernel"
     kernel.mkdir(parents=True)
     (kernel / "sched_rt_runtime_us").write_text("950000\n")
@@ -97,6 +106,14 @@ def test_a_kernel_tells_by_its_configuration_where_its_files_do_not(tmp_path: Pa
     assert not group_scheduling(tmp_path)
     config.write_text("CONFIG_A=y\nCONFIG_RT_GROUP_SCHED=y\nCONFIG_B=y\n")
     assert group_scheduling(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "CapEff:", "CapEff:\tnone\n", "Name:\tpython\n"])
+def test_what_does_not_read_is_no_right(tmp_path: Path, text: str) -> None:
+    assert not capable(SYS_NICE, tmp_path)
+    status(tmp_path, 0)
+    (tmp_path / "proc/self/status").write_text(text)
+    assert not capable(SYS_NICE, tmp_path)
 
 
 def test_what_is_no_question_of_rights_is_said_as_it_is() -> None:
