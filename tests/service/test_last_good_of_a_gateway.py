@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from servers import free_port
+
 REPOSITORY = Path(__file__).parents[2]
 UP_S = 30.0
 
@@ -18,7 +20,8 @@ UP_S = 30.0
 def configuration(folder: Path) -> dict[str, Any]:
     return {
         "gateway": {"id": "station-9", "affiliation_id": "station-9"},
-        "control_server": {"url": "ws://127.0.0.1:9"},
+        # A simulated server comes up there: not on a port where other tests count on nobody.
+        "control_server": {"url": f"ws://127.0.0.1:{free_port()}"},
         "channels": [{"id": "ops", "card": "none"}],
         "events": {"directory": str(folder / "data"), "report_at": None},
         "recording": {"enabled": False, "directory": str(folder / "data" / "recordings")},
