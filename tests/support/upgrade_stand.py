@@ -163,9 +163,13 @@ def _compiled(folder: Path) -> Path:
 
 
 def configuration(root: Path) -> dict[str, Any]:
+    """One channel that a simulated run has a server for, on a port that nobody has."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     return {
         "gateway": {"id": "station-9", "affiliation_id": "station-9"},
-        "control_server": {"url": "ws://127.0.0.1:9"},
+        "control_server": {"url": f"ws://127.0.0.1:{port}"},
         "channels": [{"id": "ops", "card": "none"}],
         "events": {"directory": str(root / "data"), "report_at": None},
         "recording": {"enabled": False, "directory": str(root / "data" / "recordings")},
