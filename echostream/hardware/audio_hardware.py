@@ -66,6 +66,8 @@ class AudioHardware:
             os.environ[CONFIG_VARIABLE] = config_path(self._previous_config, self._slots.path)
             self._first_cards = self._kernel.cards()
             self._alsa = AlsaLibrary()
+            # Whoever asked ALSA before (for mixer levels) has read its files without the places.
+            self._alsa.forget_configuration()
             self._portaudio = PortAudio()
         except BaseException:
             self._restore()

@@ -21,6 +21,7 @@ from pulse import level_at, tone
 from echostream.audio.format import Frame
 from echostream.audio.ports import CardSpec
 from echostream.errors import AudioError, DeviceLost, LibraryMissing, SourceClosed, StateError
+from echostream.hardware.alsa_library import AlsaLibrary
 from echostream.hardware.audio_hardware import AudioHardware
 from echostream.simulator.microphone import Microphone
 from echostream.simulator.virtual_cards import VirtualCards, render_card
@@ -147,6 +148,17 @@ def test_start_of_portaudio_writes_nothing_to_the_terminal(capfd: pytest.Capture
     assert capfd.readouterr() == ("", "")
     with pytest.raises(StateError, match="closed"):
         hardware.open_source(CardSpec("hw:CARD=x"))
+
+
+@pytest.mark.real_audio
+def test_cards_are_set_up_also_where_alsa_was_asked_before() -> None:
+    """As for mixer levels: ALSA has then read its files, and PortAudio takes what was read for current."""
+    alsa = AlsaLibrary()
+    try:
+        alsa.open_error("null", capture=False)
+        AudioHardware(["Device"]).close()
+    finally:
+        alsa.close()
 
 
 @pytest.mark.real_audio
