@@ -41,8 +41,9 @@ def health_when_ready(process: subprocess.Popen[str], path: Path) -> dict[str, A
 def test_a_spoilt_configuration_costs_nothing_and_is_told(tmp_path: Path) -> None:
     good, path = tmp_path / "last-good", tmp_path / "config.json"
     good.mkdir()
-    (good / "config.json").write_text(json.dumps(configuration(tmp_path)))
-    path.write_text(json.dumps(configuration(tmp_path))[:-40])
+    kept = json.dumps(configuration(tmp_path))
+    (good / "config.json").write_text(kept)
+    path.write_text(kept[:-40])
     command = [sys.executable, "-m", "echostream", "run", "--simulate", "all", "--log", "lines", "--no-live"]
     command += ["--config", str(path), "--last-good", str(good)]
     with (tmp_path / "log").open("w") as log:
@@ -70,4 +71,4 @@ def test_a_spoilt_configuration_costs_nothing_and_is_told(tmp_path: Path) -> Non
     acts = [json.loads(line) for line in day.read_text().splitlines()]
     (act,) = [one for one in acts if one.get("data", {}).get("act") == "last-good"]
     assert told in act["text"]
-    assert path.read_text() == json.dumps(configuration(tmp_path))[:-40], "what a person wrote is left alone"
+    assert path.read_text() == kept[:-40], "what a person wrote is left alone"
