@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from echostream.archive.disk_room import disk_of, kept_free
 from echostream.doctor.model import Check, Finding, Kind, Level
-from echostream.doctor.mounts import VOLATILE, Mount, disk_folder, mount_of, mounts
+from echostream.doctor.mounts import disk_folder, forgets, mount_of, mounts
 from echostream.doctor.world import World
 
 FREE: Final = Kind("disk.free", Level.OK, "{free_gb:.1f} GB free of {total_gb:.1f} ({percent:.0f} %)")
@@ -44,6 +44,12 @@ VOLATILE_DATA: Final = Kind(
     "disk.volatile",
     Level.WARNING,
     "{path} is in memory ({kind}): what is written there is gone after a restart",
+    "mount a disk there, or name another folder ({setting}); docs/raspberry-pi.md, read-only root",
+)
+OVERLAY: Final = Kind(
+    "disk.overlay",
+    Level.WARNING,
+    "{path} is on an overlay, which may be in memory: then what is written there is gone after a restart",
     "mount a disk there, or name another folder ({setting}); docs/raspberry-pi.md, read-only root",
 )
 ROOT_READ_ONLY: Final = Kind("disk.root_read_only", Level.NOTE, "the system itself is mounted read-only")
@@ -175,16 +181,14 @@ def _mounts(world: World) -> list[Finding]:
             continue
         if mount.read_only:
             findings.append(READ_ONLY.at(setting, path=path, source=mount.source))
-        elif _is_volatile(mount):
+        elif forgets(mount, known):
             findings.append(VOLATILE_DATA.at(setting, path=path, kind=mount.kind, setting=setting))
+        elif forgets(mount, known) is None:
+            findings.append(OVERLAY.at(setting, path=path, setting=setting))
     root = mount_of(Path("/"), known)
     if root is not None and (root.read_only or root.kind == "overlay"):
         findings.append(ROOT_READ_ONLY.at("/"))
     return findings
-
-
-def _is_volatile(mount: Mount) -> bool:
-    return mount.kind in VOLATILE
 
 
 def _errors(world: World) -> list[Finding]:

@@ -9,19 +9,21 @@ from typing import Final
 
 from echostream.doctor.world import World
 
-VOLATILE: Final = ("tmpfs", "ramfs", "overlay")
+IN_MEMORY: Final = ("tmpfs", "ramfs")
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line. device: "179:2"; source: "/dev/mmcblk0p2". read_only: as mounted, or the disk below it."""
+    """One line. device: "179:2"; source: "/dev/mmcblk0p2". read_only: as mounted, or its disk. upper:
+    of an overlay, the folder that takes what is written; it may be one that is not to be seen any more."""
 
     device: str
     point: Path
     kind: str
     source: str
     read_only: bool
+    upper: str = ""
 
 
 def mounts(world: World) -> list[Mount]:
@@ -34,7 +36,8 @@ def mounts(world: World) -> list[Mount]:
             continue
         options = {*fields[5].split(","), *behind[2].split(",")}
         point = Path(_ESCAPED.sub(lambda match: chr(int(match[1], 8)), fields[4]))
-        found.append(Mount(fields[2], point, behind[0], behind[1], "ro" in options))
+        upper = next((one.partition("=")[2] for one in options if one.startswith("upperdir=")), "")
+        found.append(Mount(fields[2], point, behind[0], behind[1], "ro" in options, upper))
     return found
 
 
@@ -42,6 +45,14 @@ def mount_of(path: Path, known: list[Mount]) -> Mount | None:
     """The one that a path is on: the last of those that are nearest."""
     above = [mount for mount in known if path == mount.point or mount.point in path.parents]
     return max(reversed(above), key=lambda mount: len(mount.point.parts), default=None)
+
+
+def forgets(mount: Mount, known: list[Mount]) -> bool | None:
+    """Whether what is written there is gone after a restart; None: it is not to be seen."""
+    if mount.kind != "overlay":
+        return mount.kind in IN_MEMORY
+    below = mount_of(Path(mount.upper), known) if mount.upper else None
+    return None if below is None or below.kind == "overlay" else below.kind in IN_MEMORY
 
 
 def disk_folder(mount: Mount, world: World) -> str:

@@ -77,6 +77,28 @@ def test_recordings_in_memory_are_gone_after_a_restart(machine: Machine) -> None
     assert places == {"recording.directory", "events.directory"}
 
 
+@pytest.mark.parametrize(
+    ("upper", "code"),
+    [
+        ("upperdir=/media/root-rw/upper", "disk.volatile"),
+        ("upperdir=/data/upper", None),
+        ("upperdir=/not/seen/any/more", "disk.overlay"),
+        ("relatime", "disk.overlay"),
+    ],
+)
+def test_an_overlay_is_as_lasting_as_what_takes_the_changes(
+    machine: Machine, upper: str, code: str | None
+) -> None:
+    mounted(
+        machine,
+        f"29 1 0:26 / / rw - overlay overlay rw,lowerdir=/lower,{upper}\n",
+        "30 29 0:27 / /media/root-rw rw - tmpfs tmpfs rw\n",
+        "31 29 179:3 / /data rw - ext4 /dev/mmcblk0p3 rw\n",
+    )
+    machine.configure(document())
+    assert {"disk.volatile", "disk.overlay"} & set(look(machine.world())) == ({code} if code else set())
+
+
 def test_a_read_only_system_is_fine_where_the_data_is_not(machine: Machine) -> None:
     mounted(
         machine,
