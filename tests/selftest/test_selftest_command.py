@@ -69,7 +69,7 @@ def test_what_is_simulated_needs_no_consent() -> None:
         (["no-such-channel", "--config", CONFIG], "fire-dispatch"),
         (["--config", "/nonexistent.json"], "nonexistent"),
         (["--simulate", "all", "--plot", "/tmp/take.txt"], "expected a name"),
-        (["--simulate", "all", "--plot", "/nonexistent/take.png"], "no directory"),
+        (["--simulate", "all", "--plot", "/nonexistent/of/ours/take.png"], "no directory"),
     ],
 )
 def test_a_wrong_call_is_2_and_says_why(
