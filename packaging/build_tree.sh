@@ -64,7 +64,7 @@ strip_tree() {
         cd "$packages" || exit
         find . -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +
         find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.c' -o -name '*.a' \) -delete
-        rm -rf numpy/f2py numpy/distutils numpy/doc matplotlib/mpl-data/sample_data boto3/examples
+        rm -rf numpy/f2py numpy/distutils numpy/doc matplotlib/mpl-data/sample_data
         # Amazon's description of each of its services; ours is S3.
         find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -rf {} +
     )
@@ -116,13 +116,13 @@ compile_tree() {
 try_tree() {
     local modules=(numpy cryptography.hazmat.primitives.ciphers.aead pydantic websocket websockets.sync.server
         rich.live soundfile matplotlib.backends.backend_agg matplotlib.pyplot sqlalchemy.dialects.sqlite alembic.command
-        psycopg zeroconf paho.mqtt.client boto3 botocore.session apprise lgpio opuslib pyaudio)
+        psycopg zeroconf paho.mqtt.client botocore.session apprise lgpio opuslib pyaudio)
     (cd / && PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR="$work" quietly "$MAKING/bin/python" -P -W ignore -c '
 import importlib, sys
 for name in sys.argv[1:]:
     importlib.import_module(name)
-import boto3
-boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")' "${modules[@]}") \
+import botocore.session
+botocore.session.get_session().create_client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")' "${modules[@]}") \
         || die "the tree does not work: see above"
     (cd / && PYTHONDONTWRITEBYTECODE=1 quietly "$MAKING/bin/echostream" --help) || die "echostream does not start: see above"
 }

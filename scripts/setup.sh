@@ -101,6 +101,8 @@ look_around() {
     [[ $LEVEL == run ]] || want postgresql has_file '/usr/lib/postgresql/*/bin/initdb'
     # An S3 server that buckets of the field run on: the tests start one for themselves.
     if [[ $LEVEL == dev ]]; then
+        # The units are verified and scored by the tests.
+        want systemd has_command systemd-analyze
         want ceph-mon has_program ceph-mon
         want ceph-osd has_program ceph-osd
         want radosgw has_program radosgw

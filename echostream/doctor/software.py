@@ -57,7 +57,7 @@ NEEDED: Final[dict[str, tuple[str, str]]] = {
 }
 EXTRA: Final[dict[str, tuple[str, str]]] = {
     "paho.mqtt.client": ("paho-mqtt", _AGAIN),
-    "boto3": ("boto3", _AGAIN),
+    "botocore": ("botocore", _AGAIN),
     "sqlalchemy": ("SQLAlchemy", _AGAIN),
     "soundfile": ("soundfile", f"sudo apt install libsndfile1; else {_AGAIN}"),
     "zeroconf": ("zeroconf", _AGAIN),

@@ -73,7 +73,7 @@ def _pss_mb(pid: int) -> float:
 
 def _imports() -> list[Row]:
     """Of the libraries alone, each in an interpreter of its own."""
-    return [_import(name) for name in ("paho.mqtt.client", "boto3", "apprise")]
+    return [_import(name) for name in ("paho.mqtt.client", "botocore.session", "apprise")]
 
 
 def _import(name: str) -> Row:
