@@ -20,14 +20,17 @@ RESTART_S = 0.25
 
 class GuardService:
     """A guard that is a service. environment: what the guard runs in, beside our own. user: who may key, with
-    its group.
+    its group. quiet: what the guard says is not for the terminal.
 
     post: whether ExecStopPost is run. post_ms: how long each took.
     """
 
-    def __init__(self, directory: Path, environment: dict[str, str], user: str | None = None) -> None:
+    def __init__(
+        self, directory: Path, environment: dict[str, str], user: str | None = None, quiet: bool = False
+    ) -> None:
         self.path = str(directory / "guard.sock")
         self.lines_file = directory / "ptt-lines-of-unit"
+        self._journal = subprocess.DEVNULL if quiet else None
         self.restarts = 0
         self.post = True
         self.post_ms: list[float] = []
@@ -72,7 +75,12 @@ class GuardService:
             passed = {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
             os.execve(command[0], command, self._environment | passed)
 
-        return subprocess.Popen(command, preexec_fn=take_socket, stdin=subprocess.DEVNULL)  # noqa: PLW1509
+        return subprocess.Popen(
+            command,
+            preexec_fn=take_socket,  # noqa: PLW1509 - it only calls the kernel
+            stdin=subprocess.DEVNULL,
+            stderr=self._journal,
+        )
 
     def _watch(self) -> None:
         while True:

@@ -24,17 +24,20 @@ ARGUMENTS = (str(PIN), f"{LOW_PIN}-")
 IDLE = {PIN: 0, LOW_PIN: 1}
 WAIT_S = 3.0
 """A line that is still up after this long stays up."""
+START_S = 2.0
+"""Where nobody is left, a service manager starts a Python program, on a machine that may be busy."""
 KINDS = ("child", "unit")
 
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """What is done to whom."""
+    """What is done to whom. limit_s: how soon every line must be down."""
 
     number: signal.Signals
     gateway: bool = False
     guard: bool = False
     heir: bool = False
+    limit_s: float = 0.5
 
 
 BLOWS = {
@@ -45,7 +48,7 @@ BLOWS = {
     "SIGSTOP of the guard": Blow(signal.SIGSTOP, guard=True),
     "SIGSEGV of the guard": Blow(signal.SIGSEGV, guard=True),
     "kill -9 of both": Blow(signal.SIGKILL, gateway=True, guard=True),
-    "kill -9 of all": Blow(signal.SIGKILL, gateway=True, guard=True, heir=True),
+    "kill -9 of all": Blow(signal.SIGKILL, gateway=True, guard=True, heir=True, limit_s=START_S),
 }
 
 
@@ -56,7 +59,7 @@ class Site:
         self.kind = kind
         self.simulator = simulator
         self.environment = simulator.environment(library) | {"PYTHONPATH": str(REPOSITORY)}
-        self.service = GuardService(directory, self.environment) if kind == "unit" else None
+        self.service = GuardService(directory, self.environment, quiet=True) if kind == "unit" else None
         self.lines_file = directory / "ptt-lines"
         mine = {"RUNTIME_DIRECTORY": str(directory), "ECHOSTREAM_PTT_GUARD": ""}
         if self.service is not None:

@@ -6,7 +6,8 @@ the lines stay up.
 Real gateway and guard processes and the kernel's real GPIO interface over a simulated chip; the guard as a
 child of the gateway and as a service; once with a chip that keeps released outputs at their last level (as
 Raspberry Pi kernels do), once with one that frees them. 32 rounds of each are 1,024 trials. Ends with status
-1 if a line was ever up 500 ms after the blow.
+1 if a line was ever up 500 ms after the blow; where gateway, guard and its heir are killed in one instant
+2 s, because the service manager has to start a program then.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "support")]
 
 import kill_bench  # noqa: E402 - after the path
-
-LIMIT_S = 0.5
 
 
 def main() -> int:
@@ -43,7 +42,7 @@ def main() -> int:
             if options.blow in blow:
                 rows += [_measure(kind, blow, persist, options) for persist in (True, False)]
     trials, late = (sum(int(str(row[name])) for row in rows) for name in ("rounds", "late"))
-    sys.stdout.write(f"{trials - late} of {trials} trials: every line down within {LIMIT_S * 1000:.0f} ms\n")
+    sys.stdout.write(f"{trials - late} of {trials} trials: every line down in time\n")
     if options.json is not None:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
     return 1 if late else 0
@@ -54,7 +53,7 @@ def _measure(kind: str, blow: str, persist: bool, options: argparse.Namespace) -
     with tempfile.TemporaryDirectory() as directory:
         seconds = kill_bench.run(blow, options.rounds, Path(directory), persist, options.seed, kind)
     median, worst = statistics.median(seconds) * 1000, max(seconds) * 1000
-    late = sum(value > LIMIT_S for value in seconds)
+    late = sum(value > kill_bench.BLOWS[blow].limit_s for value in seconds)
     kept = "kept" if persist else "freed"
     sys.stdout.write(f"{kind:6} {blow:24}{kept:9}{len(seconds):>7}{median:>11.1f}{worst:>9.1f}{late:>6}\n")
     sys.stdout.flush()
