@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from impaired_take import Line, gain_db, high_pass, low_pass
 
 from echostream.audio.format import RATE_HZ
 from echostream.selftest.analysis import Measured, analyse
@@ -15,7 +16,6 @@ from echostream.selftest.items import Item
 from echostream.selftest.judge import judge_take, round_trip_ms
 from echostream.selftest.signal import KnownSignal, known_signal
 from echostream.selftest.take import Take
-from tests.support.impaired_take import Line, gain_db, high_pass, low_pass
 
 
 @cache
