@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ EXIT_FAILED, EXIT_MISSING = 1, 3
 
 def main() -> int:
     args = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # the container goes with us
     try:
         debian_root.need_root()
         debian_root.need("systemd-nspawn", "systemd-container")
