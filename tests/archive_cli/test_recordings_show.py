@@ -182,7 +182,7 @@ def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> str:
 def test_the_page_names_every_command_and_option(capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text()
     names = re.findall(r"^    ([a-z]+)  ", help_of(capsys), re.MULTILINE)
-    assert len(names) == 10
+    assert len(names) == 11
     for name in names:
         assert f"`{name}" in page, name
         for option in set(re.findall(r"--[a-z-]+", help_of(capsys, name))) - {"--help", "--output"}:

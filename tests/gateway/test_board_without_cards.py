@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from echostream import board
@@ -16,7 +18,9 @@ class Library:
 
     begun: list[Library] = []  # noqa: RUF012 - reset by each test
 
-    def __init__(self, names: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, names: tuple[str, ...] = (), *, on_thread: Callable[[str], None] = lambda name: None
+    ) -> None:
         self.closed = False
         self.begun.append(self)
 
