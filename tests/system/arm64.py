@@ -1,7 +1,7 @@
 """A Raspberry Pi's processor, emulated: everything installs, the pure parts pass their tests, a gateway runs.
 
-    make test-arm64                    Debian 12 for arm64 on QEMU; ten to forty minutes the first time
-    make test-arm64 ARGS="--quick"     without the tests of the pure parts
+    make test-arm64                    Debian 12 for arm64 on QEMU; one to two hours
+    make test-arm64 ARGS="--quick"     without the tests of the pure parts: ten minutes
 
 Needs root, mmdebstrap and qemu-user-static. The emulated processor has about a tenth of this one's speed, so
 nothing is timed: the gateway must capture, transmit, record and end in order.
@@ -30,6 +30,8 @@ PACKAGES: Final = (
     *("portaudio19-dev", "libportaudio2", "libopus0", "mosquitto"),
 )
 PURE: Final = ("tests/wire", "tests/audio", "tests/tones", "tests/config")
+TOO_SLOW: Final = "two_thousand_inputs"
+"""Gives its child a minute, which an emulated processor does not keep."""
 HOME: Final = "/root/echostream"
 RUN_S: Final = 25
 
@@ -54,7 +56,7 @@ def main() -> int:
         faults.append(_step("devices", root, ".venv/bin/python -m echostream devices"))
         faults.append(_run_gateway(root))
         if not args.quick:
-            tests = f".venv/bin/python -m pytest -n 2 --timeout 1200 {' '.join(PURE)}"
+            tests = f".venv/bin/python -m pytest -n 2 --timeout 3600 -k 'not {TOO_SLOW}' {' '.join(PURE)}"
             faults.append(
                 _step("test tools", root, ".venv/bin/python -m pip install -q -r requirements-dev.txt")
             )
