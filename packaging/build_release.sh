@@ -21,10 +21,10 @@ cp "$REPOSITORY"/{README.md,LICENSE,CHANGELOG.md} "$folder/"
 
 is_installed() { "${IN[@]}" dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 
-# What the two libraries need beyond what every Debian has. Nothing that is installed there is replaced by it.
+# What the two libraries and Python need beyond what every Debian has. Nothing that is installed there is replaced.
 wanted_packages() {
     "${IN[@]}" apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
-        --no-enhances libportaudio2 libopus0 | grep -E '^[a-z0-9]' | grep -vE ':(i386|armhf)$' \
+        --no-enhances libportaudio2 libopus0 python3 | grep -E '^[a-z0-9]' | grep -vE ':(i386|armhf)$' \
         | grep -vxE 'libc6|libgcc-s1|gcc-[0-9]+-base|libcrypt1|debconf.*|cdebconf|dpkg|perl.*' | LC_ALL=C sort -u \
         | while read -r package; do ! is_installed "$package" || echo "$package"; done # of alternatives, the one taken
 }

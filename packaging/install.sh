@@ -21,19 +21,35 @@ apt_get() {
     quietly env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
 }
 
+# Those of the packages named that are not there.
+MISSING=()
+find_missing() {
+    local package
+    MISSING=()
+    for package in "$@"; do installed "$package" || MISSING+=("$package"); done
+}
+
+# What the archive carries and the machine does not have: nothing of it is replaced.
+install_carried() {
+    local package carried=()
+    for package in "$HERE"/packages/*.deb; do
+        installed "$(dpkg-deb -f "$package" Package)" || carried+=("$package")
+    done
+    apt_get install --no-install-recommends --no-remove "${carried[@]}"
+}
+
 # The system packages that are missing, from the archive's own folder where it has them.
 need_packages() {
-    local package missing=() carried=()
-    for package in "$@"; do installed "$package" || missing+=("$package"); done
-    ((${#missing[@]})) || return 0
-    say "installing ${missing[*]} (apt-get)"
-    if [[ -d $HERE/packages ]]; then
-        # Only what the machine does not have: nothing of it is replaced.
-        for package in "$HERE"/packages/*.deb; do
-            installed "$(dpkg-deb -f "$package" Package)" || carried+=("$package")
-        done
-        apt_get install --no-install-recommends --no-remove "${carried[@]}" && return
+    local missing=()
+    find_missing "$@"
+    ((${#MISSING[@]})) || return 0
+    say "installing ${MISSING[*]} (apt-get)"
+    if [[ -d $HERE/packages ]] && install_carried; then
+        find_missing "$@"
+        ((${#MISSING[@]})) || return 0
+        say "the archive does not hold ${MISSING[*]}"
     fi
+    missing=("${MISSING[@]}")
     if ! apt-get -s --no-install-recommends install "${missing[@]}" >/dev/null 2>&1; then
         say "fetching package lists (apt-get update)"
         apt_get update || die "apt-get update failed: see above"
