@@ -26,6 +26,9 @@ TOO_MANY: Final = 50_000
 """So many are collected although somebody talks: some ten megabytes."""
 QUIET_EVERY_S: Final = 60.0
 """Between two collections of everything while nobody talks."""
+BUSY_EVERY_S: Final = 3600.0
+"""And while somebody always does, as with a microphone that is never off the air: what grew old as part of a
+cycle is found by nothing less, and would pile up for as long as the gateway runs."""
 TOLD_S: Final = 0.01
 """A collection that took longer is told: half a frame."""
 LOADED: Final = 10
@@ -43,12 +46,10 @@ class CollectionPlan:
 
     def generation(self, now: float, new_objects: int, busy: bool) -> int | None:
         """None: nothing now; 1: what is young; 2: everything."""
-        if busy:
-            return 1 if new_objects >= TOO_MANY else None
-        if now - self.all_at_s >= QUIET_EVERY_S:
+        if now - self.all_at_s >= (BUSY_EVERY_S if busy else QUIET_EVERY_S):
             self.all_at_s = now
             return 2
-        return 1 if new_objects >= ENOUGH else None
+        return 1 if new_objects >= (TOO_MANY if busy else ENOUGH) else None
 
 
 class Housekeeper:
@@ -56,7 +57,7 @@ class Housekeeper:
     Both are called on that thread."""
 
     def __init__(
-        self, busy: Callable[[], bool], also: Callable[[], None], period_s: float = PERIOD_S
+        self, busy: Callable[[], bool], also: Callable[[], object], period_s: float = PERIOD_S
     ) -> None:
         self._busy = busy
         self._also = also
@@ -90,6 +91,15 @@ class Housekeeper:
             gc.unfreeze()
 
     def _run(self) -> None:
+        try:
+            self._keep_house()
+        except Exception:
+            # Nobody would collect any more: memory would grow until the kernel ends the gateway.
+            log.exception("the housekeeper failed: this is a bug; Python collects garbage by itself again")
+            if self._was_enabled:
+                gc.enable()
+
+    def _keep_house(self) -> None:
         plan = CollectionPlan(time.monotonic())
         while not self._stopping.wait(self._period_s):
             self._also()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
@@ -43,7 +44,7 @@ def test_nobody_talks_so_what_is_there_is_collected() -> None:
     assert plan.generation(10.0, ENOUGH, busy=False) == 1
 
 
-def test_everything_is_walked_once_a_minute_and_never_under_a_talker() -> None:
+def test_everything_is_walked_once_a_minute_and_not_under_a_talker() -> None:
     plan = CollectionPlan(0.0)
     assert plan.generation(QUIET_EVERY_S + 1, ENOUGH, busy=True) is None
     assert plan.generation(QUIET_EVERY_S + 2, 0, busy=False) == 2
@@ -54,6 +55,38 @@ def test_talk_without_end_does_not_let_memory_grow() -> None:
     plan = CollectionPlan(0.0)
     assert plan.generation(5.0, TOO_MANY - 1, busy=True) is None
     assert plan.generation(10.0, TOO_MANY, busy=True) == 1
+
+
+def test_old_cycles_do_not_pile_up_under_a_talker_who_never_ends() -> None:
+    plan = CollectionPlan(0.0)
+    walked = [at for at in range(0, 36_000, 5) if plan.generation(float(at), 0, busy=True) == 2]
+    assert len(walked) == 9
+    assert plan.generation(36_000.0 + QUIET_EVERY_S, 0, busy=False) == 2
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize("who", ["busy", "also"])
+def test_a_housekeeper_that_fails_leaves_the_garbage_to_python(
+    who: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else memory would grow for ten years, and nobody be told."""
+
+    def fails() -> bool:
+        raise RuntimeError("a bug")
+
+    gc.enable()
+    busy: Callable[[], bool] = fails if who == "busy" else lambda: False
+    also: Callable[[], object] = fails if who == "also" else lambda: None
+    housekeeper = Housekeeper(busy, also, period_s=0.005)
+    housekeeper.start()
+    try:
+        deadline_s = time.monotonic() + 5.0
+        while not gc.isenabled() and time.monotonic() < deadline_s:
+            time.sleep(0.005)
+        assert gc.isenabled()
+    finally:
+        housekeeper.stop()
+    assert "the housekeeper failed" in caplog.text
 
 
 @pytest.mark.usefixtures("collector")
