@@ -32,7 +32,7 @@ PACKAGES: Final = (
 PURE: Final = ("tests/wire", "tests/audio", "tests/tones", "tests/config")
 TOO_SLOW: Final = "two_thousand_inputs"
 """Gives its child a minute, which an emulated processor does not keep."""
-HOME: Final = "/root/echostream"
+HOME: Final = "/srv/echostream"
 RUN_S: Final = 25
 
 

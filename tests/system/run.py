@@ -79,12 +79,12 @@ def _play(site: Site, only: list[str]) -> int:
 def _fetch_dependencies(root: Path, package: Path) -> None:
     """The container has no network: what the package depends on lies in apt's cache before it boots."""
     with debian_root.entered(root):
-        shutil.copy(package, root / "root")
+        shutil.copy(package, root / "srv")
         debian_root.inside(root, "apt-get", "update", "-q")
         done = debian_root.inside(
             root,
             *("apt-get", "install", "-y", "-q", "--download-only", "--no-install-recommends"),
-            f"/root/{package.name}",
+            f"/srv/{package.name}",
             check=False,
         )
     if done.returncode != 0:
